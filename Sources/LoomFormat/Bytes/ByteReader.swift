@@ -1,0 +1,141 @@
+/// A forward cursor over bytes from outside; every read is checked against the end.
+///
+/// Integers are little-endian. Nothing is copied: spans that it returns live as long as the bytes
+/// that it was made over. A failed read leaves the offset where it was before that field.
+///
+/// ```swift
+/// var reader = ByteReader(bytes)
+/// let count = try reader.readVarint()
+/// let name = try reader.readBytes(try reader.readLength("name", limit: 512))
+/// ```
+public struct ByteReader: ~Escapable {
+    private let bytes: RawSpan
+    /// Bytes read so far.
+    public private(set) var offset: Int
+
+    /// Creates a cursor at the first byte.
+    @_lifetime(copy bytes)
+    public init(_ bytes: RawSpan) {
+        self.bytes = bytes
+        self.offset = 0
+    }
+
+    /// Bytes not yet read.
+    public var remaining: Int { bytes.byteCount - offset }
+    /// Whether every byte has been read.
+    public var isAtEnd: Bool { offset == bytes.byteCount }
+
+    /// Reads one byte.
+    public mutating func readUInt8() throws(FormatError) -> UInt8 {
+        try readInteger(UInt8.self)
+    }
+
+    /// Reads two bytes.
+    public mutating func readUInt16() throws(FormatError) -> UInt16 {
+        UInt16(littleEndian: try readInteger(UInt16.self))
+    }
+
+    /// Reads four bytes.
+    public mutating func readUInt32() throws(FormatError) -> UInt32 {
+        UInt32(littleEndian: try readInteger(UInt32.self))
+    }
+
+    /// Reads eight bytes.
+    public mutating func readUInt64() throws(FormatError) -> UInt64 {
+        UInt64(littleEndian: try readInteger(UInt64.self))
+    }
+
+    private mutating func readInteger<T: FixedWidthInteger & BitwiseCopyable>(
+        _ type: T.Type
+    ) throws(FormatError) -> T {
+        let size = MemoryLayout<T>.size
+        guard remaining >= size else {
+            throw .endOfBytes(needed: size, available: remaining)
+        }
+        // Safe: every bit pattern is an integer, and the range was checked above.
+        let value = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: T.self)
+        offset += size
+        return value
+    }
+
+    /// Reads an unsigned LEB128 integer of at most ten bytes; only the shortest form is accepted.
+    public mutating func readVarint() throws(FormatError) -> UInt64 {
+        var value: UInt64 = 0
+        var shift: UInt64 = 0
+        var cursor = offset
+        while cursor < bytes.byteCount {
+            let byte = unsafe bytes.unsafeLoad(fromByteOffset: cursor, as: UInt8.self)
+            cursor += 1
+            if shift == 63 && byte > 1 { throw .badVarint }
+            value |= UInt64(byte & 0x7F) << shift
+            if byte & 0x80 == 0 {
+                if byte == 0 && shift > 0 { throw .badVarint }
+                offset = cursor
+                return value
+            }
+            shift += 7
+            if shift > 63 { throw .badVarint }
+        }
+        throw .endOfBytes(needed: cursor - offset + 1, available: remaining)
+    }
+
+    /// Reads a length or a count, refused when it is above `limit` or above what is left to read.
+    public mutating func readLength(_ field: String, limit: Int) throws(FormatError) -> Int {
+        let start = offset
+        let value = try readVarint()
+        let bound = UInt64(min(limit, remaining))
+        guard value <= bound else {
+            offset = start
+            throw .limitExceeded(field, found: value, limit: bound)
+        }
+        return Int(value)
+    }
+
+    /// Reads `count` bytes without copying them.
+    @_lifetime(copy self)
+    public mutating func readBytes(_ count: Int) throws(FormatError) -> RawSpan {
+        guard count >= 0, remaining >= count else {
+            throw .endOfBytes(needed: count, available: remaining)
+        }
+        let span = bytes.extracting(offset..<(offset + count))
+        offset += count
+        return span
+    }
+
+    /// Reads `count` bytes as an array.
+    public mutating func readArray(_ count: Int) throws(FormatError) -> [UInt8] {
+        Array(copying: try readBytes(count))
+    }
+
+    /// Reads a length and that many bytes of UTF-8; refused when the bytes are not UTF-8.
+    public mutating func readString(_ field: String, limit: Int) throws(FormatError) -> String {
+        let start = offset
+        let bytes = try readArray(try readLength(field, limit: limit))
+        guard let string = String(validating: bytes, as: UTF8.self) else {
+            offset = start
+            throw .invalid("\(field) is not UTF-8")
+        }
+        return string
+    }
+
+    /// Steps over `count` bytes.
+    public mutating func skip(_ count: Int) throws(FormatError) {
+        guard count >= 0, remaining >= count else {
+            throw .endOfBytes(needed: count, available: remaining)
+        }
+        offset += count
+    }
+}
+
+extension [UInt8] {
+    /// Copies the bytes of a span.
+    public init(copying span: RawSpan) {
+        self = unsafe span.withUnsafeBytes { unsafe [UInt8]($0) }
+    }
+
+    /// The bytes as a span. The one place where `unsafe` is needed for it.
+    public var rawSpan: RawSpan {
+        @_lifetime(borrow self)
+        borrowing get { unsafe span.bytes }
+    }
+}
