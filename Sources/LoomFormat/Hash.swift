@@ -15,7 +15,7 @@ public enum BlockHash {
 
 /// XXH3-128 of some content: the identity of a state, a request or a blob, compared across objects.
 ///
-/// Written as its two halves, low then high, little-endian; printed as xxhsum does, high half first.
+/// XXH3-128 of some content: the identity of a state, a request or a blob, across objects.
 public struct ContentHash: Hashable, Sendable, BitwiseCopyable {
     /// The low half.
     public let low: UInt64
