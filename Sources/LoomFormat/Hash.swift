@@ -15,7 +15,7 @@ public enum BlockHash {
 
 /// XXH3-128 of some content: the identity of a state, a request or a blob, compared across objects.
 ///
-/// XXH3-128 of some content: the identity of a state, a request or a blob, across objects.
+/// Stored as its two halves, low then high, little-endian; printed as xxhsum does, high first.
 public struct ContentHash: Hashable, Sendable, BitwiseCopyable {
     /// The low half.
     public let low: UInt64
