@@ -1,0 +1,168 @@
+/// What a block holds. Zero is never a kind, so zero-filled space never parses as a block.
+public struct BlockKind: RawRepresentable, Hashable, Sendable {
+    /// The byte in the header.
+    public let rawValue: UInt8
+
+    /// Creates a kind from the byte in the header; any byte is accepted here.
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// Records of events and of run declarations.
+    public static let events = BlockKind(rawValue: 1)
+    /// Zeros that bridge the space to the next page.
+    public static let filler = BlockKind(rawValue: 2)
+    /// Nothing but the proof, by its `durableUpTo`, that what lies before was synced.
+    public static let syncMark = BlockKind(rawValue: 3)
+    /// The writer went away in good order; a later writer may go on behind this block.
+    public static let close = BlockKind(rawValue: 4)
+    /// The last block of a full segment.
+    public static let seal = BlockKind(rawValue: 5)
+    /// The body of a manifest.
+    public static let manifest = BlockKind(rawValue: 6)
+
+    /// The kinds that may stand in a segment.
+    public static let inSegments: Set<BlockKind> = [.events, .filler, .syncMark, .close, .seal]
+}
+
+/// How a block's payload is stored.
+public struct BlockCodec: RawRepresentable, Hashable, Sendable {
+    /// The byte in the header.
+    public let rawValue: UInt8
+
+    /// Creates a codec from the byte in the header; any byte is accepted here.
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// The payload as it is.
+    public static let raw = BlockCodec(rawValue: 0)
+    /// One LZ4 block, without the LZ4 frame.
+    public static let lz4 = BlockCodec(rawValue: 1)
+}
+
+/// Bits of a block header.
+public struct BlockFlags: OptionSet, Hashable, Sendable {
+    /// The two bytes in the header.
+    public let rawValue: UInt16
+
+    /// Creates flags from the two bytes in the header.
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    /// The unit goes on in the next block; without that block it does not exist.
+    public static let continues = BlockFlags(rawValue: 1 << 0)
+    /// Its writer waited for a sync before it acknowledged this unit.
+    public static let barrier = BlockFlags(rawValue: 1 << 1)
+    /// The first block that a writer appended after it opened the log.
+    public static let firstAfterOpen = BlockFlags(rawValue: 1 << 2)
+
+    /// The bits that this version knows; a reader refuses others.
+    public static let known: BlockFlags = [.continues, .barrier, .firstAfterOpen]
+}
+
+/// The 64 bytes before every payload. See FORMAT.md, Block.
+///
+/// ```text
+///  0                4      5      6        8             12            16
+///  | magic "BLK1"   | kind | codec| flags  | storedLength | rawLength  |
+///  | firstSequence (8)            | eventCount (4) | rawCheck (4)      |
+///  | durableUpTo (4) | aux (4)    | previousHash (8)                   |
+///  | payloadHash (8)              | headerHash (8)                     |
+/// ```
+public struct BlockHeader: Hashable, Sendable {
+    /// Bytes of a header on disk.
+    public static let byteCount = 64
+    /// "BLK1", read as a little-endian integer.
+    public static let magic: UInt32 = 0x314B_4C42
+
+    /// What the payload holds.
+    public var kind: BlockKind
+    /// How it is stored.
+    public var codec: BlockCodec
+    /// See ``BlockFlags``.
+    public var flags: BlockFlags
+    /// Bytes of the payload as stored, without its padding.
+    public var storedLength: Int
+    /// Bytes of the payload when decoded.
+    public var rawLength: Int
+    /// Sequence of the first event of the unit; in a block without events, of the next event.
+    public var firstSequence: UInt64
+    /// Events of the unit, told in its last block; 0 in the blocks before and in other kinds.
+    public var eventCount: UInt32
+    /// Low half of XXH3-64 of the decoded payload when it is compressed, else 0.
+    public var rawCheck: UInt32
+    /// Offset in this segment known to be synced when this block was written.
+    public var durableUpTo: UInt32
+    /// Header hash of the block before; of the segment header for the first block.
+    public var previousHash: UInt64
+    /// XXH3-64 of the stored payload and its padding.
+    public var payloadHash: UInt64
+    /// XXH3-64 of the 56 bytes before it.
+    public var headerHash: UInt64
+
+    /// Bytes from this header to the next one.
+    public var totalLength: Int {
+        Self.byteCount + storedLength.roundedUp(to: FormatLimits.alignment)
+    }
+
+    /// The seed of both hashes: binds a block to its segment by the salt and to its place by the offset.
+    @inlinable
+    public static func seed(salt: UInt64, offset: Int) -> UInt64 {
+        salt ^ (UInt64(offset) &* 0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+extension BlockHeader {
+    /// Reads a header and checks its hash, then every field against the limits.
+    ///
+    /// - Parameters:
+    ///   - bytes: At least 64 bytes, of which the first 64 are read.
+    ///   - seed: The seed for this salt and offset.
+    public init(decoding bytes: RawSpan, seed: UInt64) throws(FormatError) {
+        guard bytes.byteCount >= Self.byteCount else {
+            throw .endOfBytes(needed: Self.byteCount, available: bytes.byteCount)
+        }
+        var reader = ByteReader(bytes)
+        guard try reader.readUInt32() == Self.magic else { throw .badMagic("block") }
+        let hash = BlockHash.hash(bytes.extracting(first: 56), seed: seed)
+        kind = BlockKind(rawValue: try reader.readUInt8())
+        codec = BlockCodec(rawValue: try reader.readUInt8())
+        flags = BlockFlags(rawValue: try reader.readUInt16())
+        let stored = try reader.readUInt32()
+        let raw = try reader.readUInt32()
+        storedLength = Int(stored)
+        rawLength = Int(raw)
+        firstSequence = try reader.readUInt64()
+        eventCount = try reader.readUInt32()
+        rawCheck = try reader.readUInt32()
+        durableUpTo = try reader.readUInt32()
+        let aux = try reader.readUInt32()
+        previousHash = try reader.readUInt64()
+        payloadHash = try reader.readUInt64()
+        headerHash = try reader.readUInt64()
+        guard headerHash == hash else { throw .hashMismatch("block header") }
+        try validate(aux: aux)
+    }
+
+    /// The checks that follow the hash: a header that verifies may still come from a newer writer.
+    private func validate(aux: UInt32) throws(FormatError) {
+        let limit = UInt64(FormatLimits.blockBytesMax)
+        guard storedLength <= FormatLimits.blockBytesMax else {
+            throw .limitExceeded("stored length", found: UInt64(storedLength), limit: limit)
+        }
+        guard rawLength <= FormatLimits.blockBytesMax else {
+            throw .limitExceeded("raw length", found: UInt64(rawLength), limit: limit)
+        }
+        guard flags.isSubset(of: .known) else {
+            throw .unsupported("block flags", found: UInt64(flags.rawValue))
+        }
+        guard aux == 0 else { throw .unsupported("block aux field", found: UInt64(aux)) }
+        switch codec {
+        case .raw:
+            guard storedLength == rawLength, rawCheck == 0 else {
+                throw .invalid("a raw block whose lengths differ or whose raw check is set")
+            }
+        case .lz4:
+            guard storedLength < rawLength else {
+                throw .invalid("a compressed block that is not smaller than its content")
+            }
+        default: throw .unsupported("block codec", found: UInt64(codec.rawValue))
+        }
+    }
+}

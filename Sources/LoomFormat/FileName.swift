@@ -1,0 +1,38 @@
+/// The names of the files in a store. See FORMAT.md, The directory.
+public enum FileName {
+    /// Held locked by the writer for its life; names it as text.
+    public static let lock = "LOCK"
+    /// How far the writer has published and synced; derived, never synced itself.
+    public static let mark = "MARK"
+    /// The folder of segments.
+    public static let segments = "seg"
+    /// The folder for what recovery or repair set aside.
+    public static let quarantine = "quarantine"
+
+    /// The file of a manifest generation.
+    public static func manifest(_ generation: UInt64) -> String {
+        "MANIFEST-\(generation.paddedHex)"
+    }
+
+    /// The generation that a manifest's name gives; `nil` for other files.
+    public static func manifestGeneration(_ name: String) -> UInt64? {
+        number(name, prefix: "MANIFEST-", suffix: "")
+    }
+
+    /// The file of a segment, below ``segments``.
+    public static func segment(_ id: UInt64) -> String { "\(id.paddedHex).llg" }
+
+    /// The number that a segment's name gives; `nil` for other files.
+    public static func segmentID(_ name: String) -> UInt64? {
+        number(name, prefix: "", suffix: ".llg")
+    }
+
+    private static func number(_ name: String, prefix: String, suffix: String) -> UInt64? {
+        guard name.hasPrefix(prefix), name.hasSuffix(suffix) else { return nil }
+        let digits = name.dropFirst(prefix.count).dropLast(suffix.count)
+        guard digits.utf8.count == 16,
+            digits.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
+        else { return nil }
+        return UInt64(digits, radix: 16)
+    }
+}

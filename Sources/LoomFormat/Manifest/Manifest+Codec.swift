@@ -1,0 +1,188 @@
+extension Manifest {
+    /// Bytes of the body before the list of segments.
+    static let fixedBytes = 80
+
+    /// The whole file: the same block twice, the second copy on a page boundary.
+    public func encodedFile() -> (bytes: [UInt8], hash: UInt64) {
+        let body = encodedBody()
+        let half = BlockEncoder.byteCountMax(rawCount: body.count)
+            .roundedUp(to: FormatLimits.pageBytes)
+        var file = [UInt8](repeating: 0, count: 2 * half)
+        let fields = BlockEncoder.Fields(
+            kind: .manifest, firstSequence: 0, eventCount: 0, durableUpTo: 0,
+            previousHash: previousHash)
+        let written = unsafe body.withUnsafeBytes { body in
+            unsafe file.withUnsafeMutableBytes { file in
+                unsafe BlockEncoder.encode(
+                    fields, payload: body, seed: generation, compress: false, into: file)
+            }
+        }
+        file.replaceSubrange(half..<(half + written.byteCount), with: file[..<written.byteCount])
+        return (file, written.headerHash)
+    }
+
+    /// Reads a manifest file of the generation that its name gives; either copy will do.
+    ///
+    /// - Returns: The manifest, its header hash, and whether one of the copies is damaged.
+    public static func decodeFile(
+        _ file: RawSpan, generation: UInt64
+    ) throws(FormatError) -> (manifest: Manifest, hash: UInt64, hasDamagedCopy: Bool) {
+        let half = file.byteCount / 2
+        guard half >= BlockHeader.byteCount, half % FormatLimits.pageBytes == 0 else {
+            throw .invalid("a manifest of \(file.byteCount) bytes")
+        }
+        let first = Self.attempt(file.extracting(first: half), generation: generation)
+        let second = Self.attempt(file.extracting(last: half), generation: generation)
+        switch (first, second) {
+        case (.success(let a), .success(let b)):
+            guard a.hash == b.hash else { throw .invalid("the copies of a manifest differ") }
+            return (a.manifest, a.hash, false)
+        case (.success(let copy), .failure), (.failure, .success(let copy)):
+            return (copy.manifest, copy.hash, true)
+        case (.failure(let error), .failure):
+            throw error
+        }
+    }
+
+    private typealias Copy = (manifest: Manifest, hash: UInt64)
+
+    private static func attempt(
+        _ bytes: RawSpan, generation: UInt64
+    ) -> Result<Copy, FormatError> {
+        do throws(FormatError) {
+            return .success(try decodeCopy(bytes, generation: generation))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private static func decodeCopy(
+        _ bytes: RawSpan, generation: UInt64
+    ) throws(FormatError) -> Copy {
+        let header = try BlockHeader(decoding: bytes, seed: generation)
+        guard header.kind == .manifest, header.codec == .raw, header.flags.isEmpty else {
+            throw .badMagic("manifest")
+        }
+        guard bytes.byteCount >= header.totalLength else {
+            throw .endOfBytes(needed: header.totalLength, available: bytes.byteCount)
+        }
+        let payload = bytes.extracting(BlockHeader.byteCount..<header.totalLength)
+        guard BlockHash.hash(payload, seed: generation) == header.payloadHash else {
+            throw .hashMismatch("manifest")
+        }
+        let manifest = try Manifest(
+            decodingBody: payload.extracting(first: header.storedLength),
+            previousHash: header.previousHash)
+        guard manifest.generation == generation else {
+            throw .invalid("generation \(manifest.generation) in the file of \(generation)")
+        }
+        return (manifest, header.headerHash)
+    }
+
+    private func encodedBody() -> [UInt8] {
+        let size = Self.fixedBytes + segments.count * ManifestSegment.byteCount
+        var writer = ByteWriter(capacity: size)
+        writer.writeUInt16(FormatVersion.major)
+        writer.writeUInt16(FormatVersion.minor)
+        writer.writeUInt32(0)  // incompatible flags
+        writer.writeUInt64(generation)
+        writer.writeUInt64(storeID.low)
+        writer.writeUInt64(storeID.high)
+        writer.writeUInt64(writerID)
+        writer.writeUInt64(writerEpoch)
+        writer.writeUInt64(nextSegmentID)
+        writer.writeUInt64(previousHash)
+        writer.writeUInt64(created)
+        writer.writeUInt64(UInt64(segments.count))
+        for segment in segments {
+            writer.writeUInt64(segment.segmentID)
+            writer.writeUInt8(segment.role.rawValue)
+            writer.writeUInt8(segment.state.rawValue)
+            writer.writeUInt16(0)
+            writer.writeUInt32(0)
+            writer.writeUInt64(segment.firstSequence)
+            writer.writeUInt64(segment.endSequence)
+            writer.writeUInt64(segment.validEnd)
+            writer.writeUInt64(segment.lastHash)
+            writer.writeUInt64(segment.salt)
+            writer.writeUInt64(segment.discardedBytes)
+            writer.writeUInt64(segment.discardedHash)
+            writer.writeUInt64(0)  // reserved
+        }
+        return writer.bytes
+    }
+
+    private init(decodingBody body: RawSpan, previousHash: UInt64) throws(FormatError) {
+        var reader = ByteReader(body)
+        let major = try reader.readUInt16()
+        guard major == FormatVersion.major else {
+            throw .unsupported("format version", found: UInt64(major))
+        }
+        try reader.skip(2)
+        let incompatible = try reader.readUInt32()
+        guard incompatible == 0 else {
+            throw .unsupported("incompatible feature set", found: UInt64(incompatible))
+        }
+        generation = try reader.readUInt64()
+        storeID = StoreID(low: try reader.readUInt64(), high: try reader.readUInt64())
+        writerID = try reader.readUInt64()
+        writerEpoch = try reader.readUInt64()
+        nextSegmentID = try reader.readUInt64()
+        self.previousHash = try reader.readUInt64()
+        guard self.previousHash == previousHash else {
+            throw .invalid("the previous hash differs between header and body")
+        }
+        created = try reader.readUInt64()
+        let count = try reader.readUInt64()
+        guard count <= UInt64(reader.remaining / ManifestSegment.byteCount) else {
+            throw .limitExceeded(
+                "segment count", found: count,
+                limit: UInt64(reader.remaining / ManifestSegment.byteCount))
+        }
+        segments = []
+        segments.reserveCapacity(Int(count))
+        for _ in 0..<count { segments.append(try Self.readSegment(&reader)) }
+        try validate()
+    }
+
+    private static func readSegment(
+        _ reader: inout ByteReader
+    ) throws(FormatError) -> ManifestSegment {
+        let id = try reader.readUInt64()
+        let role = SegmentRole(rawValue: try reader.readUInt8())
+        let state = SegmentState(rawValue: try reader.readUInt8())
+        try reader.skip(6)
+        let segment = ManifestSegment(
+            segmentID: id, role: role, state: state, firstSequence: try reader.readUInt64(),
+            endSequence: try reader.readUInt64(), validEnd: try reader.readUInt64(),
+            lastHash: try reader.readUInt64(), salt: try reader.readUInt64(),
+            discardedBytes: try reader.readUInt64(), discardedHash: try reader.readUInt64())
+        try reader.skip(8)
+        return segment
+    }
+
+    /// What must hold between the segments: order, continuity, one active segment, the last.
+    private func validate() throws(FormatError) {
+        guard !segments.isEmpty else { throw .invalid("a manifest without a segment") }
+        for (index, segment) in segments.enumerated() {
+            let isLast = index == segments.count - 1
+            guard segment.role == .live else {
+                throw .unsupported("segment role", found: UInt64(segment.role.rawValue))
+            }
+            let states: [SegmentState] = isLast ? [.active] : [.sealed, .recovered]
+            guard states.contains(segment.state) else {
+                throw .invalid("segment \(segment.segmentID) is in state \(segment.state.rawValue)")
+            }
+            guard segment.segmentID < nextSegmentID,
+                segment.firstSequence <= segment.endSequence,
+                segment.validEnd >= UInt64(SegmentHeader.byteCount),
+                segment.validEnd <= UInt64(FormatLimits.segmentBytesMax)
+            else { throw .invalid("segment \(segment.segmentID) has impossible bounds") }
+            guard !isLast else { break }
+            let next = segments[index + 1]
+            guard next.segmentID > segment.segmentID,
+                next.firstSequence == segment.endSequence
+            else { throw .invalid("segment \(next.segmentID) does not follow its predecessor") }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+/// Events of one run that are committed together or not at all.
+///
+/// A unit is framed before it is appended; its sequence and the number of its run are decided by the
+/// writer. It can be emptied and filled again, which keeps its memory.
+///
+/// ```swift
+/// var unit = RecordUnit(run: try RunID("demo"), epoch: 1, position: 0)
+/// unit.append([1, 2, 3])
+/// try writer.append(unit)
+/// ```
+public struct RecordUnit: Sendable {
+    /// The run that the events belong to.
+    public let run: RunID
+    /// The run's epoch: raised at each claim, so that an older holder is told from the newer one.
+    public var epoch: UInt64
+    /// Position in the run of the first event of the unit.
+    public private(set) var position: UInt64
+    /// Whether the unit must be synced before it is acknowledged, in `normal` durability.
+    public var isBarrier: Bool
+    /// Events appended so far.
+    public private(set) var eventCount = 0
+    /// The framed events.
+    package private(set) var frames: ByteWriter
+
+    /// Creates an empty unit whose first event has `position` in the run.
+    public init(run: RunID, epoch: UInt64, position: UInt64, isBarrier: Bool = false) {
+        self.run = run
+        self.epoch = epoch
+        self.position = position
+        self.isBarrier = isBarrier
+        self.frames = ByteWriter(capacity: 128)
+    }
+
+    /// Appends one event; what its bytes mean is not the log's business.
+    public mutating func append(_ body: [UInt8]) {
+        append(body.rawSpan)
+    }
+
+    /// Appends one event from bytes that the caller keeps.
+    public mutating func append(_ body: RawSpan) {
+        frames.writeUInt8(RecordTag.event.rawValue)
+        frames.writeLength(body.byteCount)
+        frames.writeBytes(body)
+        eventCount += 1
+    }
+
+    /// Empties the unit for the events that follow in the same run.
+    public mutating func removeAll(nextPosition: UInt64) {
+        position = nextPosition
+        isBarrier = false
+        eventCount = 0
+        frames.removeAll()
+    }
+
+    /// The most bytes that the payload of this unit can take, its run's declaration included.
+    package var payloadBytesMax: Int {
+        frames.count + run.rawValue.utf8.count + 64
+    }
+
+    /// Writes the payload: the run's declaration when it is due, the context, the events.
+    package func writePayload(number: UInt64, declares: Bool, to writer: inout ByteWriter) {
+        if declares {
+            let id = run.rawValue.utf8
+            writer.writeUInt8(RecordTag.declaration.rawValue)
+            writer.writeLength(number.varintSize + id.count)
+            writer.writeVarint(number)
+            writer.writeBytes(id)
+        }
+        writer.writeUInt8(RecordTag.context.rawValue)
+        writer.writeLength(number.varintSize + epoch.varintSize + position.varintSize)
+        writer.writeVarint(number)
+        writer.writeVarint(epoch)
+        writer.writeVarint(position)
+        writer.writeBytes(frames.bytes)
+    }
+}

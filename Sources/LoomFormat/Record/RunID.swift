@@ -1,0 +1,29 @@
+/// The name of a run: 1 to 512 bytes of UTF-8 without control characters.
+public struct RunID: Hashable, Sendable {
+    /// The name as text.
+    public let rawValue: String
+
+    /// Accepts a name, or says why not.
+    public init(_ name: String) throws(FormatError) {
+        let count = name.utf8.count
+        guard count > 0 else { throw .invalid("a run id is empty") }
+        guard count <= FormatLimits.runIDBytesMax else {
+            throw .limitExceeded(
+                "run id length", found: UInt64(count), limit: UInt64(FormatLimits.runIDBytesMax))
+        }
+        guard name.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+            throw .invalid("a run id holds a control character")
+        }
+        rawValue = name
+    }
+}
+
+extension RunID: CustomStringConvertible, Comparable {
+    /// The name itself.
+    public var description: String { rawValue }
+
+    /// Order by UTF-8 bytes.
+    public static func < (a: RunID, b: RunID) -> Bool {
+        a.rawValue.utf8.lexicographicallyPrecedes(b.rawValue.utf8)
+    }
+}
