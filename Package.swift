@@ -38,6 +38,9 @@ let package = Package(
         // Not CSystem, as swift-system has a target of that name.
         .target(name: "CLoomSystem"),
         .target(name: "LoomFormat", dependencies: ["CLZ4", "CXXHash"], swiftSettings: settings),
+        .target(
+            name: "LoomStorage", dependencies: ["CLoomSystem", systemPackage],
+            swiftSettings: settings),
         .target(name: "LoomModel", dependencies: ["LoomFormat"], swiftSettings: settings),
 
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),

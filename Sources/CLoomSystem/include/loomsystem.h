@@ -1,1 +1,74 @@
+// System calls that Swift's Glibc module hides or that take variable arguments, and atomic access to
+// raw memory. Every function returns 0 or a count, or the negated errno; EINTR is retried.
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    LOOM_OPEN_READ = 0,
+    LOOM_OPEN_WRITE = 1,
+    LOOM_OPEN_CREATE = 2,
+};
+
+int loom_open(const char *_Nonnull path, int mode);
+int loom_close(int descriptor);
+int64_t loom_pread(int descriptor, void *_Nullable bytes, size_t count, int64_t offset);
+// Writes everything or fails; a short write is continued.
+int loom_pwrite_all(int descriptor, const void *_Nullable bytes, size_t count, int64_t offset);
+// Writes zeros in steps of 4 KiB, so that the page cache does not build large folios of them.
+int loom_fill_zeros(int descriptor, int64_t from, int64_t to);
+int loom_sync_data(int descriptor);
+int loom_sync(int descriptor);
+int loom_drop_cache(int descriptor);
+int64_t loom_size(int descriptor);
+int loom_truncate(int descriptor, int64_t size);
+int loom_identity(int descriptor, uint64_t *_Nonnull device, uint64_t *_Nonnull inode);
+
+int loom_make_directory(const char *_Nonnull path);
+// Fails with EEXIST when the target exists: a rename never replaces anything here.
+int loom_rename_exclusive(const char *_Nonnull from, const char *_Nonnull to);
+int loom_unlink(const char *_Nonnull path);
+// Calls `each` with the name of every entry but "." and "..".
+int loom_list(const char *_Nonnull path, void *_Nonnull context,
+              void (*_Nonnull each)(void *_Nonnull context, const char *_Nonnull name));
+
+// 0 when the whole file is now locked by this open file description, -EAGAIN when another has it.
+int loom_lock(int descriptor);
+// 1 when another open file description holds the lock, 0 when nobody does.
+int loom_is_locked(int descriptor);
+
+// Whether stores through a shared mapping of written space cannot run out of space on this file
+// system: ext4, tmpfs, XFS without reflink.
+bool loom_can_map_appends(int descriptor);
+int loom_map(int descriptor, size_t length, void *_Nullable *_Nonnull address);
+int loom_unmap(void *_Nonnull address, size_t length);
+
+static inline void loom_store_release(void *_Nonnull address, uint64_t value) {
+    __atomic_store_n((uint64_t *)address, value, __ATOMIC_RELEASE);
+}
+static inline uint64_t loom_load_acquire(const void *_Nonnull address) {
+    return __atomic_load_n((const uint64_t *)address, __ATOMIC_ACQUIRE);
+}
+
+// Text of the identity of this boot; -ENOENT where the system has none.
+int loom_boot_id(char *_Nonnull text, size_t capacity);
+int loom_host_name(char *_Nonnull text, size_t capacity);
+int loom_random(void *_Nonnull bytes, size_t count);
+uint64_t loom_wall_microseconds(void);
+uint64_t loom_monotonic_nanoseconds(void);
+
+typedef struct loom_monitor loom_monitor;
+loom_monitor *_Nonnull loom_monitor_create(void);
+void loom_monitor_destroy(loom_monitor *_Nonnull monitor);
+void loom_monitor_lock(loom_monitor *_Nonnull monitor);
+void loom_monitor_unlock(loom_monitor *_Nonnull monitor);
+void loom_monitor_notify_all(loom_monitor *_Nonnull monitor);
+void loom_monitor_wait(loom_monitor *_Nonnull monitor);
+// Returns false when the deadline, in monotonic nanoseconds, has passed.
+bool loom_monitor_wait_until(loom_monitor *_Nonnull monitor, uint64_t deadline);
+
+// Starts a thread; `body` is called once with `context`.
+int loom_thread_start(const char *_Nonnull name, void *_Nonnull context,
+                      void (*_Nonnull body)(void *_Nonnull context));

@@ -1,0 +1,219 @@
+#define _GNU_SOURCE
+#include "loomsystem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#endif
+
+#define RETRY(result, call)                                                                        \
+    do {                                                                                           \
+        (result) = (call);                                                                         \
+    } while ((result) < 0 && errno == EINTR)
+
+static int status(long result) { return result < 0 ? -errno : 0; }
+
+int loom_open(const char *path, int mode) {
+    int flags = O_CLOEXEC;
+    if (mode == LOOM_OPEN_READ) flags |= O_RDONLY;
+    if (mode == LOOM_OPEN_WRITE) flags |= O_RDWR;
+    if (mode == LOOM_OPEN_CREATE) flags |= O_RDWR | O_CREAT | O_EXCL;
+    int descriptor;
+    RETRY(descriptor, open(path, flags, 0644));
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+// Not retried: after EINTR the state of the descriptor is unspecified, on Linux it is closed.
+int loom_close(int descriptor) {
+    return close(descriptor) < 0 && errno != EINTR ? -errno : 0;
+}
+
+int64_t loom_pread(int descriptor, void *bytes, size_t count, int64_t offset) {
+    size_t done = 0;
+    while (done < count) {
+        ssize_t step;
+        RETRY(step, pread(descriptor, (char *)bytes + done, count - done, offset + (int64_t)done));
+        if (step < 0) return -errno;
+        if (step == 0) break;
+        done += (size_t)step;
+    }
+    return (int64_t)done;
+}
+
+int loom_pwrite_all(int descriptor, const void *bytes, size_t count, int64_t offset) {
+    size_t done = 0;
+    while (done < count) {
+        ssize_t step;
+        RETRY(step, pwrite(descriptor, (const char *)bytes + done, count - done,
+                           offset + (int64_t)done));
+        if (step < 0) return -errno;
+        if (step == 0) return -EIO;
+        done += (size_t)step;
+    }
+    return 0;
+}
+
+int loom_fill_zeros(int descriptor, int64_t from, int64_t to) {
+    static const char zeros[4096];
+    while (from < to) {
+        int64_t step = 4096 - from % 4096;
+        if (step > to - from) step = to - from;
+        int result = loom_pwrite_all(descriptor, zeros, (size_t)step, from);
+        if (result < 0) return result;
+        from += step;
+    }
+    return 0;
+}
+
+int loom_sync_data(int descriptor) {
+#ifdef __APPLE__
+    return loom_sync(descriptor);
+#else
+    return status(fdatasync(descriptor));
+#endif
+}
+
+int loom_sync(int descriptor) {
+#ifdef __APPLE__
+    // fsync leaves the bytes in the drive's cache there.
+    return status(fcntl(descriptor, F_FULLFSYNC));
+#else
+    return status(fsync(descriptor));
+#endif
+}
+
+int loom_drop_cache(int descriptor) {
+#ifdef __linux__
+    return -posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
+#else
+    (void)descriptor;
+    return 0;
+#endif
+}
+
+int64_t loom_size(int descriptor) {
+    struct stat facts;
+    return fstat(descriptor, &facts) < 0 ? -errno : (int64_t)facts.st_size;
+}
+
+int loom_truncate(int descriptor, int64_t size) { return status(ftruncate(descriptor, size)); }
+
+int loom_identity(int descriptor, uint64_t *device, uint64_t *inode) {
+    struct stat facts;
+    if (fstat(descriptor, &facts) < 0) return -errno;
+    *device = (uint64_t)facts.st_dev;
+    *inode = (uint64_t)facts.st_ino;
+    return 0;
+}
+
+int loom_make_directory(const char *path) { return status(mkdir(path, 0755)); }
+
+int loom_rename_exclusive(const char *from, const char *to) {
+#ifdef __linux__
+    int result = status(renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE));
+    if (result != -EINVAL && result != -ENOSYS) return result;
+#endif
+    // A file system without the flag: the window between the two calls is the caller's lock to close.
+    struct stat facts;
+    if (lstat(to, &facts) == 0) return -EEXIST;
+    return status(rename(from, to));
+}
+
+int loom_unlink(const char *path) { return status(unlink(path)); }
+
+int loom_list(const char *path, void *context, void (*each)(void *, const char *)) {
+    DIR *directory = opendir(path);
+    if (!directory) return -errno;
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(directory);
+        if (!entry) break;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        each(context, entry->d_name);
+    }
+    int result = -errno;
+    closedir(directory);
+    return result;
+}
+
+// Locks of the open file description: they do not vanish when some other descriptor of the same file
+// is closed in this process, and two descriptors of one process exclude each other too.
+#ifdef F_OFD_SETLK
+#define SET_LOCK F_OFD_SETLK
+#define GET_LOCK F_OFD_GETLK
+#else
+#define SET_LOCK F_SETLK
+#define GET_LOCK F_GETLK
+#endif
+
+int loom_lock(int descriptor) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int result = status(fcntl(descriptor, SET_LOCK, &lock));
+    return result == -EACCES ? -EAGAIN : result;
+}
+
+int loom_is_locked(int descriptor) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(descriptor, GET_LOCK, &lock) < 0) return -errno;
+    return lock.l_type != F_UNLCK;
+}
+
+#ifdef __linux__
+#define EXT4_MAGIC 0xEF53
+#define TMPFS_MAGIC 0x01021994
+#define XFS_MAGIC 0x58465342
+
+// The first form of XFS's geometry call (xfsctl(3)), spelled out as its headers are seldom installed.
+struct xfs_geometry {
+    uint32_t sizes[8];
+    uint64_t blocks[4];
+    unsigned char uuid[16];
+    uint32_t stripe[2];
+    int32_t version;
+    uint32_t flags;
+    uint32_t more[3];
+} __attribute__((aligned(8)));
+#define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
+#define XFS_REFLINK (1u << 20)
+
+bool loom_can_map_appends(int descriptor) {
+    struct statfs facts;
+    if (fstatfs(descriptor, &facts) < 0) return false;
+    switch ((uint32_t)facts.f_type) {
+    case EXT4_MAGIC:
+    case TMPFS_MAGIC:
+        return true;
+    case XFS_MAGIC: {
+        struct xfs_geometry geometry;
+        memset(&geometry, 0, sizeof geometry);
+        if (ioctl(descriptor, XFS_GEOMETRY, &geometry) < 0) return false;
+        return (geometry.flags & XFS_REFLINK) == 0;
+    }
+    default:
+        return false;
+    }
+}
+#else
+bool loom_can_map_appends(int descriptor) {
+    (void)descriptor;
+    return false;
+}
+#endif
+
+int loom_map(int descriptor, size_t length, void **address) {
+    void *result = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (result == MAP_FAILED) return -errno;
+    *address = result;
+    return 0;
+}
+
+int loom_unmap(void *address, size_t length) { return status(munmap(address, length)); }

@@ -1,0 +1,79 @@
+public import CLoomSystem
+internal import SystemPackage
+
+/// A value behind a lock that threads can wait on: a mutex and a condition.
+///
+/// `Synchronization.Mutex` has no condition to wait on, which the sync thread and blocking commits
+/// need. Uncontended, locking costs about 20 ns.
+///
+/// Sendable without checks: the value is reached only with the mutex held.
+@safe public final class Monitor<State>: @unchecked Sendable {
+    @usableFromInline let handle: OpaquePointer
+    @usableFromInline var state: State
+
+    /// Creates a monitor over a value.
+    public init(_ state: sending State) {
+        self.state = state
+        unsafe handle = loom_monitor_create()
+    }
+
+    deinit { unsafe loom_monitor_destroy(handle) }
+
+    /// Runs `body` with the lock held.
+    @inlinable
+    public func withLock<Result, Failure>(
+        _ body: (inout State) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        unsafe loom_monitor_lock(handle)
+        defer { unsafe loom_monitor_unlock(handle) }
+        return try body(&state)
+    }
+
+    /// Wakes every thread that waits. May be called with or without the lock held.
+    @inlinable
+    public func notifyAll() { unsafe loom_monitor_notify_all(handle) }
+
+    /// Runs `body` with the lock held, again after every wake, until it returns a value.
+    ///
+    /// - Parameter deadline: Monotonic nanoseconds to wait until at most; `nil` for ever.
+    /// - Returns: The value, or `nil` when the deadline passed first.
+    public func wait<Result, Failure>(
+        until deadline: UInt64? = nil,
+        _ body: (inout State) throws(Failure) -> Result?
+    ) throws(Failure) -> Result? {
+        unsafe loom_monitor_lock(handle)
+        defer { unsafe loom_monitor_unlock(handle) }
+        while true {
+            if let result = try body(&state) { return result }
+            guard let deadline else {
+                unsafe loom_monitor_wait(handle)
+                continue
+            }
+            if unsafe !loom_monitor_wait_until(handle, deadline) { return try body(&state) }
+        }
+    }
+}
+
+/// A thread of its own for work that blocks: never one of Swift's cooperative threads.
+public enum WorkerThread {
+    private final class Body {
+        let run: () -> Void
+        init(_ run: @escaping () -> Void) { self.run = run }
+    }
+
+    /// Starts a thread that calls `body` once and ends.
+    ///
+    /// - Parameter name: At most 15 bytes are shown by the system's tools.
+    public static func start(
+        _ name: String, _ body: @escaping @Sendable () -> Void
+    ) throws(StorageError) {
+        let context = unsafe Unmanaged.passRetained(Body(body))
+        let result = unsafe loom_thread_start(name, context.toOpaque()) { context in
+            let body = unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue()
+            body.run()
+        }
+        guard result < 0 else { return }
+        unsafe context.release()
+        throw StorageError(.create, "thread", .init(rawValue: -result))
+    }
+}

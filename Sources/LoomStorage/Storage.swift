@@ -1,0 +1,166 @@
+public import SystemPackage
+
+/// The files of a store and their durability: the engine's only way to the operating system.
+///
+/// It knows no format. The contract, which one suite of tests holds every implementation to:
+///
+/// - A call that returns has happened for every process of this machine; it survives the end of the
+///   process. It survives the loss of power only after the syncs named below.
+/// - The bytes of a file are durable after ``StorageFile/syncData()`` (bytes inside the size that the
+///   last full sync knew) or ``StorageFile/sync()`` (bytes and size).
+/// - The *entry* of a file or folder is durable after ``syncDirectory(_:)`` of the folder that holds it.
+/// - A call that throws may have happened in part, except where its documentation says otherwise.
+///   After a failed sync nothing is known of any byte written since the last good one: the file must
+///   not be synced again and believed.
+/// - Every call is thread-safe. Calls on one file from two threads are not ordered by it.
+public protocol Storage: Sendable {
+    /// Creates a folder. Throws `fileExists` when something has that name.
+    func createDirectory(_ path: FilePath) throws(StorageError)
+    /// The names in a folder, in no order.
+    func list(_ path: FilePath) throws(StorageError) -> [String]
+    /// Gives a file or folder another name. Never replaces: throws `fileExists`.
+    func rename(_ path: FilePath, to target: FilePath) throws(StorageError)
+    /// Removes a file. Readers that have it open go on reading it.
+    func remove(_ path: FilePath) throws(StorageError)
+    /// Makes the entries of a folder durable.
+    func syncDirectory(_ path: FilePath) throws(StorageError)
+
+    /// Creates an empty file, open for reading and writing. Throws `fileExists`: it never opens one.
+    func create(_ path: FilePath) throws(StorageError) -> any StorageFile
+    /// Opens a file that is there.
+    func open(_ path: FilePath, for access: FileAccess) throws(StorageError) -> any StorageFile
+
+    /// Locks a file for the life of the returned object, and writes who holds it into the file.
+    ///
+    /// Excludes other processes and other calls in this one. Throws ``StorageError/held(by:)`` with
+    /// the text that the holder left; it never waits.
+    func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock
+    /// The text of whoever holds the lock, `nil` when nobody does. Takes no lock.
+    func lockHolder(_ path: FilePath) throws(StorageError) -> String?
+
+    /// What this machine says of itself and of the time.
+    var machine: any Machine { get }
+}
+
+/// What a file is opened for.
+public enum FileAccess: Hashable, Sendable {
+    /// Reading only: never changes a byte.
+    case reading
+    /// Reading and writing.
+    case writing
+}
+
+/// How bytes reach the file in ``StorageFile/store(_:at:surface:)``.
+public enum AppendSurface: String, Hashable, Sendable, CaseIterable {
+    /// Copied into a shared mapping: no system call, but page faults after each sync.
+    case mapped
+    /// `pwrite`.
+    case positional
+}
+
+/// Which file this is, however it is named.
+public struct FileIdentity: Hashable, Sendable {
+    /// The device that holds it.
+    public let device: UInt64
+    /// Its number on that device.
+    public let inode: UInt64
+
+    /// Creates an identity.
+    public init(device: UInt64, inode: UInt64) {
+        self.device = device
+        self.inode = inode
+    }
+}
+
+/// An open file. See ``Storage`` for what is durable when.
+public protocol StorageFile: AnyObject, Sendable {
+    /// The path that it was opened by, for messages.
+    var path: FilePath { get }
+    /// Which file this is.
+    var identity: FileIdentity { get }
+    /// Its size in bytes.
+    func size() throws(StorageError) -> Int
+
+    /// Reads into `target` from `offset`; the count is short only at the end of the file.
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(StorageError) -> Int
+    /// Writes all the bytes, growing the file as needed.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StorageError)
+    /// Writes zeros from `offset` up to `end`, so that the space is the file's own. May be out of space.
+    func fillZeros(from offset: Int, to end: Int) throws(StorageError)
+
+    /// Prepares the mapped surface for the first `length` bytes, which must be filled.
+    ///
+    /// - Returns: Whether mapped stores are possible: only where they cannot run out of space.
+    func mapForAppending(length: Int) throws(StorageError) -> Bool
+    /// Stores bytes inside filled space; in the kernel, and visible to readers, when it returns.
+    ///
+    /// A crash may cut it at any byte. `mapped` falls back to `positional` without a mapping.
+    func store(
+        _ bytes: UnsafeRawBufferPointer, at offset: Int, surface: AppendSurface
+    ) throws(StorageError)
+    /// Stores eight aligned bytes inside filled space as one: a reader sees the old or the new word.
+    func storeWord(_ word: UInt64, at offset: Int) throws(StorageError)
+    /// Loads eight aligned bytes as one. What was stored before the word that it sees is visible.
+    func loadWord(at offset: Int) throws(StorageError) -> UInt64
+
+    /// Makes stores and writes inside the known size durable that returned before this call began.
+    func syncData() throws(StorageError)
+    /// Makes bytes and size durable.
+    func sync() throws(StorageError)
+    /// Forgets clean pages, so that the next read judges the disk. A hint.
+    func dropCache()
+    /// Closes the file and its mapping. Not a sync. Calling it twice is allowed.
+    func close() throws(StorageError)
+}
+
+/// A lock that is held until it is released or goes away.
+public protocol StorageLock: AnyObject, Sendable {
+    /// Gives the lock up. Calling it twice is allowed.
+    func release()
+}
+
+/// What a machine says of itself: injected, so that a simulation is the same at every run.
+public protocol Machine: Sendable {
+    /// The identity of this boot, 16 bytes as two words; `nil` where the system has none.
+    var boot: (UInt64, UInt64)? { get }
+    /// This process, for people: `pid 4711 on host`.
+    var processDescription: String { get }
+    /// Microseconds since 1970-01-01 UTC.
+    func wallMicroseconds() -> UInt64
+    /// Nanoseconds on a clock that never goes back.
+    func monotonicNanoseconds() -> UInt64
+    /// 64 random bits.
+    func random() -> UInt64
+}
+
+extension StorageFile {
+    /// Reads up to `count` bytes from `offset` into a fresh array; shorter at the end of the file.
+    public func readBytes(count: Int, at offset: Int) throws(StorageError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var failure: StorageError?
+        var read = 0
+        unsafe bytes.withUnsafeMutableBytes { target in
+            do throws(StorageError) {
+                read = unsafe try self.read(into: target, at: offset)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        bytes.removeLast(count - read)
+        return bytes
+    }
+
+    /// Writes all of an array at `offset`, growing the file as needed.
+    public func writeBytes(_ bytes: [UInt8], at offset: Int) throws(StorageError) {
+        var failure: StorageError?
+        unsafe bytes.withUnsafeBytes { source in
+            do throws(StorageError) {
+                unsafe try write(source, at: offset)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+    }
+}
