@@ -20,6 +20,8 @@ let package = Package(
     name: "loomlog",
     products: [
         .library(name: "LoomFormat", targets: ["LoomFormat"]),
+        .library(name: "LoomStorage", targets: ["LoomStorage"]),
+        .library(name: "LoomLog", targets: ["LoomLog"]),
         .library(name: "LoomModel", targets: ["LoomModel"]),
     ],
     dependencies: [
@@ -41,9 +43,15 @@ let package = Package(
         .target(
             name: "LoomStorage", dependencies: ["CLoomSystem", systemPackage],
             swiftSettings: settings),
+        .target(
+            name: "LoomLog", dependencies: ["LoomFormat", "LoomStorage", systemPackage],
+            swiftSettings: settings),
         .target(name: "LoomModel", dependencies: ["LoomFormat"], swiftSettings: settings),
 
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
+        .testTarget(
+            name: "LoomLogTests", dependencies: ["LoomLog", "LoomStorage", "LoomFormat", systemPackage],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

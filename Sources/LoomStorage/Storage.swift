@@ -22,6 +22,8 @@ public protocol Storage: Sendable {
     func rename(_ path: FilePath, to target: FilePath) throws(StorageError)
     /// Removes a file. Readers that have it open go on reading it.
     func remove(_ path: FilePath) throws(StorageError)
+    /// Removes a folder that is empty.
+    func removeDirectory(_ path: FilePath) throws(StorageError)
     /// Makes the entries of a folder durable.
     func syncDirectory(_ path: FilePath) throws(StorageError)
 
@@ -131,6 +133,8 @@ public protocol Machine: Sendable {
     func monotonicNanoseconds() -> UInt64
     /// 64 random bits.
     func random() -> UInt64
+    /// Waits on the calling thread.
+    func sleep(nanoseconds: UInt64)
 }
 
 extension StorageFile {

@@ -18,6 +18,8 @@ struct POSIXMachine: Machine {
     func wallMicroseconds() -> UInt64 { loom_wall_microseconds() }
     func monotonicNanoseconds() -> UInt64 { loom_monotonic_nanoseconds() }
 
+    func sleep(nanoseconds: UInt64) { loom_sleep(nanoseconds) }
+
     func random() -> UInt64 {
         var generator = SystemRandomNumberGenerator()
         return generator.next()
