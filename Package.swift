@@ -48,6 +48,11 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "LoomModel", dependencies: ["LoomFormat"], swiftSettings: settings),
 
+        .executableTarget(
+            name: "store-shapes",
+            dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
+            path: "Tools/store-shapes", swiftSettings: settings),
+
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
         .testTarget(
             name: "LoomLogTests", dependencies: ["LoomLog", "LoomStorage", "LoomFormat", systemPackage],
