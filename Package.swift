@@ -53,9 +53,18 @@ let package = Package(
             dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
             path: "Tools/store-shapes", swiftSettings: settings),
 
+        .executableTarget(
+            name: "crash-writer",
+            dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
+            path: "Tools/crash-writer", swiftSettings: settings),
+
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
         .testTarget(
-            name: "LoomLogTests", dependencies: ["LoomLog", "LoomStorage", "LoomFormat", systemPackage],
+            name: "LoomLogTests",
+            dependencies: [
+                "LoomLog", "LoomStorage", "LoomFormat", "crash-writer", "store-shapes",
+                systemPackage,
+            ],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]

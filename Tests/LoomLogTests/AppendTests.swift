@@ -52,8 +52,8 @@ import Testing
     func largeUnit() throws {
         let folder = try TemporaryFolder()
         let writer = try LogWriter(path: folder.log)
-        var generator = SystemRandomNumberGenerator()
-        let noise = (0..<(9 << 20)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        let page = (0..<4096).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 3) }
+        let noise = Array([[UInt8]](repeating: page, count: 2304).joined())
         var unit = RecordUnit(run: try RunID("big"), epoch: 1, position: 0)
         unit.append([1])
         unit.append(noise)
