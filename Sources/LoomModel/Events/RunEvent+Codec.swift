@@ -9,7 +9,7 @@ extension RunEvent {
         case created = 1
         case attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused, stepCommitted
         case runCompleted, snapshot, paused, resumed, failed, cancelled, retried, labelled
-        case policyChanged
+        case policyChanged, migrated
     }
 
     /// The event's bytes.
@@ -78,6 +78,10 @@ extension RunEvent {
         case .policyChanged(let policy):
             begin(.policyChanged)
             policy.encode(to: &writer)
+        case .migrated(let version, let state):
+            begin(.migrated)
+            writer.writeVarint(version)
+            writer.writeSized(state)
         }
     }
 
@@ -118,6 +122,8 @@ extension RunEvent {
         case .retried: .retried
         case .labelled: .labelled(try Label.decodeAll(&reader))
         case .policyChanged: .policyChanged(try CheckpointPolicy(decoding: &reader))
+        case .migrated:
+            .migrated(stateVersion: try reader.readVarint(), state: try reader.readSized("state"))
         }
     }
 }

@@ -46,6 +46,8 @@ public struct RunEvent: Hashable, Sendable {
         case labelled([Label])
         /// The checkpoint policy from here on.
         case policyChanged(CheckpointPolicy)
+        /// The present state in the shape of another version of the loop.
+        case migrated(stateVersion: UInt64, state: [UInt8])
     }
 }
 

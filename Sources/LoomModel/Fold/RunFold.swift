@@ -77,6 +77,7 @@ public struct RunFold: Sendable {
         case .retried: reopen()
         case .labelled(let labels): label(labels)
         case .policyChanged(let policy): summary.policy = policy
+        case .migrated(let version, _): summary.stateVersion = version
         }
     }
 
@@ -198,6 +199,8 @@ extension RunFold {
             return nil
         case .failed:
             return summary.openAttempt == nil ? nil : "a failure while an attempt is open"
+        case .migrated:
+            return summary.openAttempt == nil ? nil : "a migration while an attempt is open"
         default: return nil
         }
     }
