@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 // One direction, no circles: DESIGN of the modules is held by Tests/TidyTests/LayeringTests.swift.
@@ -23,6 +24,7 @@ let package = Package(
         .library(name: "LoomStorage", targets: ["LoomStorage"]),
         .library(name: "LoomLog", targets: ["LoomLog"]),
         .library(name: "LoomModel", targets: ["LoomModel"]),
+        .library(name: "LoomRunner", targets: ["LoomRunner"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -47,6 +49,11 @@ let package = Package(
             name: "LoomLog", dependencies: ["LoomFormat", "LoomStorage", systemPackage],
             swiftSettings: settings),
         .target(name: "LoomModel", dependencies: ["LoomFormat"], swiftSettings: settings),
+
+        .target(
+            name: "LoomRunner",
+            dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging],
+            swiftSettings: settings),
 
         .executableTarget(
             name: "store-shapes",

@@ -137,7 +137,8 @@ struct ActiveSegment {
     }
 
     private mutating func encodeBlock(
-        _ fields: BlockEncoder.Fields, from start: Int, size: Int, at position: Int
+        _ fields: BlockEncoder.Fields, from start: Int, size: Int, at position: Int,
+        compress: Bool = true
     ) -> BlockEncoder.Written {
         let seed = BlockHeader.seed(salt: salt, offset: offset + position)
         return unsafe payload.bytes.withUnsafeBytes { payload in
@@ -145,7 +146,7 @@ struct ActiveSegment {
                 unsafe BlockEncoder.encode(
                     fields,
                     payload: UnsafeRawBufferPointer(rebasing: payload[start..<(start + size)]),
-                    seed: seed,
+                    seed: seed, compress: compress,
                     into: UnsafeMutableRawBufferPointer(rebasing: block[position...]))
             }
         }
@@ -187,7 +188,8 @@ struct ActiveSegment {
             previousHash: previousHash)
         let needed = BlockEncoder.byteCountMax(rawCount: content.count)
         if block.count < needed { block = [UInt8](repeating: 0, count: needed) }
-        let written = encodeBlock(fields, from: 0, size: content.count, at: 0)
+        // Never compressed: a filler that shrinks would not bridge the gap.
+        let written = encodeBlock(fields, from: 0, size: content.count, at: 0, compress: false)
         try store(count: written.byteCount, surface: .positional)
         offset += written.byteCount
         previousHash = written.headerHash
