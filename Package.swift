@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "LoomStorage", targets: ["LoomStorage"]),
         .library(name: "LoomLog", targets: ["LoomLog"]),
         .library(name: "LoomModel", targets: ["LoomModel"]),
+        .library(name: "LoomRuns", targets: ["LoomRuns"]),
         .library(name: "LoomRunner", targets: ["LoomRunner"]),
     ],
     dependencies: [
@@ -51,6 +52,10 @@ let package = Package(
         .target(name: "LoomModel", dependencies: ["LoomFormat"], swiftSettings: settings),
 
         .target(
+            name: "LoomRuns",
+            dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", systemPackage],
+            swiftSettings: settings),
+        .target(
             name: "LoomRunner",
             dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging],
             swiftSettings: settings),
@@ -72,6 +77,10 @@ let package = Package(
                 "LoomLog", "LoomStorage", "LoomFormat", "crash-writer", "store-shapes",
                 systemPackage,
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LoomRunnerTests",
+            dependencies: ["LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", systemPackage],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]

@@ -11,7 +11,7 @@ import Testing
         "LoomStorage": ["CLoomSystem", "SystemPackage", "Glibc", "Darwin", "Synchronization"],
         "LoomLog": ["LoomFormat", "LoomStorage", "SystemPackage", "Synchronization"],
         "LoomModel": ["LoomFormat", "Synchronization"],
-        "LoomRuns": ["LoomFormat", "LoomModel", "LoomLog", "SystemPackage"],
+        "LoomRuns": ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", "SystemPackage"],
         "LoomInspect": ["LoomFormat", "LoomModel", "LoomStorage", "SystemPackage"],
         "LoomRunner": [
             "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "LoomStorage", "Logging",
