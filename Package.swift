@@ -82,6 +82,9 @@ let package = Package(
             name: "LoomRunnerTests",
             dependencies: ["LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", systemPackage],
             swiftSettings: settings),
+        .testTarget(
+            name: "LoomStorageTests", dependencies: ["LoomStorage", systemPackage],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )
