@@ -44,6 +44,9 @@ let package = Package(
         .target(name: "LoomModel", dependencies: ["LoomFormat"], swiftSettings: settings),
 
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
+        .testTarget(
+            name: "LoomStorageTests", dependencies: ["LoomStorage", systemPackage],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

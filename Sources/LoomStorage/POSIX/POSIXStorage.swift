@@ -117,15 +117,12 @@ public struct POSIXStorage: Storage {
         return isLocked == 1 ? holderText(descriptor) : nil
     }
 
-    /// At most 256 bytes of what the holder left, control characters taken out: it goes into messages.
     private func holderText(_ descriptor: CInt) -> String {
-        var bytes = [UInt8](repeating: 0, count: 256)
+        var bytes = [UInt8](repeating: 0, count: holderBytesMax)
         let count = unsafe bytes.withUnsafeMutableBytes {
             unsafe loom_pread(descriptor, $0.baseAddress, $0.count, 0)
         }
-        let text = String(decoding: bytes.prefix(max(0, Int(count))), as: UTF8.self)
-        let clean = String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F })
-        return clean.isEmpty ? "another process" : clean
+        return cleanHolder(bytes.prefix(max(0, Int(count))))
     }
 
     private func openDescriptor(

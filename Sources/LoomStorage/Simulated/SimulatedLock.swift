@@ -1,0 +1,90 @@
+public import SystemPackage
+
+extension SimulatedStorage {
+    /// See ``Storage/lock(_:holder:)``.
+    public func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock {
+        let call = SimulatedCall(.lock, path)
+        return try world.withLock { (state) throws(StorageError) in
+            var text: String?
+            do throws(StorageError) {
+                let inode = try state.run(call) { (world) throws(Errno) in
+                    try world.locking(path, holder, &text)
+                }
+                state.nextLock += 1
+                state.locks[inode] = state.nextLock
+                return SimulatedLock(path, inode: inode, number: state.nextLock, in: world)
+            } catch {
+                throw StorageError(error.operation, path, error.errno, holder: text)
+            }
+        }
+    }
+
+    /// See ``Storage/lockHolder(_:)``.
+    public func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
+        let call = SimulatedCall(.lockHolder, path)
+        return try world.withLock { (state) throws(StorageError) in
+            try state.run(call) { (world) throws(Errno) in
+                let place = try world.disk.place(of: path)
+                guard let inode = world.disk.inode(at: place), world.locks[inode] != nil else {
+                    return ([], nil)
+                }
+                return ([], world.holderText(inode))
+            }
+        }
+    }
+}
+
+extension SimulatedWorld {
+    /// What taking a lock does to the disk: the file is made if need be, emptied, and filled.
+    fileprivate func locking(
+        _ path: FilePath, _ holder: String, _ heldBy: inout String?
+    ) throws(Errno) -> ([SimulatedDisk.Change], UInt64) {
+        let place = try disk.place(of: path)
+        let existing = disk.inode(at: place)
+        if let existing, disk.isFolder(existing) { throw .isDirectory }
+        if let existing, locks[existing] != nil {
+            heldBy = holderText(existing)
+            throw .wouldBlock
+        }
+        let inode = existing ?? disk.nextInode
+        let text = SimulatedDisk.Change.store(
+            inode, offset: 0, bytes: Array(holder.utf8), isWord: false)
+        if existing != nil { return ([.removeAll(inode), text], inode) }
+        return ([try disk.creation(at: path, .file), text], inode)
+    }
+
+    fileprivate func holderText(_ inode: UInt64) -> String {
+        var bytes = [UInt8](repeating: 0, count: holderBytesMax)
+        let count = unsafe bytes.withUnsafeMutableBytes { target in
+            unsafe disk.content(inode)?.read(into: target, at: 0) ?? 0
+        }
+        return cleanHolder(bytes.prefix(count))
+    }
+}
+
+/// A lock that the end of the simulated process frees, as images hold none.
+final class SimulatedLock: StorageLock {
+    private let path: FilePath
+    private let inode: UInt64
+    private let number: Int
+    private let world: Monitor<SimulatedWorld>
+
+    init(_ path: FilePath, inode: UInt64, number: Int, in world: Monitor<SimulatedWorld>) {
+        self.path = path
+        self.inode = inode
+        self.number = number
+        self.world = world
+    }
+
+    deinit { free(isCall: false) }
+
+    func release() { free(isCall: true) }
+
+    private func free(isCall: Bool) {
+        world.withLock { world in
+            guard world.locks[inode] == number else { return }
+            world.locks[inode] = nil
+            if isCall { try? world.begin(SimulatedCall(.release, path)) }
+        }
+    }
+}
