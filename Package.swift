@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 // One direction, no circles: DESIGN of the modules is held by Tests/TidyTests/LayeringTests.swift.
@@ -20,7 +21,11 @@ let package = Package(
     name: "loomlog",
     products: [
         .library(name: "LoomFormat", targets: ["LoomFormat"]),
+        .library(name: "LoomStorage", targets: ["LoomStorage"]),
+        .library(name: "LoomLog", targets: ["LoomLog"]),
         .library(name: "LoomModel", targets: ["LoomModel"]),
+        .library(name: "LoomRuns", targets: ["LoomRuns"]),
+        .library(name: "LoomRunner", targets: ["LoomRunner"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -41,11 +46,44 @@ let package = Package(
         .target(
             name: "LoomStorage", dependencies: ["CLoomSystem", systemPackage],
             swiftSettings: settings),
+        .target(
+            name: "LoomLog", dependencies: ["LoomFormat", "LoomStorage", systemPackage],
+            swiftSettings: settings),
         .target(name: "LoomModel", dependencies: ["LoomFormat"], swiftSettings: settings),
+
+        .target(
+            name: "LoomRuns",
+            dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", systemPackage],
+            swiftSettings: settings),
+        .target(
+            name: "LoomRunner",
+            dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging],
+            swiftSettings: settings),
+
+        .executableTarget(
+            name: "store-shapes",
+            dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
+            path: "Tools/store-shapes", swiftSettings: settings),
+
+        .executableTarget(
+            name: "crash-writer",
+            dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
+            path: "Tools/crash-writer", swiftSettings: settings),
 
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
         .testTarget(
             name: "LoomStorageTests", dependencies: ["LoomStorage", systemPackage],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LoomLogTests",
+            dependencies: [
+                "LoomLog", "LoomStorage", "LoomFormat", "crash-writer", "store-shapes",
+                systemPackage,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LoomRunnerTests",
+            dependencies: ["LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", systemPackage],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]

@@ -129,6 +129,7 @@ int loom_rename_exclusive(const char *from, const char *to) {
 }
 
 int loom_unlink(const char *path) { return status(unlink(path)); }
+int loom_remove_directory(const char *path) { return status(rmdir(path)); }
 
 int loom_list(const char *path, void *context, void (*each)(void *, const char *)) {
     DIR *directory = opendir(path);

@@ -60,6 +60,11 @@ static uint64_t clock_nanoseconds(clockid_t clock) {
 uint64_t loom_wall_microseconds(void) { return clock_nanoseconds(CLOCK_REALTIME) / 1000; }
 uint64_t loom_monotonic_nanoseconds(void) { return clock_nanoseconds(CLOCK_MONOTONIC); }
 
+void loom_sleep(uint64_t nanoseconds) {
+    struct timespec time = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
+    while (nanosleep(&time, &time) < 0 && errno == EINTR) {}
+}
+
 struct loom_monitor {
     pthread_mutex_t mutex;
     pthread_cond_t condition;

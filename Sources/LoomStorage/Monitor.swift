@@ -33,25 +33,31 @@ internal import SystemPackage
     @inlinable
     public func notifyAll() { unsafe loom_monitor_notify_all(handle) }
 
-    /// Runs `body` with the lock held, again after every wake, until it returns a value.
+    /// Runs `body` with the lock held, again after every wake, until it finishes.
     ///
-    /// - Parameter deadline: Monotonic nanoseconds to wait until at most; `nil` for ever.
-    /// - Returns: The value, or `nil` when the deadline passed first.
+    /// A step that waits names its own deadline, as the state that it saw decides it.
     public func wait<Result, Failure>(
-        until deadline: UInt64? = nil,
-        _ body: (inout State) throws(Failure) -> Result?
-    ) throws(Failure) -> Result? {
+        _ body: (inout State) throws(Failure) -> MonitorStep<Result>
+    ) throws(Failure) -> Result {
         unsafe loom_monitor_lock(handle)
         defer { unsafe loom_monitor_unlock(handle) }
         while true {
-            if let result = try body(&state) { return result }
-            guard let deadline else {
-                unsafe loom_monitor_wait(handle)
-                continue
+            switch try body(&state) {
+            case .finish(let result): return result
+            case .wait(until: nil): unsafe loom_monitor_wait(handle)
+            case .wait(until: let deadline?):
+                _ = unsafe loom_monitor_wait_until(handle, deadline)
             }
-            if unsafe !loom_monitor_wait_until(handle, deadline) { return try body(&state) }
         }
     }
+}
+
+/// What a thread that holds a ``Monitor`` does next.
+public enum MonitorStep<Result> {
+    /// Returns this.
+    case finish(Result)
+    /// Gives up the lock until it is notified, or until a moment in monotonic nanoseconds.
+    case wait(until: UInt64?)
 }
 
 /// A thread of its own for work that blocks: never one of Swift's cooperative threads.

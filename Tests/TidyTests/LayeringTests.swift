@@ -10,11 +10,12 @@ import Testing
         "LoomFormat": ["CLZ4", "CXXHash"],
         "LoomStorage": ["CLoomSystem", "SystemPackage", "Glibc", "Darwin", "Synchronization"],
         "LoomLog": ["LoomFormat", "LoomStorage", "SystemPackage", "Synchronization"],
-        "LoomModel": ["LoomFormat"],
-        "LoomRuns": ["LoomFormat", "LoomModel", "LoomLog", "SystemPackage"],
+        "LoomModel": ["LoomFormat", "Synchronization"],
+        "LoomRuns": ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", "SystemPackage"],
         "LoomInspect": ["LoomFormat", "LoomModel", "LoomStorage", "SystemPackage"],
         "LoomRunner": [
-            "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "Logging", "Synchronization",
+            "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "LoomStorage", "Logging",
+            "Synchronization",
             "SystemPackage",
         ],
         "LoomTesting": [

@@ -30,6 +30,7 @@ int loom_make_directory(const char *_Nonnull path);
 // Fails with EEXIST when the target exists: a rename never replaces anything here.
 int loom_rename_exclusive(const char *_Nonnull from, const char *_Nonnull to);
 int loom_unlink(const char *_Nonnull path);
+int loom_remove_directory(const char *_Nonnull path);
 // Calls `each` with the name of every entry but "." and "..".
 int loom_list(const char *_Nonnull path, void *_Nonnull context,
               void (*_Nonnull each)(void *_Nonnull context, const char *_Nonnull name));
@@ -58,6 +59,7 @@ int loom_host_name(char *_Nonnull text, size_t capacity);
 int loom_random(void *_Nonnull bytes, size_t count);
 uint64_t loom_wall_microseconds(void);
 uint64_t loom_monotonic_nanoseconds(void);
+void loom_sleep(uint64_t nanoseconds);
 
 typedef struct loom_monitor loom_monitor;
 loom_monitor *_Nonnull loom_monitor_create(void);

@@ -101,6 +101,11 @@ public struct BlockParser: Sendable {
         guard (header.eventCount > 0) == isLast else {
             return .order("an event count of \(header.eventCount) in this place")
         }
+        guard isEvents || header.codec == .raw else { return .order("a compressed mark") }
+        let isMark = !isEvents && header.kind != .filler
+        guard !isMark || offset % FormatLimits.pageBytes == 0 else {
+            return .order("a mark that does not start a page")
+        }
         guard header.durableUpTo <= UInt32(clamping: offset) else {
             return .order("durable offset \(header.durableUpTo) lies ahead of the block")
         }

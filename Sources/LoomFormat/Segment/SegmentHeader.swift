@@ -56,7 +56,7 @@ public struct SegmentHeader: Hashable, Sendable {
     /// Bytes of a header on disk.
     public static let byteCount = 128
     /// Like PNG's: catches text-mode and 7-bit damage. Read as a little-endian integer.
-    public static let magic: UInt64 = 0x0A1A_0D4D_4F4F_4C89
+    public static let magic: UInt64 = 0x1A0A_0D4D_4F4F_4C89
 
     /// What the segment is for.
     public var role: SegmentRole

@@ -54,6 +54,12 @@ public struct POSIXStorage: Storage {
         try check(result, .remove, path)
     }
 
+    /// See ``Storage/removeDirectory(_:)``.
+    public func removeDirectory(_ path: FilePath) throws(StorageError) {
+        let result = unsafe path.withPlatformString { unsafe loom_remove_directory($0) }
+        try check(result, .remove, path)
+    }
+
     /// See ``Storage/syncDirectory(_:)``.
     public func syncDirectory(_ path: FilePath) throws(StorageError) {
         let descriptor = try openDescriptor(path, LOOM_OPEN_READ, .syncDirectory)

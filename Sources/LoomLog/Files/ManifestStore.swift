@@ -1,0 +1,108 @@
+internal import LoomFormat
+internal import LoomStorage
+internal import SystemPackage
+
+/// Reads the newest manifest and creates the next one; generations are immutable files.
+struct ManifestStore: Sendable {
+    let directory: LogDirectory
+    let storage: any Storage
+
+    /// How many generations stay on disk.
+    private static let keptCount = 3
+
+    /// A manifest and what is needed to write the next.
+    struct Loaded: Sendable {
+        var manifest: Manifest
+        var hash: UInt64
+        /// Newer files without one valid copy: creations that a crash cut.
+        var tornGenerations: [UInt64]
+    }
+
+    /// Loads the highest generation that has a valid copy.
+    ///
+    /// A newer file without one is a creation cut by a crash, as nothing acts on a manifest before it
+    /// is durable. That no data depends on it is the caller's to check, by the unlisted segments.
+    func load() throws(LogError) -> Loaded {
+        let names = try listNames()
+        let generations = names.compactMap(FileName.manifestGeneration).sorted(by: >)
+        guard !generations.isEmpty else {
+            throw LogError(.notALog, "not a loomlog directory: no manifest", path: directory.root)
+        }
+        var torn: [UInt64] = []
+        var refusal: LogError?
+        for generation in generations {
+            do throws(LogError) {
+                let (manifest, hash) = try read(generation)
+                return Loaded(manifest: manifest, hash: hash, tornGenerations: torn)
+            } catch {
+                if error.code != .corrupt { throw error }
+                refusal = refusal ?? error
+                torn.append(generation)
+            }
+        }
+        throw refusal ?? LogError(.corrupt, "no usable manifest", path: directory.root)
+    }
+
+    private func listNames() throws(LogError) -> [String] {
+        do throws(StorageError) {
+            return try storage.list(directory.root)
+        } catch {
+            if error.isNotFound {
+                throw LogError(.notFound, "there is no log here", path: directory.root)
+            }
+            if error.errno == .notDirectory {
+                throw LogError(.notALog, "this is a file, not a log", path: directory.root)
+            }
+            throw LogError(error, doing: "opening the log")
+        }
+    }
+
+    private func read(
+        _ generation: UInt64
+    ) throws(LogError) -> (manifest: Manifest, hash: UInt64) {
+        let path = directory.manifest(generation)
+        let bytes = try storing("reading the manifest") { () throws(StorageError) in
+            let file = try storage.open(path, for: .reading)
+            defer { try? file.close() }
+            let limit = 2 * BlockEncoder.byteCountMax(rawCount: FormatLimits.blockBytesMax)
+                .roundedUp(to: FormatLimits.pageBytes)
+            return try file.readBytes(count: min(try file.size(), limit), at: 0)
+        }
+        do throws(FormatError) {
+            let decoded = try Manifest.decodeFile(bytes.rawSpan, generation: generation)
+            return (decoded.manifest, decoded.hash)
+        } catch {
+            throw LogError(error, in: path, what: "manifest refused")
+        }
+    }
+
+    /// Makes `manifest` the one that holds; it and its name are durable when this returns.
+    ///
+    /// Out of space leaves nothing behind and may be tried again.
+    func write(_ manifest: Manifest) throws(LogError) -> Loaded {
+        let path = directory.manifest(manifest.generation)
+        let (bytes, hash) = manifest.encodedFile()
+        do throws(StorageError) {
+            let file = try storage.create(path)
+            defer { try? file.close() }
+            try file.writeBytes(bytes, at: 0)
+            try file.sync()
+            try storage.syncDirectory(directory.root)
+        } catch {
+            // Only what this call created goes: a file of that name that was there stays.
+            if error.isOutOfSpace { try? storage.remove(path) }
+            throw LogError(error, doing: "writing the manifest")
+        }
+        removeOld(before: manifest.generation)
+        return Loaded(manifest: manifest, hash: hash, tornGenerations: [])
+    }
+
+    /// Superseded generations are of no use but to a person; failing to remove one harms nothing.
+    private func removeOld(before generation: UInt64) {
+        guard let names = try? storage.list(directory.root) else { return }
+        for old in names.compactMap(FileName.manifestGeneration)
+        where old + UInt64(Self.keptCount) <= generation {
+            try? storage.remove(directory.manifest(old))
+        }
+    }
+}

@@ -1,0 +1,92 @@
+internal import LoomFormat
+internal import LoomStorage
+internal import SystemPackage
+
+/// The writer's watermark on disk: two words that readers and recovery may load at any time.
+struct MarkFile: Sendable {
+    private let file: any StorageFile
+
+    /// What a mark says, when it counts on this machine and boot.
+    struct Words: Hashable, Sendable {
+        var published: MarkWord
+        var durable: MarkWord
+    }
+
+    /// Opens the mark for a writer, creating it when needed. The words are set before the identity, so
+    /// that an identity never vouches for words of another life.
+    init(
+        writing directory: LogDirectory, storage: any Storage, epoch: UInt64, words: Words
+    ) throws(LogError) {
+        file = try storing("opening MARK") { () throws(StorageError) in
+            do throws(StorageError) {
+                return try storage.open(directory.mark, for: .writing)
+            } catch {
+                guard error.isNotFound else { throw error }
+                return try storage.create(directory.mark)
+            }
+        }
+        try prepare(machine: storage.machine, epoch: epoch, words: words)
+    }
+
+    private func prepare(
+        machine: any Machine, epoch: UInt64, words: Words
+    ) throws(LogError) {
+        try storing("preparing MARK") { () throws(StorageError) in
+            let size = try file.size()
+            if size < Mark.byteCount {
+                try file.fillZeros(from: size, to: Mark.byteCount)
+                try file.sync()
+            }
+            _ = try file.mapForAppending(length: Mark.byteCount)
+            try file.storeWord(words.published.rawValue, at: Mark.publishedOffset)
+            try file.storeWord(words.durable.rawValue, at: Mark.durableOffset)
+            // A machine that cannot name its boot gets no mark that counts.
+            let boot = machine.boot.map { ContentHash(low: $0.0, high: $0.1) }
+            let identity = boot.map {
+                Mark(
+                    boot: $0, device: file.identity.device, inode: file.identity.inode,
+                    writerEpoch: epoch
+                ).encoded()
+            }
+            try file.writeBytes(identity ?? [UInt8](repeating: 0, count: 64), at: 0)
+        }
+    }
+
+    /// Opens the mark for reading; `nil` when there is none or it does not count here.
+    static func open(reading directory: LogDirectory, storage: any Storage) -> MarkFile? {
+        guard let file = try? storage.open(directory.mark, for: .reading) else { return nil }
+        let mark = MarkFile(file: file)
+        return mark.counts(on: storage.machine) ? mark : nil
+    }
+
+    private init(file: any StorageFile) { self.file = file }
+
+    /// Whether the mark was written on this boot, into this very file.
+    func counts(on machine: any Machine) -> Bool {
+        guard let bytes = try? file.readBytes(count: 64, at: 0), bytes.count == 64,
+            let identity = try? Mark(decoding: bytes.rawSpan), let boot = machine.boot
+        else { return false }
+        return identity.boot == ContentHash(low: boot.0, high: boot.1)
+            && identity.device == file.identity.device && identity.inode == file.identity.inode
+    }
+
+    /// Both words now. The durable one is loaded first, as it never passes the published one.
+    func load() throws(LogError) -> Words {
+        try storing("reading MARK") { () throws(StorageError) in
+            let durable = try file.loadWord(at: Mark.durableOffset)
+            let published = try file.loadWord(at: Mark.publishedOffset)
+            return Words(
+                published: MarkWord(rawValue: published), durable: MarkWord(rawValue: durable))
+        }
+    }
+
+    func publish(_ word: MarkWord) throws(StorageError) {
+        try file.storeWord(word.rawValue, at: Mark.publishedOffset)
+    }
+
+    func setDurable(_ word: MarkWord) throws(StorageError) {
+        try file.storeWord(word.rawValue, at: Mark.durableOffset)
+    }
+
+    func close() { try? file.close() }
+}

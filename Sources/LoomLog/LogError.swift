@@ -1,0 +1,114 @@
+internal import LoomFormat
+internal import LoomStorage
+public import SystemPackage
+
+/// Why a call on the log failed: a code to switch on, one line for people, a hint, the cause.
+public struct LogError: Error, Sendable {
+    /// What kind of failure it is. More codes may come.
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
+        /// The code's name.
+        public let description: String
+        private init(_ name: String) { description = name }
+
+        /// Bytes that were durable are damaged. Nothing was changed.
+        public static let corrupt = Code("corrupt")
+        /// The log was written by a newer version.
+        public static let unsupportedVersion = Code("unsupportedVersion")
+        /// Another writer has the log open.
+        public static let locked = Code("locked")
+        /// There is no log there.
+        public static let notFound = Code("notFound")
+        /// Something that is not a log is there, or a log where none was expected.
+        public static let notALog = Code("notALog")
+        /// No room on the device. Nothing was appended; it works again when there is room.
+        public static let outOfSpace = Code("outOfSpace")
+        /// An earlier write or sync failed: this writer appends no more. Reading goes on.
+        public static let poisoned = Code("poisoned")
+        /// The writer was closed.
+        public static let closed = Code("closed")
+        /// A unit or an option is outside the limits.
+        public static let limitExceeded = Code("limitExceeded")
+        /// The system refused a call.
+        public static let io = Code("io")
+    }
+
+    /// What kind of failure it is.
+    public let code: Code
+    /// What happened, in one line.
+    public let message: String
+    /// The file or folder concerned.
+    public let path: FilePath?
+    /// Offset in the file, when a place is known.
+    public let offset: Int?
+    /// The error below this one.
+    public let cause: (any Error)?
+
+    /// Creates an error.
+    public init(
+        _ code: Code, _ message: String, path: FilePath? = nil, offset: Int? = nil,
+        cause: (any Error)? = nil
+    ) {
+        self.code = code
+        self.message = message
+        self.path = path
+        self.offset = offset
+        self.cause = cause
+    }
+
+    /// What to do about it, when there is something.
+    public var hint: String? {
+        switch code {
+        case .corrupt: "loomlog dump shows what can be read; nothing was changed"
+        case .unsupportedVersion: "use the version of loomlog that wrote it, or a newer one"
+        case .locked: "wait for it to finish, or pass --wait"
+        case .notFound: "check the path given by --log or LOOMLOG_DIR"
+        case .outOfSpace: "free some space and try again; nothing was lost"
+        case .poisoned: "open the log again: it recovers what was acknowledged"
+        default: nil
+        }
+    }
+}
+
+extension LogError: CustomStringConvertible {
+    /// One line: where, what, why.
+    public var description: String {
+        var text = ""
+        if let path { text += "\(path): " }
+        text += message
+        if let offset { text += " (offset \(offset))" }
+        return text
+    }
+}
+
+extension LogError {
+    /// Adds the engine's view to a failed call of the storage.
+    init(_ error: StorageError, doing what: String) {
+        let code: Code =
+            error.isHeld ? .locked : error.isOutOfSpace ? .outOfSpace : .io
+        let message =
+            error.holder.map { "the log is open for writing by \($0)" }
+            ?? "\(what): \(error.operation.rawValue) failed: \(error.errno)"
+        self.init(code, message, path: error.path, cause: error)
+    }
+
+    /// Adds the place to refused bytes.
+    init(_ error: FormatError, in path: FilePath, at offset: Int? = nil, what: String) {
+        if case .unsupported = error {
+            self.init(
+                .unsupportedVersion, "\(what): \(error)", path: path, offset: offset, cause: error)
+        } else {
+            self.init(.corrupt, "\(what): \(error)", path: path, offset: offset, cause: error)
+        }
+    }
+}
+
+/// Runs calls of the storage and wraps what they throw.
+func storing<Result>(
+    _ what: String, _ body: () throws(StorageError) -> Result
+) throws(LogError) -> Result {
+    do throws(StorageError) {
+        return try body()
+    } catch {
+        throw LogError(error, doing: what)
+    }
+}

@@ -1,0 +1,77 @@
+/// What an acknowledged append survives. The mode belongs to the open writer, not to the data.
+public enum Durability: String, Hashable, Sendable, CaseIterable {
+    /// Acknowledged when the bytes are in the kernel. Survives the end of the process by any signal;
+    /// a power loss may take a suffix.
+    case off
+    /// As `off`, and units marked as barriers wait for a sync. A sync starts within 200 ms or 1 MiB,
+    /// so a power loss takes at most the last 200 ms of what is not a barrier.
+    case normal
+    /// Acknowledged when a sync covered it; concurrent appends share one. Nothing is lost.
+    case full
+}
+
+/// Every tunable of a writer, with its default.
+public struct LogOptions: Sendable {
+    /// What an acknowledgement means.
+    public var durability: Durability
+    /// Whether the log is created when there is none.
+    public var createsIfMissing = true
+    /// Size of the first segment and of the first after an unclean exit; later ones double. 1 MiB.
+    public var firstSegmentBytes = 1 << 20
+    /// Size at which segments stop doubling. 64 MiB.
+    public var segmentBytesMax = 64 << 20
+    /// `normal`: longest time that bytes stay unsynced. 200 ms.
+    public var syncDelayNanoseconds: UInt64 = 200_000_000
+    /// `normal`: unsynced bytes that start a sync. 1 MiB.
+    public var syncBytes = 1 << 20
+    /// `normal`: unsynced bytes above which every append waits for its sync. 16 MiB.
+    public var unsyncedBytesMax = 16 << 20
+    /// Quiet time after which a mark proves on disk that the end of the log is its end. 50 ms.
+    public var idleMarkNanoseconds: UInt64 = 50_000_000
+    /// How long to wait for another writer to go away before giving up. 0: not at all.
+    public var lockWaitNanoseconds: UInt64 = 0
+    /// Who does the work in the background.
+    public var driver = Driver.threads
+
+    /// Who does the work in the background.
+    public enum Driver: Hashable, Sendable {
+        /// Two threads of the writer's own: one for syncs, one that prepares the next segment.
+        case threads
+        /// The callers, inline and in order: for simulations. Timers run at ``LogWriter/runTimers()``.
+        case inline
+    }
+
+    /// Creates the defaults with the given durability.
+    public init(durability: Durability = .normal) {
+        self.durability = durability
+    }
+}
+
+/// A place in the log: the sequence after the last event of a unit.
+///
+/// Positions of one log are ordered as its units are. A position is durable when every event before
+/// it is.
+public struct LogPosition: Hashable, Comparable, Sendable {
+    /// The sequence of the event that comes next; the first event of a log has sequence 1.
+    public let nextSequence: UInt64
+
+    /// Creates a position.
+    public init(nextSequence: UInt64) { self.nextSequence = nextSequence }
+
+    /// The place before the first event.
+    public static let start = LogPosition(nextSequence: 1)
+
+    /// Whether the first comes before the second.
+    public static func < (a: LogPosition, b: LogPosition) -> Bool {
+        a.nextSequence < b.nextSequence
+    }
+}
+
+/// What ``LogWriter/append(_:)`` did: the bytes are in the kernel, and this says what is still due.
+public struct Appended: Hashable, Sendable {
+    /// The place after the unit.
+    public let position: LogPosition
+    /// Whether the unit counts as acknowledged only once it is durable: a barrier in `normal`,
+    /// every unit in `full`, every unit while too many bytes are unsynced.
+    public let needsSync: Bool
+}

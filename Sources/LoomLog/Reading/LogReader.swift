@@ -1,0 +1,73 @@
+public import LoomFormat
+public import LoomStorage
+public import SystemPackage
+
+/// One event as it was appended, with its place.
+public struct LogEvent: Hashable, Sendable {
+    /// Its number in the log, dense from 1 on.
+    public let sequence: UInt64
+    /// The run that it belongs to.
+    public let run: RunID
+    /// The epoch of the run's holder that wrote it.
+    public let epoch: UInt64
+    /// Its number in the run.
+    public let position: UInt64
+    /// What was appended.
+    public let body: [UInt8]
+    /// The segment that holds it.
+    public let segmentID: UInt64
+    /// Where its unit starts in that segment.
+    public let offset: Int
+}
+
+/// Reads a log, also while another process writes it: takes no lock, changes no byte.
+///
+/// What it sees is a prefix of the log: everything that was published when it looked. A reader that
+/// looks again sees the same and what came after.
+///
+/// ```swift
+/// let reader = try LogReader(path: "runs.loom")
+/// try reader.scan(run: RunID("demo")) { event in print(event.sequence, event.body.count) }
+/// ```
+public final class LogReader: Sendable {
+    let directory: LogDirectory
+    let storage: any Storage
+    /// The store's identity.
+    public let storeID: StoreID
+
+    /// Looks at the log's manifest; costs as much whatever the log holds.
+    ///
+    /// - Throws: ``LogError`` with code `notFound`, `notALog`, `corrupt`, `unsupportedVersion`, `io`.
+    public init(
+        path: FilePath, storage: any Storage = POSIXStorage()
+    ) throws(LogError) {
+        directory = LogDirectory(root: path)
+        self.storage = storage
+        storeID = try ManifestStore(directory: directory, storage: storage).load()
+            .manifest.storeID
+    }
+
+    /// A cursor before the first event.
+    public func cursor() throws(LogError) -> LogCursor {
+        try LogCursor(directory: directory, storage: storage)
+    }
+
+    /// Calls `body` with every event so far, of one run or of all, in order of sequence.
+    ///
+    /// Reads the whole log: its cost grows with it.
+    public func scan(
+        run: RunID? = nil, _ body: (LogEvent) throws -> Void
+    ) throws {
+        var cursor = try cursor()
+        while let events = try cursor.nextUnit(of: run) {
+            for event in events { try body(event) }
+        }
+    }
+
+    /// The text that the writer left, when one has the log open; `nil` when none has.
+    public func writer() throws(LogError) -> String? {
+        try storing("looking at the lock") { () throws(StorageError) in
+            try storage.lockHolder(directory.lock)
+        }
+    }
+}

@@ -1,0 +1,43 @@
+internal import LoomFormat
+internal import LoomStorage
+
+/// A moving view of a segment file, read by `pread` into private memory.
+///
+/// Nothing is decoded from a mapping: the bytes of a file that is being written may change under it,
+/// and a bad sector there would be a signal instead of an error.
+struct SegmentWindow {
+    private let file: any StorageFile
+    private var bytes: [UInt8] = []
+    private var start = 0
+
+    /// Bytes read at once: large enough that the calls do not matter, small enough for a cache.
+    private static let stepBytes = 256 << 10
+
+    init(file: any StorageFile) { self.file = file }
+
+    /// Makes at least `count` bytes from `offset` available, if the file and `limit` hold as many.
+    mutating func load(offset: Int, count: Int, limit: Int) throws(LogError) {
+        let wanted = min(offset + count, limit)
+        if offset >= start && wanted <= start + bytes.count { return }
+        let length = min(max(count, Self.stepBytes), max(0, limit - offset))
+        let file = self.file
+        bytes = try storing("reading a segment") { () throws(StorageError) in
+            try file.readBytes(count: length, at: offset)
+        }
+        start = offset
+    }
+
+    /// The bytes available from `offset` on, up to `limit`.
+    @_lifetime(borrow self)
+    borrowing func span(from offset: Int, limit: Int) -> RawSpan {
+        let lower = min(max(0, offset - start), bytes.count)
+        let upper = max(lower, min(bytes.count, limit - start))
+        return bytes.rawSpan.extracting(lower..<upper)
+    }
+
+    /// Forgets what was read, as the file may have grown.
+    mutating func invalidate() {
+        bytes.removeAll(keepingCapacity: true)
+        start = 0
+    }
+}

@@ -1,0 +1,188 @@
+internal import LoomFormat
+internal import LoomStorage
+internal import SystemPackage
+
+/// Opens a log for writing. Every step may be cut by a crash and is then done again from the start.
+///
+///   1. create    when there is none: in a folder of another name, made durable, then renamed
+///   2. lock      held for the life of the writer
+///   3. manifest  the highest generation that has a valid copy
+///   4. sync      the active file and the folders, before anything is judged by what can be read
+///   5. check     every listed segment is there, with its length and its header
+///   6. orphans   unlisted files without a unit are removed; one with a unit stops the opening
+///   7. scan      the active segment: facts, then the decision of ``RecoveryDecision``
+///   8. apply     go on in place, or begin a new segment named by a new manifest
+struct LogOpening {
+    let directory: LogDirectory
+    let options: LogOptions
+    let storage: any Storage
+    let manifests: ManifestStore
+    let maker: SegmentMaker
+
+    /// What a writer starts from.
+    struct Opened {
+        let lock: any StorageLock
+        let active: ActiveSegment
+        let manifest: ManifestStore.Loaded
+        let mark: MarkFile
+        let nextSequence: UInt64
+        let report: RecoveryReport
+    }
+
+    init(path: FilePath, options: LogOptions, storage: any Storage) throws(LogError) {
+        let least = SegmentHeader.byteCount + 4 * FormatLimits.sealReserveBytes
+        let sizes = options.firstSegmentBytes...max(options.firstSegmentBytes, options.segmentBytesMax)
+        guard sizes.lowerBound >= least, sizes.upperBound <= FormatLimits.segmentBytesMax else {
+            throw LogError(
+                .limitExceeded,
+                "segment sizes must lie between \(least) and \(FormatLimits.segmentBytesMax) bytes")
+        }
+        self.options = options
+        self.storage = storage
+        directory = LogDirectory(root: path)
+        manifests = ManifestStore(directory: directory, storage: storage)
+        maker = SegmentMaker(directory: directory, storage: storage)
+    }
+
+    func run() throws(LogError) -> Opened {
+        let isNew = try createIfMissing()
+        let lock = try takeLock()
+        do throws(LogError) {
+            return try open(lock, isNew: isNew)
+        } catch {
+            lock.release()
+            throw error
+        }
+    }
+
+    private func takeLock() throws(LogError) -> any StorageLock {
+        let deadline = storage.machine.monotonicNanoseconds() + options.lockWaitNanoseconds
+        while true {
+            do throws(StorageError) {
+                return try storage.lock(
+                    directory.lock, holder: storage.machine.processDescription)
+            } catch {
+                guard error.isHeld, storage.machine.monotonicNanoseconds() < deadline else {
+                    throw LogError(error, doing: "locking the log")
+                }
+                storage.machine.sleep(nanoseconds: 20_000_000)
+            }
+        }
+    }
+
+    private func open(_ lock: any StorageLock, isNew: Bool) throws(LogError) -> Opened {
+        let loaded = try manifests.load()
+        guard let last = loaded.manifest.segments.last else {
+            throw LogError(.corrupt, "a manifest without a segment", path: directory.root)
+        }
+        try syncBeforeReading(last)
+        try checkSegments(loaded.manifest)
+        try removeOrphans(loaded.manifest)
+        try removeTornManifests(loaded)
+        let words = try markWords()
+        var scan = try scanTail(last, loaded.manifest.storeID, words)
+        if RecoveryDecision(scan.facts) != .continueInPlace {
+            // Judge the disk, not what the page cache still holds of it.
+            scan = try scanTail(last, loaded.manifest.storeID, words, fromDisk: true)
+        }
+        return try apply(
+            RecoveryDecision(scan.facts), scan, last, loaded, lock, isNew: isNew)
+    }
+
+    private func syncBeforeReading(_ last: ManifestSegment) throws(LogError) {
+        try storing("syncing what was left") { () throws(StorageError) in
+            let file = try storage.open(directory.segment(last.segmentID), for: .writing)
+            defer { try? file.close() }
+            try file.sync()
+            try storage.syncDirectory(directory.segments)
+            try storage.syncDirectory(directory.root)
+        }
+    }
+
+    /// Costs one small read a segment; their blocks are checked by whoever reads them.
+    private func checkSegments(_ manifest: Manifest) throws(LogError) {
+        for segment in manifest.segments {
+            let path = directory.segment(segment.segmentID)
+            let (file, size) = try storing("checking the segments") { () throws(StorageError) in
+                let file = try storage.open(path, for: .reading)
+                return (file, try file.size())
+            }
+            defer { try? file.close() }
+            guard size >= Int(segment.validEnd) else {
+                throw LogError(
+                    .corrupt, "the file has \(size) bytes of \(segment.validEnd)", path: path)
+            }
+            let reader = try SegmentReader(
+                file: file, segmentID: segment.segmentID, storeID: manifest.storeID)
+            guard reader.header.salt == segment.salt,
+                reader.header.firstSequence == segment.firstSequence
+            else {
+                throw LogError(.corrupt, "this is not the segment that was listed", path: path)
+            }
+        }
+    }
+
+    /// Files that no manifest names: prepared ones, and those of a roll that a crash cut, hold no unit.
+    private func removeOrphans(_ manifest: Manifest) throws(LogError) {
+        let listed = Set(manifest.segments.map(\.segmentID))
+        let names = try storing("listing the segments") { () throws(StorageError) in
+            try storage.list(directory.segments)
+        }
+        for id in names.compactMap(FileName.segmentID) where !listed.contains(id) {
+            let path = directory.segment(id)
+            let isEmpty = try storing("looking at an unlisted segment") { () throws(StorageError) in
+                let file = try storage.open(path, for: .reading)
+                defer { try? file.close() }
+                let start = try file.readBytes(
+                    count: FormatLimits.pageBytes, at: SegmentHeader.byteCount)
+                return start.allSatisfy { $0 == 0 }
+            }
+            guard isEmpty else {
+                throw LogError(
+                    .corrupt, "this segment holds units and no manifest lists it", path: path)
+            }
+            try storing("removing an unlisted segment") { () throws(StorageError) in
+                try storage.remove(path)
+            }
+        }
+    }
+
+    /// A manifest that a crash cut is set aside, under its own name: its number is not used again.
+    private func removeTornManifests(_ loaded: ManifestStore.Loaded) throws(LogError) {
+        guard !loaded.tornGenerations.isEmpty else { return }
+        try storing("setting a torn manifest aside") { () throws(StorageError) in
+            do throws(StorageError) {
+                try storage.createDirectory(directory.quarantine)
+            } catch {
+                guard error.isFileExists else { throw error }
+            }
+            for generation in loaded.tornGenerations {
+                let name = FileName.manifest(generation)
+                try storage.rename(
+                    directory.manifest(generation),
+                    to: directory.quarantine.appending(
+                        "\(name).torn-\(storage.machine.random().paddedHex)"))
+            }
+            try storage.syncDirectory(directory.quarantine)
+            try storage.syncDirectory(directory.root)
+        }
+    }
+
+    private func markWords() throws(LogError) -> MarkFile.Words? {
+        guard let mark = MarkFile.open(reading: directory, storage: storage) else { return nil }
+        defer { mark.close() }
+        return try mark.load()
+    }
+
+    private func scanTail(
+        _ last: ManifestSegment, _ storeID: StoreID, _ words: MarkFile.Words?,
+        fromDisk: Bool = false
+    ) throws(LogError) -> TailScan {
+        let file = try storing("opening the last segment") { () throws(StorageError) in
+            try storage.open(directory.segment(last.segmentID), for: .reading)
+        }
+        defer { try? file.close() }
+        if fromDisk { file.dropCache() }
+        return try TailScan(file: file, segment: last, storeID: storeID, mark: words)
+    }
+}

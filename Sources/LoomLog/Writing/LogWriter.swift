@@ -1,0 +1,137 @@
+public import LoomFormat
+public import LoomStorage
+public import SystemPackage
+
+/// The one writer of a log: appends units, syncs them, rolls to new segments.
+///
+/// Thread-safe and synchronous. A unit is in the kernel when ``append(_:)`` returns and so survives
+/// the end of the process by any signal; what a power loss can take is decided by the
+/// ``Durability`` that the writer was opened with. Syncs run on a thread of the writer's own, or on
+/// the thread of a caller that chose to block in ``commit(_:)``; never inside `append`.
+///
+/// ```swift
+/// let writer = try LogWriter(path: "runs.loom", options: LogOptions(durability: .full))
+/// var unit = RecordUnit(run: try RunID("demo"), epoch: 1, position: 0)
+/// unit.append(Array("hello".utf8))
+/// try writer.commit(unit)      // durable when it returns
+/// try writer.close()
+/// ```
+///
+/// ## Topics
+/// - ``append(_:)``
+/// - ``commit(_:)``
+/// - ``whenDurable(_:_:)``
+/// - ``waitUntilDurable(_:)``
+/// - ``close()``
+public final class LogWriter: Sendable {
+    /// Told once: `nil` when the position is durable, else why it may never be.
+    ///
+    /// Runs on the thread that synced: it must be short and must not call the writer's blocking forms.
+    public typealias DurableCallback = @Sendable (LogError?) -> Void
+
+    let core: WriterCore
+    /// What opening found at the end of the log.
+    public let recovery: RecoveryReport
+
+    /// Opens the log at `path`, recovering what an unclean exit left; creates it when there is none.
+    ///
+    /// Costs a scan of the active segment, at most 64 MiB by default, whatever the log holds.
+    ///
+    /// - Throws: ``LogError`` with code `locked` when another writer has it, `corrupt` when durable
+    ///   bytes are damaged, `unsupportedVersion`, `notALog`, `outOfSpace`, `io`.
+    public init(
+        path: FilePath, options: LogOptions = LogOptions(),
+        storage: any Storage = POSIXStorage()
+    ) throws(LogError) {
+        let opening = try LogOpening(path: path, options: options, storage: storage)
+        let opened = try opening.run()
+        recovery = opened.report
+        core = WriterCore(opening: opening, opened: opened)
+        try core.start()
+    }
+
+    deinit { core.abandon() }
+
+    /// The place after the last unit appended.
+    public var position: LogPosition { core.monitor.withLock { $0.position } }
+
+    /// The place before which every event is durable.
+    public var durablePosition: LogPosition {
+        core.monitor.withLock { LogPosition(nextSequence: $0.durableSequence) }
+    }
+
+    /// Appends a unit; its bytes are in the kernel and visible to readers when this returns.
+    ///
+    /// Never waits for a sync of the unit. It waits for a new segment when the active one is full and
+    /// the next is not ready: a few milliseconds, once in 64 MiB.
+    ///
+    /// - Returns: The place after the unit, and whether it counts as acknowledged only once durable.
+    /// - Throws: ``LogError``: `outOfSpace` and nothing was appended; `poisoned`; `closed`;
+    ///   `limitExceeded` for an empty unit or one above 256 MiB.
+    @discardableResult
+    public func append(_ unit: RecordUnit) throws(LogError) -> Appended {
+        try core.append(unit)
+    }
+
+    /// Calls back once everything before `position` is durable, or will never be by this writer.
+    ///
+    /// Asks for a sync at once. May call back before it returns.
+    public func whenDurable(_ position: LogPosition, _ callback: @escaping DurableCallback) {
+        core.whenDurable(position, callback)
+    }
+
+    /// Blocks until everything before `position` is durable. Not for Swift's cooperative threads.
+    public func waitUntilDurable(_ position: LogPosition) throws(LogError) {
+        try core.waitUntilDurable(position)
+    }
+
+    /// Appends a unit and blocks until it is acknowledged as the durability mode has it.
+    @discardableResult
+    public func commit(_ unit: RecordUnit) throws(LogError) -> LogPosition {
+        let appended = try append(unit)
+        if appended.needsSync { try waitUntilDurable(appended.position) }
+        return appended.position
+    }
+
+    /// Ends in good order: syncs, writes the close block, gives the lock up.
+    ///
+    /// Everything appended is durable when this returns, in every mode. The writer cannot be used
+    /// afterwards. Calling it twice is allowed.
+    public func close() throws(LogError) {
+        try core.close()
+    }
+
+    /// Does what the timers have made due, with ``LogOptions/Driver/inline``.
+    public func runTimers() {
+        core.runDueTasks()
+    }
+}
+
+/// What opening a log found and did. Printed to people as it is.
+public struct RecoveryReport: Hashable, Sendable, CustomStringConvertible {
+    /// How the log ended.
+    public enum Ending: String, Hashable, Sendable {
+        /// There was none: it was created.
+        case created
+        /// In good order.
+        case clean
+        /// By an unclean exit; no acknowledged event is missing.
+        case tornProven = "torn, proven"
+        /// By a loss of power while bytes were unsynced: the last sync group, at most, may be missing.
+        case tornUnproven = "torn, unproven"
+    }
+
+    /// How the log ended.
+    public let ending: Ending
+    /// Bytes behind the valid end that were set aside where they are.
+    public let discardedBytes: Int
+    /// The place that appending goes on from.
+    public let position: LogPosition
+
+    /// One line.
+    public var description: String {
+        var text = "\(ending.rawValue), next sequence \(position.nextSequence)"
+        if discardedBytes > 0 { text += ", \(discardedBytes) bytes set aside" }
+        return text
+    }
+}

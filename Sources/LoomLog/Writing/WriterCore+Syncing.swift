@@ -1,0 +1,126 @@
+internal import LoomFormat
+internal import LoomStorage
+
+// The commit protocol. A sync covers only stores that finished before it began, so the published offset
+// is sampled before fdatasync and becomes the durable offset after it (order rules F3 and F4 of
+// FORMAT.md): MARK is moved only when fdatasync has returned, and waiters wake after MARK. One thread
+// syncs at a time; while it does, appends go on and gather for the next sync. That is the group commit:
+// nobody is delayed on purpose, and the group is whatever arrived during the sync before.
+
+extension WriterCore {
+    /// See ``LogWriter/whenDurable(_:_:)``.
+    func whenDurable(_ position: LogPosition, _ callback: @escaping LogWriter.DurableCallback) {
+        let answer = monitor.withLock { state -> Result<Bool, LogError> in
+            if position.nextSequence <= state.durableSequence { return .success(true) }
+            do throws(LogError) { try state.checkOpen() } catch { return .failure(error) }
+            if position > state.position {
+                return .failure(
+                    LogError(.limitExceeded, "position \(position.nextSequence) is not in the log"))
+            }
+            state.waiters.append(.init(position: position, callback: callback))
+            state.demandedSequence = max(state.demandedSequence, position.nextSequence)
+            return .success(false)
+        }
+        switch answer {
+        case .success(true): callback(nil)
+        case .success(false):
+            monitor.notifyAll()
+            if options.driver == .inline { runDueTasks() }
+        case .failure(let error): callback(error)
+        }
+    }
+
+    /// See ``LogWriter/waitUntilDurable(_:)``.
+    ///
+    /// A caller that may block becomes the leader when nobody syncs: it spares two thread switches.
+    func waitUntilDurable(_ position: LogPosition) throws(LogError) {
+        while true {
+            let leads = try monitor.wait { state throws(LogError) -> MonitorStep<Bool> in
+                if position.nextSequence <= state.durableSequence { return .finish(false) }
+                try state.checkOpen()
+                if position > state.position {
+                    throw LogError(
+                        .limitExceeded, "position \(position.nextSequence) is not in the log")
+                }
+                // The worker leads a roll: it has to come to it.
+                return state.isSyncing || state.isRolling ? .wait(until: nil) : .finish(true)
+            }
+            guard leads else { return }
+            sync()
+        }
+    }
+
+    /// What a sync covers, sampled before it begins.
+    private struct Sample {
+        let file: any StorageFile
+        let offset: Int
+        let sequence: UInt64
+    }
+
+    /// Takes the right to sync; `nil` when another thread has it or the writer has ended.
+    private func beginSync() -> Sample? {
+        monitor.withLock { state in
+            guard case .open = state.phase, !state.isSyncing else { return nil }
+            state.isSyncing = true
+            return Sample(
+                file: state.active.file, offset: state.active.offset,
+                sequence: state.nextSequence)
+        }
+    }
+
+    /// Gives the right to sync back and wakes whoever waits for it.
+    func endSync() {
+        monitor.withLock { $0.isSyncing = false }
+        monitor.notifyAll()
+    }
+
+    /// Syncs everything that is published now.
+    func sync() {
+        guard let sample = beginSync() else { return }
+        defer { endSync() }
+        cover(sample)
+    }
+
+    /// Syncs a sample and tells who waited for it; poisons the writer when that fails.
+    private func cover(_ sample: Sample) {
+        let waiters: [WriterState.Waiter]
+        do throws(StorageError) {
+            try sample.file.syncData()
+            waiters = try monitor.withLock { state throws(StorageError) in
+                state.active.durableOffset = sample.offset
+                state.durableSequence = sample.sequence
+                let time = now
+                state.unsyncedSince = state.unsyncedBytes > 0 ? time : 0
+                state.quietSince = time
+                try state.mark.setDurable(state.active.durableWord)
+                return state.takeDurableWaiters()
+            }
+        } catch {
+            poison(LogError(error, doing: "syncing the log"))
+            return
+        }
+        for waiter in waiters { waiter.callback(nil) }
+    }
+
+    /// Proves on disk that the end is the end, once the log is quiet and synced. Nobody waits for it.
+    func mark() {
+        guard beginSync() != nil else { return }
+        defer { endSync() }
+        let sample: Sample?
+        do throws(StorageError) {
+            sample = try monitor.withLock { state throws(StorageError) in
+                // A unit may have come in since the mark was found due.
+                guard state.unsyncedBytes == 0, state.active.hasRoomForMark else { return nil }
+                try state.active.appendMark(.syncMark, sequence: state.nextSequence)
+                try state.mark.publish(state.active.publishedWord)
+                return Sample(
+                    file: state.active.file, offset: state.active.offset,
+                    sequence: state.nextSequence)
+            }
+        } catch {
+            poison(LogError(error, doing: "marking the end of the log"))
+            return
+        }
+        if let sample { cover(sample) }
+    }
+}

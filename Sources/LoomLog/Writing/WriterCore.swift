@@ -1,0 +1,174 @@
+internal import LoomFormat
+internal import LoomStorage
+
+/// The writer's work, shared between the callers, the worker and the preparer.
+final class WriterCore: Sendable {
+    let monitor: Monitor<WriterState>
+    let options: LogOptions
+    let storage: any Storage
+    let maker: SegmentMaker
+    let manifests: ManifestStore
+    private let lock: any StorageLock
+
+    init(opening: LogOpening, opened: LogOpening.Opened) {
+        options = opening.options
+        storage = opening.storage
+        maker = opening.maker
+        manifests = opening.manifests
+        lock = opened.lock
+        monitor = Monitor(
+            WriterState(
+                active: opened.active, manifest: opened.manifest, mark: opened.mark,
+                nextSequence: opened.nextSequence,
+                now: opening.storage.machine.monotonicNanoseconds()))
+    }
+
+    var now: UInt64 { storage.machine.monotonicNanoseconds() }
+
+    /// Starts the threads, if there are to be any.
+    func start() throws(LogError) {
+        guard options.driver == .threads else { return }
+        try storing("starting the sync thread") { () throws(StorageError) in
+            try WorkerThread.start("loom-sync") { self.work() }
+            try WorkerThread.start("loom-prepare") { self.prepareInBackground() }
+        }
+    }
+
+    /// The worker's life: what is due, until the writer ends.
+    private func work() {
+        while true {
+            let task = monitor.wait { state -> MonitorStep<WriterTask> in
+                state.workerSleeps = false
+                let task = state.nextTask(options: self.options, now: self.now)
+                guard case .sleep(let until) = task else { return .finish(task) }
+                state.workerSleeps = true
+                return .wait(until: until)
+            }
+            if case .finish = task { return }
+            perform(task)
+        }
+    }
+
+    func perform(_ task: WriterTask) {
+        switch task {
+        case .sync: sync()
+        case .mark: mark()
+        case .roll: roll()
+        case .finish, .sleep: break
+        }
+    }
+
+    /// Without threads: everything that is due, by the caller.
+    func runDueTasks() {
+        guard options.driver == .inline else { return }
+        while true {
+            prepareIfDue()
+            let task = monitor.withLock { $0.nextTask(options: options, now: now) }
+            switch task {
+            case .finish, .sleep: return
+            default: perform(task)
+            }
+        }
+    }
+
+    /// Stops everything that stores: the first failure holds, every waiter is told.
+    func poison(_ error: LogError) {
+        let waiters = monitor.withLock { state -> [WriterState.Waiter] in
+            switch state.phase {
+            case .open, .closing: state.phase = .poisoned(error)
+            case .closed, .poisoned: break
+            }
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        monitor.notifyAll()
+        let told = LogError(
+            .poisoned, "not durable: \(error.message)", path: error.path, cause: error)
+        for waiter in waiters { waiter.callback(told) }
+    }
+
+    /// Ends in good order.
+    func close() throws(LogError) {
+        guard try quiesce(for: .closing) else { return }
+        monitor.notifyAll()
+        defer { release() }
+        try finish()
+    }
+
+    /// Goes away without a word, as a killed process does: the next opening recovers.
+    func abandon() {
+        guard let isFirst = try? quiesce(for: .closed), isFirst else { return }
+        monitor.notifyAll()
+        release()
+    }
+
+    /// Waits until no other thread works on the files, then sets the phase.
+    ///
+    /// - Returns: Whether this call set it; false when the writer had ended before.
+    private func quiesce(for phase: WriterState.Phase) throws(LogError) -> Bool {
+        try monitor.wait { state throws(LogError) -> MonitorStep<Bool> in
+            if state.isSyncing { return .wait(until: nil) }
+            if case .preparing = state.next { return .wait(until: nil) }
+            switch state.phase {
+            case .closed: return .finish(false)
+            case .closing: return .wait(until: nil)
+            case .poisoned(let error):
+                state.phase = .closed
+                self.lock.release()
+                if case .closing = phase { throw error }
+                return .finish(false)
+            case .open:
+                state.phase = phase
+                return .finish(true)
+            }
+        }
+    }
+
+    /// Syncs, writes the close block behind what is durable, syncs that.
+    private func finish() throws(LogError) {
+        do throws(StorageError) {
+            let file = monitor.withLock { $0.active.file }
+            // Nothing is written behind a seal whose roll a full disk held up: opening finishes it.
+            let needsMark = monitor.withLock {
+                !$0.active.isSealed && ($0.unsyncedBytes > 0 || !$0.active.endsInClose)
+            }
+            if needsMark {
+                try file.syncData()
+                try monitor.withLock { state throws(StorageError) in
+                    state.active.durableOffset = state.active.offset
+                    state.durableSequence = state.nextSequence
+                    try state.active.appendMark(.close, sequence: state.nextSequence)
+                    try state.mark.publish(state.active.publishedWord)
+                }
+                try file.syncData()
+                try monitor.withLock { state throws(StorageError) in
+                    state.active.durableOffset = state.active.offset
+                    try state.mark.setDurable(state.active.durableWord)
+                }
+            }
+        } catch {
+            let failure = LogError(error, doing: "closing the log")
+            poison(failure)
+            throw failure
+        }
+        let waiters = monitor.withLock { state in
+            state.phase = .closed
+            return state.takeDurableWaiters()
+        }
+        monitor.notifyAll()
+        for waiter in waiters { waiter.callback(nil) }
+    }
+
+    private func release() {
+        let (prepared, file, mark) = monitor.withLock { state in
+            var prepared: PreparedSegment?
+            if case .ready(let segment) = state.next { prepared = segment }
+            state.next = .none
+            return (prepared, state.active.file, state.mark)
+        }
+        if let prepared { maker.discard(prepared) }
+        try? file.close()
+        mark.close()
+        lock.release()
+    }
+}

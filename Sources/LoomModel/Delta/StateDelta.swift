@@ -1,0 +1,143 @@
+public import LoomFormat
+
+/// The difference between two states of a run, as bytes: what a committed step adds to the log.
+///
+/// It finds several changed places at any distance, so that a counter at the front and a message at the
+/// end of a large state cost tens of bytes. Layout, all integers varints; see FORMAT.md, State deltas:
+///
+/// ```text
+/// base length | result length | hunk …            hunks until the result is complete
+/// hunk: move | copy length | insert length | inserted bytes
+/// ```
+///
+/// A hunk copies `copy length` bytes of the base, from where the last copy ended plus `move` (zigzag:
+/// 0, -1, 1, -2 … are 0, 1, 2, 3 …), and then inserts bytes of its own.
+public enum StateDelta {
+    /// The delta that turns `base` into `target`.
+    ///
+    /// Costs about the time to compare the two when they differ in few places; a middle without near
+    /// matches is indexed by blocks, in linear time and bounded memory.
+    public static func encode(from base: [UInt8], to target: [UInt8]) -> [UInt8] {
+        var writer = ByteWriter(capacity: 64)
+        writer.writeLength(base.count)
+        writer.writeLength(target.count)
+        var hunks = HunkWriter(writer: writer)
+        unsafe base.withUnsafeBytes { base in
+            unsafe target.withUnsafeBytes { target in
+                var matcher = unsafe StateMatcher(base: base, target: target)
+                matcher.match { copy, insert in
+                    unsafe hunks.append(copy: copy, insert: insert, of: target)
+                }
+            }
+        }
+        return hunks.finish()
+    }
+
+    /// Applies a delta.
+    ///
+    /// - Parameter limit: The most bytes that the result may have.
+    /// - Throws: ``FormatError`` when the delta is malformed or is not against a base of this length.
+    public static func apply(
+        _ delta: RawSpan, to base: [UInt8], limit: Int = FormatLimits.unitBytesMax
+    ) throws(FormatError) -> [UInt8] {
+        var reader = try DeltaReader(delta, limit: limit)
+        guard reader.baseLength == base.count else {
+            throw .invalid("a delta against \(reader.baseLength) bytes, not \(base.count)")
+        }
+        var result: [UInt8] = []
+        // Not reserved by what the delta says: a hostile one would make us allocate for nothing.
+        result.reserveCapacity(min(reader.resultLength, base.count + delta.byteCount))
+        while let hunk = try reader.next() {
+            result.append(contentsOf: base[hunk.copy])
+            let literals = hunk.insert
+            unsafe literals.withUnsafeBytes { unsafe result.append(contentsOf: $0) }
+        }
+        return result
+    }
+
+    /// How many hunks a delta has; 0 for one that is malformed.
+    public static func hunkCount(of delta: [UInt8]) -> Int {
+        guard var reader = try? DeltaReader(delta.rawSpan, limit: Int.max) else { return 0 }
+        var count = 0
+        while let _ = try? reader.next() { count += 1 }
+        return count
+    }
+}
+
+/// Writes hunks; holds the last one back, as what follows may only lengthen it.
+private struct HunkWriter {
+    var writer: ByteWriter
+    private var cursor = 0
+
+    init(writer: ByteWriter) { self.writer = writer }
+
+    mutating func append(
+        copy: Range<Int>, insert: Range<Int>, of target: UnsafeRawBufferPointer
+    ) {
+        let move = copy.isEmpty ? 0 : copy.lowerBound - cursor
+        writer.writeVarint(UInt64(bitPattern: Int64(move << 1) ^ Int64(move >> 63)))
+        writer.writeLength(copy.count)
+        writer.writeLength(insert.count)
+        unsafe writer.writeBytes(UnsafeRawBufferPointer(rebasing: target[insert]))
+        if !copy.isEmpty { cursor = copy.upperBound }
+    }
+
+    func finish() -> [UInt8] { writer.bytes }
+}
+
+/// Reads hunks; every number is held against the base, the delta and the result before it is used.
+struct DeltaReader: ~Escapable {
+    let baseLength: Int
+    let resultLength: Int
+    private var reader: ByteReader
+    private var cursor = 0
+    private var produced = 0
+
+    struct Hunk: ~Escapable {
+        let copy: Range<Int>
+        let insert: RawSpan
+
+        @_lifetime(copy insert)
+        init(copy: Range<Int>, insert: RawSpan) {
+            self.copy = copy
+            self.insert = insert
+        }
+    }
+
+    @_lifetime(copy delta)
+    init(_ delta: RawSpan, limit: Int) throws(FormatError) {
+        reader = ByteReader(delta)
+        let base = try reader.readVarint()
+        let result = try reader.readVarint()
+        guard base <= UInt64(limit), result <= UInt64(limit) else {
+            throw .limitExceeded("state length", found: max(base, result), limit: UInt64(limit))
+        }
+        baseLength = Int(base)
+        resultLength = Int(result)
+    }
+
+    @_lifetime(copy self)
+    mutating func next() throws(FormatError) -> Hunk? {
+        guard produced < resultLength else {
+            guard reader.isAtEnd else { throw .invalid("bytes behind the end of a delta") }
+            return nil
+        }
+        let zigzag = try reader.readVarint()
+        let length = try reader.readVarint()
+        let room = UInt64(resultLength - produced)
+        guard zigzag <= UInt64(baseLength) * 2 + 1, length <= room,
+            length <= UInt64(baseLength)
+        else { throw .invalid("a hunk that leaves its base or its result") }
+        let move = Int(zigzag >> 1) ^ -Int(zigzag & 1)
+        let start = cursor + move
+        guard start >= 0, start + Int(length) <= baseLength else {
+            throw .invalid("a hunk that leaves its base")
+        }
+        let literals = try reader.readLength("insert length", limit: Int(room - length))
+        guard literals > 0 || length > 0 else { throw .invalid("an empty hunk") }
+        let insert = try reader.readBytes(literals)
+        if length > 0 { cursor = start + Int(length) }
+        produced += Int(length) + literals
+        return Hunk(copy: start..<(start + Int(length)), insert: insert)
+    }
+}

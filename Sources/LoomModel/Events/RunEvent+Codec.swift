@@ -1,0 +1,141 @@
+public import LoomFormat
+
+// The bytes of an event: kind (1), time (varint), then the fields of the kind in a fixed order. Bytes
+// behind the last field are ignored and kinds above the known ones are skipped, so that both can grow.
+
+extension RunEvent {
+    /// The kinds on disk. Zero is never one.
+    enum Kind: UInt8 {
+        case created = 1
+        case attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused, stepCommitted
+        case runCompleted, snapshot, paused, resumed, failed, cancelled, retried, labelled
+        case policyChanged, migrated
+    }
+
+    /// The event's bytes.
+    public func encoded() -> [UInt8] {
+        var writer = ByteWriter(capacity: 32)
+        encode(to: &writer)
+        return writer.bytes
+    }
+
+    /// Appends the event's bytes.
+    public func encode(to writer: inout ByteWriter) {
+        func begin(_ kind: Kind) {
+            writer.writeUInt8(kind.rawValue)
+            writer.writeVarint(time.microseconds)
+        }
+        switch content {
+        case .created(let creation):
+            begin(.created)
+            creation.encode(to: &writer)
+        case .attemptStarted(let id):
+            begin(.attemptStarted)
+            id.encode(to: &writer)
+        case .attemptFailed(let id, let failure, let decision):
+            begin(.attemptFailed)
+            id.encode(to: &writer)
+            failure.encode(to: &writer)
+            decision.encode(to: &writer)
+        case .toolStarted(let start):
+            begin(.toolStarted)
+            start.encode(to: &writer)
+        case .toolFinished(let finish):
+            begin(.toolFinished)
+            finish.encode(to: &writer)
+        case .toolReused(let id, let finish):
+            begin(.toolReused)
+            id.encode(to: &writer)
+            writer.writeVarint(finish)
+        case .stepCommitted(let id, let delta):
+            begin(.stepCommitted)
+            id.encode(to: &writer)
+            writer.writeSized(delta)
+        case .runCompleted(let id, let result):
+            begin(.runCompleted)
+            id.encode(to: &writer)
+            writer.writeSized(result)
+        case .snapshot(let step, let state):
+            begin(.snapshot)
+            writer.writeVarint(step)
+            writer.writeSized(state)
+        case .paused(let reason):
+            begin(.paused)
+            reason.encode(to: &writer)
+        case .resumed(let holder):
+            begin(.resumed)
+            writer.writeString(holder)
+        case .failed(let failure):
+            begin(.failed)
+            failure.encode(to: &writer)
+        case .cancelled(let reason):
+            begin(.cancelled)
+            writer.writeString(reason)
+        case .retried: begin(.retried)
+        case .labelled(let labels):
+            begin(.labelled)
+            Label.encode(labels, to: &writer)
+        case .policyChanged(let policy):
+            begin(.policyChanged)
+            policy.encode(to: &writer)
+        case .migrated(let version, let state):
+            begin(.migrated)
+            writer.writeVarint(version)
+            writer.writeSized(state)
+        }
+    }
+
+    /// Reads an event; `nil` for a kind that this version does not know.
+    public init?(decoding bytes: RawSpan) throws(FormatError) {
+        var reader = ByteReader(bytes)
+        let number = try reader.readUInt8()
+        guard number != 0 else { throw .invalid("an event of kind 0") }
+        let time = EventTime(microseconds: try reader.readVarint())
+        guard let kind = Kind(rawValue: number) else { return nil }
+        self.init(time: time, try Self.decodeContent(kind, &reader))
+    }
+
+    private static func decodeContent(
+        _ kind: Kind, _ reader: inout ByteReader
+    ) throws(FormatError) -> Content {
+        switch kind {
+        case .created: .created(try RunCreation(decoding: &reader))
+        case .attemptStarted: .attemptStarted(try AttemptID(decoding: &reader))
+        case .attemptFailed:
+            .attemptFailed(
+                try AttemptID(decoding: &reader), try Failure(decoding: &reader),
+                try FailureDecision(decoding: &reader))
+        case .toolStarted: .toolStarted(try ToolStart(decoding: &reader))
+        case .toolFinished: .toolFinished(try ToolFinish(decoding: &reader))
+        case .toolReused:
+            .toolReused(try AttemptID(decoding: &reader), finish: try reader.readVarint())
+        case .stepCommitted:
+            .stepCommitted(try AttemptID(decoding: &reader), delta: try reader.readSized("delta"))
+        case .runCompleted:
+            .runCompleted(try AttemptID(decoding: &reader), result: try reader.readSized("result"))
+        case .snapshot:
+            .snapshot(step: try reader.readVarint(), state: try reader.readSized("state"))
+        case .paused: .paused(try PauseReason(decoding: &reader))
+        case .resumed: .resumed(holder: try reader.readText("holder"))
+        case .failed: .failed(try Failure(decoding: &reader))
+        case .cancelled: .cancelled(reason: try reader.readText("reason"))
+        case .retried: .retried
+        case .labelled: .labelled(try Label.decodeAll(&reader))
+        case .policyChanged: .policyChanged(try CheckpointPolicy(decoding: &reader))
+        case .migrated:
+            .migrated(stateVersion: try reader.readVarint(), state: try reader.readSized("state"))
+        }
+    }
+}
+
+extension ByteReader {
+    /// A length and that many bytes.
+    mutating func readSized(_ field: String) throws(FormatError) -> [UInt8] {
+        try readArray(try readLength(field, limit: FormatLimits.unitBytesMax))
+    }
+
+    /// A length and that many bytes of UTF-8.
+    mutating func readText(_ field: String) throws(FormatError) -> String {
+        try readString(field, limit: FormatLimits.unitBytesMax)
+    }
+}

@@ -1,0 +1,207 @@
+/// Folds the events of one run, in order of position, into its summary and its open tool calls.
+///
+/// Pure: no I/O, no clock. The same fold runs while a run is written and when it is read, so that the
+/// two cannot disagree. Memory is that of the present step and of the explicit tool keys; it does not
+/// grow with the number of steps.
+///
+/// ```swift
+/// var fold = RunFold()
+/// for (event, place) in events { try fold.apply(event, at: place) }
+/// print(fold.summary.status, fold.summary.stepIndex)
+/// ```
+public struct RunFold: Sendable {
+    /// What is known so far.
+    public private(set) var summary = RunSummary()
+    /// Tool calls that a resumed attempt may be answered from, or must decide about.
+    public private(set) var calls = ToolCallTable()
+
+    /// Creates the fold of no event.
+    public init() {}
+
+    /// Where an event stands in its run.
+    public struct Place: Hashable, Sendable {
+        /// Its number in the run.
+        public var position: UInt64
+        /// The epoch of the holder that wrote it.
+        public var epoch: UInt64
+
+        /// Creates a place.
+        public init(position: UInt64, epoch: UInt64) {
+            self.position = position
+            self.epoch = epoch
+        }
+    }
+
+    /// Why an event cannot follow those before it: the log holds what no runner writes.
+    public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
+        /// The event's place.
+        public var place: Place
+        /// What is wrong.
+        public var description: String
+    }
+
+    /// Applies the next event. When it throws, the fold is as it was before.
+    public mutating func apply(_ event: RunEvent, at place: Place) throws(Violation) {
+        if let reason = refusal(of: event.content, at: place) {
+            throw Violation(place: place, description: reason)
+        }
+        advance(to: place, time: event.time)
+        switch event.content {
+        case .created(let creation): create(creation, time: event.time)
+        case .attemptStarted(let id): start(id)
+        case .attemptFailed(_, let failure, _): failAttempt(failure)
+        case .toolStarted(let start):
+            summary.toolCallCount += 1
+            calls.start(start, at: place.position)
+        case .toolFinished(let finish): calls.finish(finish, at: place.position)
+        case .toolReused: break
+        case .stepCommitted: commitStep()
+        case .runCompleted(_, let result):
+            summary.result = result
+            end(.completed)
+        case .snapshot: break
+        case .paused(let reason):
+            interruptOpenAttempt()
+            summary.status = .paused
+            summary.pauseReason = reason
+        case .resumed(let holder):
+            interruptOpenAttempt()
+            summary.holder = holder
+            run()
+        case .failed(let failure):
+            summary.failure = failure
+            end(.failed)
+        case .cancelled:
+            interruptOpenAttempt()
+            end(.cancelled)
+        case .retried: reopen()
+        case .labelled(let labels): label(labels)
+        case .policyChanged(let policy): summary.policy = policy
+        case .migrated(let version, _): summary.stateVersion = version
+        }
+    }
+
+    private mutating func advance(to place: Place, time: EventTime) {
+        summary.nextPosition = place.position + 1
+        summary.epoch = place.epoch
+        summary.updated = time
+    }
+
+    private mutating func create(_ creation: RunCreation, time: EventTime) {
+        summary.loop = creation.loop
+        summary.stateVersion = creation.stateVersion
+        summary.codec = creation.codec
+        summary.policy = creation.policy
+        summary.created = time
+        label(creation.labels)
+        run()
+    }
+
+    private mutating func label(_ labels: [Label]) {
+        for label in labels {
+            summary.labels[label.name] = label.value.isEmpty ? nil : label.value
+        }
+    }
+
+    private mutating func run() {
+        summary.status = .running
+        summary.pauseReason = nil
+    }
+
+    private mutating func start(_ id: AttemptID) {
+        interruptOpenAttempt()
+        summary.openAttempt = id
+        summary.nextAttempt = id.attempt + 1
+        summary.attemptCount += 1
+        if id.attempt > 0 { summary.retryCount += 1 }
+    }
+
+    private mutating func failAttempt(_ failure: Failure) {
+        summary.openAttempt = nil
+        summary.failuresOfStep += 1
+        summary.failedAttemptCount += 1
+        summary.lastFailureCategory = failure.category
+    }
+
+    /// An attempt that neither failed nor committed was cut: by a crash, a cancellation, a pause.
+    private mutating func interruptOpenAttempt() {
+        guard summary.openAttempt != nil else { return }
+        summary.openAttempt = nil
+        summary.interruptionsOfStep += 1
+        summary.interruptedAttemptCount += 1
+    }
+
+    private mutating func commitStep() {
+        summary.stepIndex += 1
+        summary.openAttempt = nil
+        summary.nextAttempt = 0
+        summary.failuresOfStep = 0
+        summary.interruptionsOfStep = 0
+        calls.endStep()
+    }
+
+    private mutating func end(_ status: RunStatus) {
+        summary.status = status
+        summary.openAttempt = nil
+        summary.pauseReason = nil
+    }
+
+    /// `retry`: open again from the last committed state, with fresh counts of what went wrong.
+    private mutating func reopen() {
+        summary.status = .paused
+        summary.pauseReason = .requested("retry")
+        summary.failure = nil
+        summary.failuresOfStep = 0
+        summary.interruptionsOfStep = 0
+    }
+}
+
+extension RunFold {
+    /// Why `content` cannot come at `place`, or `nil` when it can: the transition table of a run.
+    func refusal(of content: RunEvent.Content, at place: Place) -> String? {
+        guard place.position == summary.nextPosition else {
+            return "position \(place.position) where \(summary.nextPosition) was due"
+        }
+        guard place.epoch >= summary.epoch else {
+            return "epoch \(place.epoch) after \(summary.epoch)"
+        }
+        if case .created = content { return place.position == 0 ? nil : "created twice" }
+        guard place.position > 0 else { return "the first event is not a creation" }
+        switch content {
+        case .created, .labelled, .policyChanged: return nil
+        case .toolFinished(let finish):
+            return calls.isOpen(finish.start) ? nil : "no tool call is open at \(finish.start)"
+        case .retried:
+            return summary.status == .failed ? nil : "a run that is \(summary.status) is retried"
+        case .resumed, .paused, .cancelled:
+            return summary.status.isResumable
+                ? nil : "a run that is \(summary.status) goes on or stops"
+        case .snapshot(let step, _):
+            return step == summary.stepIndex ? nil : "a snapshot of step \(step)"
+        default:
+            guard summary.status == .running else {
+                return "a step of a run that is \(summary.status)"
+            }
+            return refusalWhileRunning(of: content)
+        }
+    }
+
+    private func refusalWhileRunning(of content: RunEvent.Content) -> String? {
+        switch content {
+        case .attemptStarted(let id):
+            guard id.step == summary.stepIndex else { return "an attempt at step \(id.step)" }
+            return id.attempt == summary.nextAttempt ? nil : "attempt \(id.attempt) out of turn"
+        case .attemptFailed(let id, _, _), .stepCommitted(let id, _), .runCompleted(let id, _),
+            .toolReused(let id, _):
+            return id == summary.openAttempt ? nil : "attempt \(id.attempt) is not open"
+        case .toolStarted(let start):
+            guard start.attempt == summary.openAttempt else { return "a call outside its attempt" }
+            return nil
+        case .failed:
+            return summary.openAttempt == nil ? nil : "a failure while an attempt is open"
+        case .migrated:
+            return summary.openAttempt == nil ? nil : "a migration while an attempt is open"
+        default: return nil
+        }
+    }
+}

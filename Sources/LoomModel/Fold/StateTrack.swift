@@ -1,0 +1,67 @@
+public import LoomFormat
+
+/// Follows the state of one run: through its events when it is read, through its commits when it is
+/// written, so that both agree on what a delta is against and when a snapshot stands beside it.
+public struct StateTrack: Sendable {
+    /// The last whole state, and the deltas since: composed, materialised once when asked for.
+    private var base: [UInt8] = []
+    private var chain = DeltaChain()
+    private var policy = SnapshotPolicy()
+
+    /// Creates the track of a run without events.
+    public init() {}
+
+    /// Creates the track of a new run.
+    public init(initial state: [UInt8]) { reset(to: state) }
+
+    /// What a commit adds to the log.
+    public struct Change: Hashable, Sendable {
+        /// The new state against the one before.
+        public var delta: [UInt8]
+        /// The new state whole, when one is due.
+        public var snapshot: [UInt8]?
+    }
+
+    private mutating func reset(to state: [UInt8]) {
+        base = state
+        chain = DeltaChain()
+        policy.snapshotTaken()
+    }
+
+    /// Applies the event of a run, in order; those without a state change nothing.
+    public mutating func apply(_ event: RunEvent) throws(FormatError) {
+        switch event.content {
+        case .created(let creation): reset(to: creation.state)
+        case .snapshot(_, let state), .migrated(_, let state): reset(to: state)
+        case .stepCommitted(_, let delta):
+            let hunksBefore = chain.hunkCount
+            try chain.append(delta.rawSpan)
+            policy.deltaAdded(bytes: delta.count, hunks: chain.hunkCount - hunksBefore)
+        default: break
+        }
+    }
+
+    /// The present state.
+    public mutating func materialise() throws(FormatError) -> [UInt8] {
+        if !chain.isEmpty {
+            base = try chain.materialise(base)
+            chain = DeltaChain()
+        }
+        return base
+    }
+
+    /// The identity of the state that a step reads, as the read side derives it.
+    public var inputHash: ContentHash { InputHash.of(state: base) }
+
+    /// Goes on to the next state of the writer, who has the present one whole.
+    public mutating func commit(_ next: [UInt8], pauses: Bool) -> Change {
+        let delta = StateDelta.encode(from: base, to: next)
+        base = next
+        policy.deltaAdded(bytes: delta.count, hunks: StateDelta.hunkCount(of: delta))
+        guard policy.isSnapshotDue(stateBytes: next.count, pauses: pauses) else {
+            return Change(delta: delta, snapshot: nil)
+        }
+        policy.snapshotTaken()
+        return Change(delta: delta, snapshot: next)
+    }
+}

@@ -1,0 +1,71 @@
+internal import Synchronization
+
+/// What a type is, where its Codable calls do not tell: found by name and kept, as it is costly.
+enum CodedShape: Hashable {
+    case plain
+    /// Foundation's Data, which this module does not import: base64 instead of an array of numbers.
+    case bytes
+    /// A dictionary whose keys are not strings: Codable would number them or flatten it.
+    case refusedDictionary
+
+    private static let known = Mutex<[ObjectIdentifier: CodedShape]>([:])
+
+    init(of type: Any.Type) {
+        let id = ObjectIdentifier(type)
+        if let known = Self.known.withLock({ $0[id] }) {
+            self = known
+            return
+        }
+        let shape = Self.find(type)
+        Self.known.withLock { $0[id] = shape }
+        self = shape
+    }
+
+    private static func find(_ type: Any.Type) -> CodedShape {
+        if let dictionary = type as? any KeyedByType.Type {
+            let key = dictionary.keyType
+            let isString = key == String.self
+            let isNamed = key is any CodingKeyRepresentable.Type && key != Int.self
+            return isString || isNamed ? .plain : .refusedDictionary
+        }
+        let name = String(reflecting: type)
+        return name == "Foundation.Data" || name == "FoundationEssentials.Data" ? .bytes : .plain
+    }
+
+    /// The key type that the standard library's dictionaries ask for their container with.
+    static let dictionaryKey: Any.Type = {
+        let probe = KeyProbe()
+        // Empty: it asks for its container and writes nothing.
+        try? [String: Int]().encode(to: probe)
+        return probe.key.withLock { $0 } ?? JSONKey.self
+    }()
+}
+
+private protocol KeyedByType {
+    static var keyType: Any.Type { get }
+}
+
+extension Dictionary: KeyedByType {
+    static var keyType: Any.Type { Key.self }
+}
+
+/// An encoder that only looks which key type it is asked with.
+private final class KeyProbe: Encoder {
+    let key = Mutex<Any.Type?>(nil)
+    let codingPath: [any CodingKey] = []
+    let userInfo: [CodingUserInfoKey: Any] = [:]
+
+    func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
+        key.withLock { $0 = type }
+        let encoding = JSONEncoding()
+        return encoding.beside().container(keyedBy: type)
+    }
+
+    func unkeyedContainer() -> any UnkeyedEncodingContainer {
+        JSONEncoding().beside().unkeyedContainer()
+    }
+
+    func singleValueContainer() -> any SingleValueEncodingContainer {
+        JSONEncoding().beside().singleValueContainer()
+    }
+}

@@ -1,0 +1,133 @@
+public import LoomFormat
+public import LoomLog
+public import LoomModel
+internal import Synchronization
+
+/// Runs in a log: the first implementation of ``RunStore``.
+///
+/// The log's lock keeps other processes out, so that within the process a table of claims is the whole
+/// fence. The table is read from the log at the first claim: that costs a scan, until archives index it.
+///
+/// ```swift
+/// let store = LogRunStore(writer: try LogWriter(path: "runs.loom"))
+/// let runner = Runner(Counter(), store: store)
+/// ```
+public final class LogRunStore: RunStore {
+    /// The log's writer.
+    public let writer: LogWriter
+    private let reader: LogReader
+    private let table = Mutex(Table())
+
+    private struct Entry {
+        var epoch: UInt64
+        var position: UInt64
+        var holder: String?
+    }
+
+    private struct Table {
+        var isLoaded = false
+        var runs: [RunID: Entry] = [:]
+    }
+
+    /// Creates a store over an open writer and a reader of the same log.
+    public init(writer: LogWriter, reader: LogReader) {
+        self.writer = writer
+        self.reader = reader
+    }
+
+    /// See ``RunStore/claim(_:holder:)``.
+    public func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
+        try table.withLock { table throws(RunStoreError) in
+            if !table.isLoaded { try load(&table) }
+            var entry = table.runs[run] ?? Entry(epoch: 0, position: 0)
+            if let other = entry.holder { throw .held(run: run, by: other) }
+            entry.epoch += 1
+            entry.holder = holder
+            table.runs[run] = entry
+            return RunClaim(epoch: entry.epoch, position: entry.position)
+        }
+    }
+
+    private func load(_ table: inout Table) throws(RunStoreError) {
+        var runs: [RunID: Entry] = [:]
+        do {
+            try reader.scan { event in
+                runs[event.run] = Entry(epoch: event.epoch, position: event.position + 1)
+            }
+        } catch let error as LogError {
+            throw error.code == .corrupt
+                ? .corrupt(error.description) : .unavailable(error.description)
+        } catch {
+            throw .unavailable("\(error)")
+        }
+        table.runs = runs
+        table.isLoaded = true
+    }
+
+    /// See ``RunStore/append(_:to:epoch:position:isBarrier:)``.
+    public func append(
+        _ events: [RunEvent], to run: RunID, epoch: UInt64, position: UInt64, isBarrier: Bool
+    ) async throws(RunStoreError) -> AppendAnswer {
+        var unit = RecordUnit(run: run, epoch: epoch, position: position, isBarrier: isBarrier)
+        var bytes = ByteWriter(capacity: 128)
+        for event in events {
+            bytes.removeAll()
+            event.encode(to: &bytes)
+            unit.append(bytes.bytes)
+        }
+        let answer: Result<Appended, LogError>? = table.withLock { table in
+            guard var entry = table.runs[run], entry.epoch == epoch, entry.position == position,
+                entry.holder != nil
+            else { return nil }
+            do throws(LogError) {
+                let appended = try writer.append(unit)
+                entry.position += UInt64(events.count)
+                table.runs[run] = entry
+                return .success(appended)
+            } catch {
+                return .failure(error)
+            }
+        }
+        switch answer {
+        case nil: return .fenced
+        case .failure(let error):
+            // A failed store may have left the unit behind; every other refusal left nothing.
+            if error.code == .poisoned { return .unknown(error.description) }
+            throw .unavailable(error.description)
+        case .success(let appended):
+            guard appended.needsSync else { return .ok }
+            return await durable(appended.position)
+        }
+    }
+
+    private func durable(_ position: LogPosition) async -> AppendAnswer {
+        await withCheckedContinuation { continuation in
+            writer.whenDurable(position) { error in
+                continuation.resume(returning: error.map { .unknown($0.description) } ?? .ok)
+            }
+        }
+    }
+
+    /// See ``RunStore/read(_:from:_:)``.
+    public func read(
+        _ run: RunID, from position: UInt64,
+        _ body: (RunEvent, RunFold.Place) throws -> Void
+    ) async throws {
+        try reader.scan(run: run) { stored in
+            guard stored.position >= position,
+                let event = try RunEvent(decoding: stored.body.rawSpan)
+            else { return }
+            try body(event, .init(position: stored.position, epoch: stored.epoch))
+        }
+    }
+
+    /// See ``RunStore/release(_:epoch:)``.
+    public func release(_ run: RunID, epoch: UInt64) async {
+        table.withLock { table in
+            guard table.runs[run]?.epoch == epoch else { return }
+            table.runs[run]?.holder = nil
+            // A run that was claimed and never begun is not there.
+            if table.runs[run]?.position == 0 { table.runs[run] = nil }
+        }
+    }
+}

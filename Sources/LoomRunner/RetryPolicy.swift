@@ -1,0 +1,103 @@
+public import LoomModel
+
+/// When a failed attempt is followed by another.
+///
+/// Failures are counted from the log, since the step began or since the last `retry`; so the limit
+/// holds across resumes. Interruptions are no failures: they have a limit of their own.
+public struct RetryPolicy: Hashable, Sendable {
+    /// Failures of one step after which the run fails. At least 1.
+    public var attemptsMax: UInt64
+    /// The categories that may be tried again.
+    public var categories: Set<FailureCategory>
+    /// The delay before the first retry; doubles with each further one.
+    public var delay: Duration
+    /// The longest delay.
+    public var delayMax: Duration
+    /// The part of the delay that is random, 0 to 1: it keeps many runs from trying in step.
+    public var jitter: Double
+    /// Interruptions of one step after which the run is paused.
+    public var interruptionsMax: UInt64
+
+    /// Creates a policy: three attempts at transient failures, from 200 ms on.
+    public init(
+        attemptsMax: UInt64 = 3, categories: Set<FailureCategory> = [.transient],
+        delay: Duration = .milliseconds(200), delayMax: Duration = .seconds(30),
+        jitter: Double = 0.5, interruptionsMax: UInt64 = 10
+    ) {
+        precondition(attemptsMax >= 1, "a retry policy without an attempt")
+        self.attemptsMax = attemptsMax
+        self.categories = categories
+        self.delay = delay
+        self.delayMax = delayMax
+        self.jitter = jitter
+        self.interruptionsMax = interruptionsMax
+    }
+
+    /// What follows a failure that is the `count`th of its step.
+    ///
+    /// - Parameter random: A number from 0 to 1, for the jitter.
+    public func decision(
+        after failure: Failure, count: UInt64, retryAfter: Duration?, random: Double
+    ) -> FailureDecision {
+        guard failure.isRetryable, categories.contains(failure.category), count < attemptsMax
+        else { return .fail }
+        let doublings = min(count - 1, 20)
+        let full = min(delay * (1 << Int(doublings)), delayMax)
+        let wait = max(full * (1 - jitter * random), retryAfter ?? .zero)
+        return .retry(delay: UInt64(max(0, wait / .microseconds(1))))
+    }
+}
+
+/// An error that says for itself how it is to be treated.
+public protocol ClassifiedError: Error {
+    /// What kind of error it is.
+    var category: FailureCategory { get }
+    /// Whether trying again may help.
+    var isRetryable: Bool { get }
+    /// The least time to wait before trying again, when the other side said so.
+    var retryAfter: Duration? { get }
+}
+
+extension ClassifiedError {
+    /// Transient errors are worth another try.
+    public var isRetryable: Bool { category == .transient }
+    /// Nobody said.
+    public var retryAfter: Duration? { nil }
+}
+
+/// A failure to throw from a step or a tool.
+///
+/// ```swift
+/// throw StepFailure("the service is busy", category: .transient, retryAfter: .seconds(2))
+/// ```
+public struct StepFailure: ClassifiedError, CustomStringConvertible {
+    /// What happened.
+    public let description: String
+    /// What kind of failure it is.
+    public let category: FailureCategory
+    /// Whether trying again may help; unless said otherwise, when it is transient.
+    public let isRetryable: Bool
+    /// The least time to wait before trying again.
+    public let retryAfter: Duration?
+
+    /// Creates a failure.
+    public init(
+        _ message: String, category: FailureCategory = .unknown, isRetryable: Bool? = nil,
+        retryAfter: Duration? = nil
+    ) {
+        description = message
+        self.category = category
+        self.isRetryable = isRetryable ?? (category == .transient)
+        self.retryAfter = retryAfter
+    }
+}
+
+extension Failure {
+    /// What is recorded of an error: `TypeName: message`, and its class.
+    public init(recording error: any Error) {
+        let classified = error as? any ClassifiedError
+        self.init(
+            message: "\(type(of: error)): \(error)", category: classified?.category ?? .unknown,
+            isRetryable: classified?.isRetryable ?? false)
+    }
+}

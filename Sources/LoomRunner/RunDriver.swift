@@ -1,0 +1,172 @@
+internal import LoomFormat
+internal import LoomModel
+internal import Logging
+
+/// Drives one claimed run from step to step. Used by one task.
+struct RunDriver<Loop: StepLoop> {
+    private let runner: Runner<Loop>
+    private let journal: RunJournal
+    private var track: StateTrack
+    private var options: RunnerOptions { runner.options }
+
+    init(_ runner: Runner<Loop>, _ journal: RunJournal, _ track: StateTrack) {
+        self.runner = runner
+        self.journal = journal
+        self.track = track
+    }
+
+    /// What one attempt led to.
+    private enum Attempted {
+        case outcome(Outcome<Loop.State, Loop.Output>)
+        case failed(any Error)
+    }
+
+    /// Runs steps until the run is over, paused, or out of budget.
+    ///
+    /// A loop, not a recursion: a run of any number of steps needs one frame and constant memory.
+    mutating func drive(
+        from state: Loop.State, stepsMax: Int?
+    ) async throws -> RunResult<Loop> {
+        var state = state
+        var remaining = stepsMax
+        if remaining == 0 { return try await pause(state, .budget) }
+        if try await isInterruptedTooOften() { return try await pause(state, .interrupted) }
+        var attempt = try await beginAttempt()
+        while true {
+            switch await call(state, attempt) {
+            case .outcome(.continue(let next)):
+                remaining = remaining.map { $0 - 1 }
+                let goesOn = remaining != 0 && !Task.isCancelled
+                let started = try await commit(next, attempt, pausing: goesOn ? nil : .budget)
+                state = next
+                guard let started else { return try await result(state) }
+                attempt = started
+            case .outcome(.pause(let next, let reason)):
+                _ = try await commit(next, attempt, pausing: .requested(reason))
+                return try await result(next)
+            case .outcome(.complete(let output)):
+                return try await complete(output, attempt)
+            case .failed(let error):
+                guard let again = try await recover(from: error, attempt) else {
+                    return try await result(state)
+                }
+                attempt = again
+            }
+        }
+    }
+
+    /// The start of the next attempt at the present step.
+    private func beginAttempt() async throws -> AttemptID {
+        let summary = await journal.summary
+        let id = AttemptID(step: summary.stepIndex, attempt: summary.nextAttempt)
+        try await journal.record([.attemptStarted(id)])
+        await journal.beginAttempt()
+        return id
+    }
+
+    private func isInterruptedTooOften() async throws -> Bool {
+        await journal.summary.interruptionsOfStep > options.retry.interruptionsMax
+    }
+
+    private func call(_ state: Loop.State, _ attempt: AttemptID) async -> Attempted {
+        var logger = options.logger
+        logger[metadataKey: "run"] = "\(journal.run)"
+        logger[metadataKey: "step"] = "\(attempt.step)"
+        logger[metadataKey: "attempt"] = "\(attempt.attempt)"
+        let context = StepContext(
+            run: journal.run, attempt: attempt, inputHash: track.inputHash, logger: logger,
+            journal: journal)
+        do {
+            return .outcome(try await runner.loop.step(state, context))
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    /// Commits a step together with what follows it: the start of the next one, or the pause.
+    private mutating func commit(
+        _ next: Loop.State, _ attempt: AttemptID, pausing reason: PauseReason?
+    ) async throws -> AttemptID? {
+        let change = track.commit(try Loop.stateCodec.encode(next), pauses: reason != nil)
+        var events: [RunEvent.Content] = [.stepCommitted(attempt, delta: change.delta)]
+        let step = attempt.step + 1
+        if let snapshot = change.snapshot { events.append(.snapshot(step: step, state: snapshot)) }
+        if let reason {
+            // A cancelled task stops between two steps, and says so.
+            let told = reason == .budget && Task.isCancelled ? PauseReason.interrupted : reason
+            events.append(.paused(told))
+            try await journal.record(events, isBarrier: true)
+            return nil
+        }
+        let started = AttemptID(step: step, attempt: 0)
+        events.append(.attemptStarted(started))
+        try await journal.record(events)
+        await journal.beginAttempt()
+        return started
+    }
+
+    private func pause(
+        _ state: Loop.State, _ reason: PauseReason
+    ) async throws -> RunResult<Loop> {
+        try await journal.record([.paused(reason)], isBarrier: true)
+        return try await result(state)
+    }
+
+    private func complete(
+        _ output: Loop.Output, _ attempt: AttemptID
+    ) async throws -> RunResult<Loop> {
+        let bytes = try Loop.outputCodec.encode(output)
+        try await journal.record([.runCompleted(attempt, result: bytes)], isBarrier: true)
+        return try await result(nil, output)
+    }
+
+    /// Records a failed attempt and what follows: another attempt, the failure of the run, a pause.
+    ///
+    /// - Returns: The attempt to make next, after its delay; `nil` when the run stands.
+    private func recover(
+        from error: any Error, _ attempt: AttemptID
+    ) async throws -> AttemptID? {
+        switch error {
+        case let error as RunnerError:
+            guard case .unknownOutcome(_, let call) = error else {
+                // The store failed under the step, or the step misused a key.
+                if case .keyMismatch = error { break }
+                throw error
+            }
+            try await journal.record([.paused(.unknownOutcome(call: call))], isBarrier: true)
+            return nil
+        case is CancellationError where Task.isCancelled:
+            try await journal.record([.paused(.interrupted)], isBarrier: true)
+            return nil
+        default: break
+        }
+        let failure = Failure(recording: error)
+        let count = await journal.summary.failuresOfStep + 1
+        let decision = options.retry.decision(
+            after: failure, count: count,
+            retryAfter: (error as? any ClassifiedError)?.retryAfter,
+            random: Double.random(in: 0...1))
+        guard case .retry(let delay) = decision else {
+            try await journal.record(
+                [.attemptFailed(attempt, failure, decision), .failed(failure)], isBarrier: true)
+            return nil
+        }
+        try await journal.record([.attemptFailed(attempt, failure, decision)])
+        do {
+            try await options.clock.sleep(microseconds: delay)
+        } catch {
+            try await journal.record([.paused(.interrupted)], isBarrier: true)
+            return nil
+        }
+        return try await beginAttempt()
+    }
+
+    private func result(
+        _ state: Loop.State?, _ output: Loop.Output? = nil
+    ) async throws -> RunResult<Loop> {
+        let summary = await journal.summary
+        return RunResult(
+            run: journal.run, status: summary.status, stepIndex: summary.stepIndex, state: state,
+            output: output, failure: summary.failure, pauseReason: summary.pauseReason)
+    }
+}

@@ -1,0 +1,81 @@
+public import LoomFormat
+public import LoomModel
+
+/// Why a runner did not drive a run. The run itself is as it was, and stays as resumable as it was.
+public enum RunnerError: Error, Sendable {
+    /// There is no run of this name.
+    case unknownRun(RunID)
+    /// There is one already.
+    case runExists(RunID)
+    /// The run is over, in this status.
+    case runIsOver(RunID, RunStatus)
+    /// The run belongs to another loop.
+    case loopMismatch(stored: String, expected: String)
+    /// The run's states are of another version, and the loop does not migrate.
+    case stateVersion(stored: UInt64, expected: UInt64)
+    /// The run's states are in another codec.
+    case codecMismatch(stored: String, expected: String)
+    /// Another holder has the run.
+    case held(RunID, by: String)
+    /// Another holder took the run over while this one drove it.
+    case fenced(RunID)
+    /// The store failed: what was acknowledged is there, and the run can be resumed.
+    case storage(String)
+    /// The stored events cannot be what a runner wrote.
+    case corrupt(RunID, String)
+    /// A step used a tool key that is in use with another request.
+    case keyMismatch(key: String, tool: String)
+    /// A budget of steps below zero.
+    case negativeBudget(Int)
+    /// A call of a `.once` tool may have happened: somebody has to say whether it did.
+    case unknownOutcome(tool: String, call: UInt64)
+}
+
+extension RunnerError: CustomStringConvertible {
+    /// One line.
+    public var description: String {
+        switch self {
+        case .unknownRun(let run): "there is no run \(run)"
+        case .runExists(let run): "run \(run) exists already"
+        case .runIsOver(let run, let status): "run \(run) is \(status.rawValue)"
+        case .loopMismatch(let stored, let expected):
+            "the run belongs to the loop \(stored), not to \(expected)"
+        case .stateVersion(let stored, let expected):
+            "the run's state has version \(stored), the program's \(expected)"
+        case .codecMismatch(let stored, let expected):
+            "the run's state is stored as \(stored), the program's as \(expected)"
+        case .held(let run, let holder): "run \(run) is held by \(holder)"
+        case .fenced(let run): "another holder took run \(run) over"
+        case .storage(let reason): reason
+        case .corrupt(let run, let reason): "run \(run) is damaged: \(reason)"
+        case .keyMismatch(let key, let tool):
+            "the key \(key) of tool \(tool) is in use with another request"
+        case .negativeBudget(let budget): "a budget of \(budget) steps"
+        case .unknownOutcome(let tool, let call):
+            "nobody knows whether call \(call) of \(tool) happened"
+        }
+    }
+
+    /// What to do about it, when there is something.
+    public var hint: String? {
+        switch self {
+        case .unknownRun: "loomlog list shows the runs of the log"
+        case .runExists: "use resume to go on with it, or another --run-id"
+        case .runIsOver(_, .failed): "retry opens a failed run from its last committed state"
+        case .stateVersion: "give the loop a migrate function; the run stays resumable"
+        case .held: "wait for the other one to finish, or pass --wait"
+        case .unknownOutcome:
+            "say what happened: loomlog resolve RUN CALL --result JSON or --did-not-happen"
+        default: nil
+        }
+    }
+}
+
+extension RunnerError {
+    init(_ error: RunStoreError) {
+        switch error {
+        case .held(let run, let holder): self = .held(run, by: holder)
+        case .unavailable(let reason), .corrupt(let reason): self = .storage(reason)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+import Foundation
+import LoomFormat
+import LoomModel
+import Testing
+
+/// A seeded generator, so that a failure can be repeated.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+@Suite struct StateDeltaTests {
+    private func bytes(_ count: Int, alphabet: UInt8, _ generator: inout SplitMix) -> [UInt8] {
+        (0..<count).map { _ in UInt8.random(in: 0..<alphabet, using: &generator) }
+    }
+
+    /// A state made of another by some random edits of every kind.
+    private func edited(_ base: [UInt8], _ generator: inout SplitMix) -> [UInt8] {
+        var state = base
+        for _ in 0..<Int.random(in: 0...5, using: &generator) {
+            let place = Int.random(in: 0...state.count, using: &generator)
+            let length = min(state.count - place, Int.random(in: 0...80, using: &generator))
+            let noise = bytes(Int.random(in: 0...60, using: &generator), alphabet: 200, &generator)
+            switch Int.random(in: 0..<5, using: &generator) {
+            case 0: state.insert(contentsOf: noise, at: place)
+            case 1: state.removeSubrange(place..<(place + length))
+            case 2: state.replaceSubrange(place..<(place + length), with: noise)
+            case 3:
+                let moved = Array(state[place..<(place + length)])
+                state.removeSubrange(place..<(place + length))
+                state.insert(
+                    contentsOf: moved, at: Int.random(in: 0...state.count, using: &generator))
+            default: state += Array(state.prefix(length))
+            }
+        }
+        return state
+    }
+
+    @Test("a delta applied to its base gives the target, for edits of every kind")
+    func roundTrips() throws {
+        for seed in 0..<3000 {
+            var generator = SplitMix(UInt64(seed))
+            let alphabet: UInt8 = [1, 2, 200][seed % 3]
+            let base = bytes(
+                Int.random(in: 0...[0, 10, 300, 3000][seed % 4], using: &generator),
+                alphabet: alphabet, &generator)
+            let target =
+                seed % 7 == 0
+                ? bytes(Int.random(in: 0...500, using: &generator), alphabet: alphabet, &generator)
+                : edited(base, &generator)
+            let delta = StateDelta.encode(from: base, to: target)
+            let result = try StateDelta.apply(delta.rawSpan, to: base)
+            if result != target { Issue.record("seed \(seed)") }
+        }
+    }
+
+    @Test("composing deltas is the same as applying them one after another")
+    func composes() throws {
+        for seed in 0..<200 {
+            var generator = SplitMix(UInt64(seed))
+            let base = bytes(400, alphabet: 200, &generator)
+            var state = base
+            var chain = DeltaChain()
+            for _ in 0..<12 {
+                let next = edited(state, &generator)
+                try chain.append(StateDelta.encode(from: state, to: next).rawSpan)
+                state = next
+                if try chain.materialise(base) != state { Issue.record("seed \(seed)") }
+            }
+        }
+    }
+
+    @Test("a delta is refused on another base, and a cut or changed one never traps")
+    func hostile() throws {
+        var generator = SplitMix(1)
+        let base = bytes(500, alphabet: 50, &generator)
+        let delta = StateDelta.encode(from: base, to: edited(edited(base, &generator), &generator))
+        #expect(throws: FormatError.self) {
+            try StateDelta.apply(delta.rawSpan, to: Array(base.dropLast()))
+        }
+        for count in 0..<delta.count {
+            let cut = Array(delta.prefix(count))
+            #expect(throws: FormatError.self) { try StateDelta.apply(cut.rawSpan, to: base) }
+        }
+        for _ in 0..<30_000 {
+            var changed = delta
+            for _ in 0..<Int.random(in: 1...4, using: &generator) {
+                changed[Int.random(in: 0..<changed.count, using: &generator)] =
+                    UInt8.random(in: 0...255, using: &generator)
+            }
+            var chain = DeltaChain()
+            let applied = try? StateDelta.apply(changed.rawSpan, to: base, limit: 1 << 20)
+            let isComposed = (try? chain.append(changed.rawSpan, limit: 1 << 20)) != nil
+            // Both readers must be of one mind; a base of another length only apply can tell.
+            if applied != nil { #expect(isComposed) }
+        }
+    }
+
+    /// Bytes of deltas and of snapshots over some steps of a loop that counts and appends a message.
+    private func cost(stateBytes: Int, steps: Int) -> (deltas: Int, snapshots: Int) {
+        var generator = SplitMix(3)
+        var messages = bytes(stateBytes, alphabet: 90, &generator)
+        func make(_ counter: Int) -> [UInt8] {
+            Array(#"{"counter":\#(counter),"messages":""#.utf8) + messages + Array(#""}"#.utf8)
+        }
+        var track = StateTrack(initial: make(0))
+        var (deltas, snapshots) = (0, 0)
+        for step in 1...steps {
+            messages += bytes(100, alphabet: 90, &generator)
+            let change = track.commit(make(step), pauses: false)
+            deltas += change.delta.count
+            snapshots += change.snapshot?.count ?? 0
+        }
+        return (deltas, snapshots)
+    }
+
+    @Test("a counter in front and a message at the end of 1 MiB cost under 1 KiB a step")
+    func largeState() throws {
+        // At 1 MiB a snapshot is due every 8,000 steps or so: the heavy form runs through some.
+        let steps = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] == nil ? 60 : 30_000
+        let large = cost(stateBytes: 1 << 20, steps: steps)
+        #expect(large.deltas / steps < 160, "\(large.deltas / steps) bytes a delta")
+        #expect((large.deltas + large.snapshots) / steps < 1024, "\(large)")
+        // The same amortisation on a small state, where debug builds see many snapshots.
+        let small = cost(stateBytes: 4096, steps: 2000)
+        #expect(small.snapshots > 10 * 4096)
+        #expect((small.deltas + small.snapshots) / 2000 < 1024, "\(small)")
+    }
+
+    @Test("a reader's track follows a writer's")
+    func tracks() throws {
+        for seed in 0..<50 {
+            var generator = SplitMix(UInt64(seed))
+            var state = bytes(200, alphabet: 200, &generator)
+            let time = EventTime(microseconds: 1)
+            var writer = StateTrack(initial: state)
+            var reader = StateTrack()
+            try reader.apply(RunEvent(time: time, .created(.init(loop: "x", state: state))))
+            for step in 0..<40 {
+                state = edited(state, &generator)
+                let change = writer.commit(state, pauses: step % 5 == 0)
+                let id = AttemptID(step: UInt64(step), attempt: 0)
+                try reader.apply(RunEvent(time: time, .stepCommitted(id, delta: change.delta)))
+                if let whole = change.snapshot {
+                    try reader.apply(
+                        RunEvent(time: time, .snapshot(step: UInt64(step + 1), state: whole)))
+                }
+                if step % 3 == 0 { #expect(try reader.materialise() == state, "seed \(seed)") }
+            }
+            #expect(try reader.materialise() == state, "seed \(seed)")
+        }
+    }
+}

@@ -1,0 +1,205 @@
+import Foundation
+import LoomFormat
+import LoomLog
+import LoomModel
+import LoomRunner
+import LoomRuns
+import LoomStorage
+import Synchronization
+import SystemPackage
+import Testing
+
+/// Counts what really ran, beside what the log says.
+final class Tally: Sendable {
+    private let counts = Mutex<[String: Int]>([:])
+    func add(_ name: String) { counts.withLock { $0[name, default: 0] += 1 } }
+    subscript(_ name: String) -> Int { counts.withLock { $0[name, default: 0] } }
+}
+
+/// Time that passes only when somebody waits.
+final class VirtualClock: RunClock {
+    private let time = Mutex<UInt64>(1_000_000)
+    func now() -> EventTime { EventTime(microseconds: time.withLock { $0 }) }
+    func sleep(microseconds: UInt64) async throws {
+        time.withLock { $0 += microseconds }
+        try Task.checkCancellation()
+    }
+}
+
+struct Counter: StepLoop {
+    struct State: Codable, Sendable, Equatable {
+        var current: Int
+        var target: Int
+    }
+    static let name = "counter"
+    let tally: Tally
+    /// Steps at which the first attempts throw, and how often.
+    var failures: [Int: Int] = [:]
+    var category = FailureCategory.transient
+
+    func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Int> {
+        tally.add("step \(state.current)")
+        let add = Tool<Int, Int>("add", safety: .once) { value, _ in
+            tally.add("add \(value)")
+            return value + 1
+        }
+        if state.current >= state.target { return .complete(state.current) }
+        let next = try await context.call(add, state.current)
+        if tally["step \(state.current)"] <= failures[state.current] ?? 0 {
+            throw StepFailure("after the side effect", category: category)
+        }
+        return .continue(State(current: next, target: state.target))
+    }
+}
+
+@Suite struct RunnerTests {
+    let folder: FilePath
+    let tally = Tally()
+
+    init() throws {
+        folder = FilePath(NSTemporaryDirectory()).appending("loomrun-\(UUID().uuidString)")
+    }
+
+    private func withStore<Result>(
+        _ body: (LogRunStore, RunReader) async throws -> Result
+    ) async throws -> Result {
+        let writer = try LogWriter(path: folder)
+        let store = LogRunStore(writer: writer, reader: try LogReader(path: folder))
+        let result = try await body(store, try RunReader(path: folder))
+        try writer.close()
+        return result
+    }
+
+    private var options: RunnerOptions {
+        var options = RunnerOptions()
+        options.clock = VirtualClock()
+        return options
+    }
+
+    @Test("a run pauses at its budget, resumes in another process's place, and completes")
+    func pauseAndResume() async throws {
+        let run = try RunID("demo")
+        try await withStore { store, reader in
+            let runner = Runner(Counter(tally: tally), store: store, options: options)
+            let paused = try await runner.start(run, state: .init(current: 0, target: 10), stepsMax: 5)
+            #expect(paused.status == .paused)
+            #expect(paused.stepIndex == 5)
+            #expect(paused.state == .init(current: 5, target: 10))
+            #expect(try reader.get(run).state == Array(#"{"current":5,"target":10}"#.utf8))
+        }
+        try await withStore { store, reader in
+            let runner = Runner(Counter(tally: tally), store: store, options: options)
+            let done = try await runner.resume(run, stepsMax: 100)
+            #expect(done.status == .completed)
+            #expect(done.output == 10)
+            #expect(done.stepIndex == 10)
+            #expect(try reader.history(run).map(\.step) == Array(0...10))
+            #expect(try reader.history(run, limit: 2, offset: 2).map(\.step) == [2, 3])
+            #expect(try reader.attempts(run).count == 11)
+            #expect(try reader.toolCalls(run).count == 10)
+            #expect(try reader.explain(run).notes == [])
+            #expect(throws: RunReadError.negative("limit", -1)) {
+                try reader.history(run, limit: -1)
+            }
+        }
+        for step in 0..<10 { #expect(tally["add \(step)"] == 1) }
+    }
+
+    @Test("a retried step is answered from the log: its tool call is not made again")
+    func retry() async throws {
+        let run = try RunID("flaky")
+        try await withStore { store, reader in
+            let loop = Counter(tally: tally, failures: [1: 2])
+            let runner = Runner(loop, store: store, options: options)
+            let done = try await runner.start(run, state: .init(current: 0, target: 3))
+            #expect(done.status == .completed)
+            let attempts = try reader.attempts(run, step: 1)
+            #expect(attempts.map(\.status) == [.failed, .failed, .completed])
+            #expect(attempts.first?.failure?.message == "StepFailure: after the side effect")
+            #expect(Set(attempts.map(\.inputHash)).count == 1)
+            #expect(try reader.toolCalls(run, step: 1).map(\.reuseCount) == [2])
+        }
+        #expect(tally["add 1"] == 1)
+    }
+
+    @Test("a run fails when its failures are used up or not worth a retry; retry opens it again")
+    func failure() async throws {
+        let run = try RunID("bad")
+        try await withStore { store, reader in
+            let loop = Counter(tally: tally, failures: [1: 1], category: .validation)
+            let runner = Runner(loop, store: store, options: options)
+            let failed = try await runner.start(run, state: .init(current: 0, target: 3))
+            #expect(failed.status == .failed)
+            #expect(failed.failure?.category == .validation)
+            let error = await #expect(throws: RunnerError.self) { try await runner.resume(run) }
+            #expect(error?.description == "run bad is failed")
+            try await runner.retry(run)
+            let done = try await runner.resume(run)
+            #expect(done.status == .completed)
+            #expect(try reader.get(run).summary.failedAttemptCount == 1)
+        }
+    }
+
+    @Test("errors name what is wrong and change nothing")
+    func errors() async throws {
+        let run = try RunID("demo")
+        try await withStore { store, reader in
+            let runner = Runner(Counter(tally: tally), store: store, options: options)
+            await #expect(throws: RunnerError.self) { try await runner.resume(run) }
+            await #expect(throws: RunnerError.self) {
+                try await runner.start(run, state: .init(current: 0, target: 1), stepsMax: -1)
+            }
+            #expect(throws: RunReadError.unknownRun(run)) { try reader.get(run) }
+            _ = try await runner.start(run, state: .init(current: 0, target: 1), stepsMax: 0)
+            await #expect(throws: RunnerError.self) {
+                try await runner.start(run, state: .init(current: 0, target: 1))
+            }
+            _ = try await runner.resume(run)
+            await #expect(throws: RunnerError.self) { try await runner.resume(run) }
+            #expect(try reader.list().map(\.run) == [run])
+        }
+    }
+
+    @Test("of two tasks that drive one run, one wins and the other is told")
+    func twoTasks() async throws {
+        let run = try RunID("shared")
+        try await withStore { store, reader in
+            let runner = Runner(Counter(tally: tally), store: store, options: options)
+            _ = try await runner.start(run, state: .init(current: 0, target: 2000), stepsMax: 0)
+            let results = await withTaskGroup(of: String.self) { group in
+                for _ in 0..<2 {
+                    group.addTask {
+                        do {
+                            return try await runner.resume(run).status.rawValue
+                        } catch RunnerError.held(_, let holder) {
+                            return "held by \(holder)"
+                        } catch { return "\(error)" }
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(results.contains("completed"))
+            // The other was held, or came when all was over.
+            #expect(try reader.explain(run).notes == [])
+        }
+        for step in 0..<2000 where tally["add \(step)"] != 1 { Issue.record("add \(step)") }
+    }
+
+    @Test("a cancelled task leaves a run that can be resumed")
+    func cancellation() async throws {
+        let run = try RunID("long")
+        try await withStore { store, reader in
+            let runner = Runner(Counter(tally: tally), store: store, options: options)
+            let task = Task {
+                try await runner.start(run, state: .init(current: 0, target: 1_000_000))
+            }
+            while tally["step 20"] == 0 { await Task.yield() }
+            task.cancel()
+            let paused = try await task.value
+            #expect(paused.status == .paused)
+            #expect(paused.pauseReason == .interrupted)
+            let more = try await runner.resume(run, stepsMax: 3)
+            #expect(more.stepIndex == paused.stepIndex + 3)
+        }
+    }
+}
