@@ -72,6 +72,9 @@ let package = Package(
 
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
         .testTarget(
+            name: "LoomStorageTests", dependencies: ["LoomStorage", systemPackage],
+            swiftSettings: settings),
+        .testTarget(
             name: "LoomLogTests",
             dependencies: [
                 "LoomLog", "LoomStorage", "LoomFormat", "crash-writer", "store-shapes",

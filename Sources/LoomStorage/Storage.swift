@@ -6,12 +6,13 @@ public import SystemPackage
 ///
 /// - A call that returns has happened for every process of this machine; it survives the end of the
 ///   process. It survives the loss of power only after the syncs named below.
-/// - The bytes of a file are durable after ``StorageFile/syncData()`` (bytes inside the size that the
-///   last full sync knew) or ``StorageFile/sync()`` (bytes and size).
-/// - The *entry* of a file or folder is durable after ``syncDirectory(_:)`` of the folder that holds it.
+/// - The bytes of a file are durable after ``StorageFile/syncData()`` (bytes inside the size that
+///   the last full sync knew) or ``StorageFile/sync()`` (bytes and size).
+/// - The *entry* of a file or folder is durable after ``syncDirectory(_:)`` of the folder that holds
+///   it: a creation, a removal, and a rename, whose new folder is the one that counts.
 /// - A call that throws may have happened in part, except where its documentation says otherwise.
-///   After a failed sync nothing is known of any byte written since the last good one: the file must
-///   not be synced again and believed.
+///   After a failed sync nothing is known of any byte written since the last good one: the file
+///   must not be synced again and believed.
 /// - Every call is thread-safe. Calls on one file from two threads are not ordered by it.
 public protocol Storage: Sendable {
     /// Creates a folder. Throws `fileExists` when something has that name.
@@ -27,15 +28,15 @@ public protocol Storage: Sendable {
     /// Makes the entries of a folder durable.
     func syncDirectory(_ path: FilePath) throws(StorageError)
 
-    /// Creates an empty file, open for reading and writing. Throws `fileExists`: it never opens one.
+    /// Creates an empty file, open for reading and writing. Throws `fileExists`, never opens one.
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile
     /// Opens a file that is there.
     func open(_ path: FilePath, for access: FileAccess) throws(StorageError) -> any StorageFile
 
     /// Locks a file for the life of the returned object, and writes who holds it into the file.
     ///
-    /// Excludes other processes and other calls in this one. Throws ``StorageError/held(by:)`` with
-    /// the text that the holder left; it never waits.
+    /// Excludes other processes and other calls in this one. It never waits: while another holds
+    /// the lock it throws an error that ``StorageError/isHeld`` and has the holder's text.
     func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock
     /// The text of whoever holds the lock, `nil` when nobody does. Takes no lock.
     func lockHolder(_ path: FilePath) throws(StorageError) -> String?
@@ -84,10 +85,14 @@ public protocol StorageFile: AnyObject, Sendable {
     func size() throws(StorageError) -> Int
 
     /// Reads into `target` from `offset`; the count is short only at the end of the file.
-    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws(StorageError) -> Int
+    func read(
+        into target: UnsafeMutableRawBufferPointer, at offset: Int
+    ) throws(StorageError) -> Int
     /// Writes all the bytes, growing the file as needed.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StorageError)
-    /// Writes zeros from `offset` up to `end`, so that the space is the file's own. May be out of space.
+    /// Writes zeros from `offset` up to `end`, so that the space is the file's own.
+    ///
+    /// May be out of space, with the file grown as far as it went.
     func fillZeros(from offset: Int, to end: Int) throws(StorageError)
 
     /// Prepares the mapped surface for the first `length` bytes, which must be filled.
@@ -100,7 +105,7 @@ public protocol StorageFile: AnyObject, Sendable {
     func store(
         _ bytes: UnsafeRawBufferPointer, at offset: Int, surface: AppendSurface
     ) throws(StorageError)
-    /// Stores eight aligned bytes inside filled space as one: a reader sees the old or the new word.
+    /// Stores eight aligned bytes inside filled space as one: readers see the old or the new word.
     func storeWord(_ word: UInt64, at offset: Int) throws(StorageError)
     /// Loads eight aligned bytes as one. What was stored before the word that it sees is visible.
     func loadWord(at offset: Int) throws(StorageError) -> UInt64

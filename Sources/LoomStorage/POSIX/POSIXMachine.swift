@@ -1,8 +1,8 @@
 internal import CLoomSystem
 #if canImport(Glibc)
-    internal import Glibc
+internal import Glibc
 #else
-    internal import Darwin
+internal import Darwin
 #endif
 
 /// This machine, boot and process.
@@ -27,7 +27,9 @@ struct POSIXMachine: Machine {
 
     /// The kernel's boot id is a UUID as text; its 32 digits are the two words.
     private static func readBoot() -> (UInt64, UInt64)? {
-        guard let text = unsafe text(capacity: 64, { unsafe loom_boot_id($0, $1) }) else { return nil }
+        guard let text = unsafe text(capacity: 64, { unsafe loom_boot_id($0, $1) }) else {
+            return nil
+        }
         let digits = text.filter(\.isHexDigit)
         guard digits.count == 32, let high = UInt64(digits.prefix(16), radix: 16),
             let low = UInt64(digits.suffix(16), radix: 16)

@@ -73,7 +73,7 @@ struct ImageSampler {
     /// Which of a file's sizes survives: 0 is the durable one, `count` the newest.
     mutating func size(_ count: Int) -> Int { drawn(sizes, count) }
 
-    /// Where the last store to reach a sector was cut, at any byte of `length`; `nil` where it was not.
+    /// Where the last store to reach a sector was cut, at any byte of `length`; `nil` for not.
     mutating func tear(_ length: Int) -> Int? {
         if bytes == .oldest || bytes == .newest { return nil }
         return random.chance(25) ? random.below(length) : nil

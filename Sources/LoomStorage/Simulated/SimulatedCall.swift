@@ -5,7 +5,9 @@ public struct SimulatedCall: Hashable, Sendable {
     /// Which call of ``Storage``, ``StorageFile`` or ``StorageLock``.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         /// Calls that can change what is on the disk.
-        case createDirectory, rename, remove, create, lock, write, fillZeros, store, storeWord
+        case createDirectory, removeDirectory, rename, remove, create, lock
+        /// Calls that can change what is on the disk.
+        case write, fillZeros, store, storeWord
         /// Calls that make changes durable.
         case syncDirectory, syncData, sync
         /// Calls that change nothing.
@@ -17,7 +19,7 @@ public struct SimulatedCall: Hashable, Sendable {
         /// images of the next one that does.
         public var changesDisk: Bool {
             switch self {
-            case .createDirectory, .rename, .remove, .create, .lock: true
+            case .createDirectory, .removeDirectory, .rename, .remove, .create, .lock: true
             case .write, .fillZeros, .store, .storeWord: true
             case .syncDirectory, .syncData, .sync: true
             case .list, .open, .lockHolder, .size, .read, .mapForAppending, .loadWord: false
@@ -30,7 +32,7 @@ public struct SimulatedCall: Hashable, Sendable {
             case .createDirectory: .createDirectory
             case .list: .list
             case .rename: .rename
-            case .remove: .remove
+            case .remove, .removeDirectory: .remove
             case .create: .create
             case .open: .open
             case .lock, .lockHolder, .release: .lock

@@ -1,7 +1,7 @@
 /// The bytes and size of one simulated file: what is durable, and every state since.
 ///
-/// A sector is one that was ever not zero; all others cost nothing. Every change carries a stamp, so
-/// that a sync covers what was there when it began and nothing that came while it ran.
+/// Only sectors are kept that were ever not zero; all others cost nothing. Every change carries a
+/// stamp, so that a sync covers what was there when it began and nothing that came while it ran.
 struct SimulatedContent {
     /// A sector's bytes after one store.
     private struct Version {

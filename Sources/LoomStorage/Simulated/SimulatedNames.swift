@@ -12,11 +12,22 @@ struct SimulatedNames {
         var old: Place?
         var new: Place?
 
-        /// What ties changes together: of two that share one of these, the later needs the earlier.
-        fileprivate var ties: Set<Tie> {
+        var removesFolder = false
+
+        /// What it needs the earlier changes of to have happened.
+        fileprivate var needs: Set<Tie> {
             var ties: Set<Tie> = [.inode(inode)]
             if let old { ties.insert(.place(old)) }
             if let new { ties.insert(.place(new)) }
+            if removesFolder { ties.insert(.inside(inode)) }
+            return ties
+        }
+
+        /// What it changes, for later ones that need it.
+        fileprivate var marks: Set<Tie> {
+            var ties = needs
+            if let old { ties.insert(.inside(old.folder)) }
+            if let new { ties.insert(.inside(new.folder)) }
             return ties
         }
 
@@ -27,6 +38,8 @@ struct SimulatedNames {
     fileprivate enum Tie: Hashable {
         case inode(UInt64)
         case place(Place)
+        /// Any entry of the folder.
+        case inside(UInt64)
     }
 
     private struct Pending {
@@ -70,8 +83,8 @@ struct SimulatedNames {
             let entry = pending[index]
             let isAsked =
                 entry.change.folder == folder && entry.stamp <= stamp && !entry.isForsaken
-            guard isAsked || !needed.isDisjoint(with: entry.change.ties) else { continue }
-            needed.formUnion(entry.change.ties)
+            guard isAsked || !needed.isDisjoint(with: entry.change.marks) else { continue }
+            needed.formUnion(entry.change.needs)
             kept.append(entry.change)
             pending.remove(at: index)
         }
@@ -90,11 +103,10 @@ struct SimulatedNames {
     mutating func losePower(_ sampler: inout ImageSampler) {
         var lost: Set<Tie> = []
         for entry in pending {
-            let ties = entry.change.ties
-            if lost.isDisjoint(with: ties), sampler.keepsName() {
+            if lost.isDisjoint(with: entry.change.needs), sampler.keepsName() {
                 Self.apply(entry.change, to: &durable)
             } else {
-                lost.formUnion(ties)
+                lost.formUnion(entry.change.marks)
             }
         }
         pending = []

@@ -35,7 +35,10 @@ extension SimulatedStorage {
 // MARK: - Faults
 
 extension SimulatedStorage {
-    /// Makes one call fail, once. A failed sync of any extent leaves what was dirty for ever in doubt.
+    /// Makes one call fail, once.
+    ///
+    /// A failed sync leaves what was dirty in doubt for ever, whatever the extent: power loss may take
+    /// it, and later syncs succeed without making it durable. Only what is stored again can be.
     public func failCall(at index: Int, with errno: Errno, extent: FaultExtent = .part) {
         world.withLock { $0.faults[index] = .init(errno: errno, extent: extent) }
     }
@@ -60,8 +63,9 @@ extension SimulatedStorage {
         set { world.withLock { $0.disk.capacity = newValue } }
     }
 
-    /// Runs `body` in the middle of every sync, after it has chosen what it covers: what `body` stores
-    /// is not durable by it. The storage may be called from it; a sync in it runs `body` again.
+    /// Runs `body` in the middle of every sync: what it stores is not covered by that sync.
+    ///
+    /// `body` may call the storage; a sync in it runs `body` again.
     public func whileSyncing(_ body: (@Sendable (SimulatedCall) -> Void)?) {
         world.withLock { $0.whileSyncing = body }
     }
@@ -110,8 +114,8 @@ extension SimulatedStorage {
 
     /// The same machine after the end of all its processes, as by `kill -9`.
     ///
-    /// Every call that returned has happened; the one in flight may be cut at any byte. What was not
-    /// durable still is not: a power loss of the image may take it. The boot is the same one.
+    /// Every call that returned has happened; the one in flight may be cut at any byte. What was
+    /// not durable still is not: a power loss of the image may take it. The boot is the same one.
     public func killImage(_ image: CrashImage) -> SimulatedStorage {
         SimulatedStorage(world.withLock { $0.image(image, losesPower: false) })
     }

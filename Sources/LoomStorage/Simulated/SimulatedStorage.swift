@@ -2,8 +2,8 @@ public import SystemPackage
 
 /// A file system in memory that knows what is durable, and can crash at every call.
 ///
-/// It holds exactly what ``Storage`` promises and takes away everything else. Power loss leaves any of
-/// these states, independently of each other:
+/// It holds what ``Storage`` promises and takes away everything else. Power loss leaves any of these
+/// states, independently of each other:
 /// - Each dirty sector of a file holds its content at some instant since the last sync of the file
 ///   began. An instant may lie within a store, which is then cut at any byte; a word never is.
 /// - A file has any of the sizes since its last full sync; where it grew and holds no bytes yet are
@@ -42,7 +42,7 @@ public final class SimulatedStorage: Storage {
 
     init(_ world: sending SimulatedWorld) { self.world = Monitor(world) }
 
-    /// This machine; its clock moves only by ``advanceClock(nanoseconds:)``.
+    /// This machine; its clock moves only by ``advanceClock(nanoseconds:)`` and by sleeping.
     public var machine: any Machine { SimulatedMachine(world: world) }
 
     /// See ``Storage/createDirectory(_:)``.
@@ -55,7 +55,7 @@ public final class SimulatedStorage: Storage {
         }
     }
 
-    /// See ``Storage/list(_:)``. The order differs from storage to storage, but not from run to run.
+    /// See ``Storage/list(_:)``. The order differs between seeds, but not between runs.
     public func list(_ path: FilePath) throws(StorageError) -> [String] {
         let call = SimulatedCall(.list, path)
         return try world.withLock { (world) throws(StorageError) in
@@ -108,16 +108,17 @@ public final class SimulatedStorage: Storage {
 
     /// See ``Storage/removeDirectory(_:)``.
     public func removeDirectory(_ path: FilePath) throws(StorageError) {
-        let call = SimulatedCall(.remove, path)
+        let call = SimulatedCall(.removeDirectory, path)
         try world.withLock { (world) throws(StorageError) in
             try world.run(call) { (world) throws(Errno) in
                 let inode = try world.disk.find(path)
                 guard let entries = world.disk.names.entries(of: inode) else {
                     throw .notDirectory
                 }
-                guard entries.isEmpty else { throw .directoryNotEmpty }
+                if !entries.isEmpty { throw .directoryNotEmpty }
                 let old = try world.disk.place(of: path)
-                let change = SimulatedNames.Change(inode: inode, old: old, new: nil)
+                let change = SimulatedNames.Change(
+                    inode: inode, old: old, new: nil, removesFolder: true)
                 return ([.name(change, creates: nil)], ())
             }
         }

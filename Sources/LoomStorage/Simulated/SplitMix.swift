@@ -9,7 +9,7 @@ struct SplitMix: RandomNumberGenerator, Sendable {
         return Self.mixed(state)
     }
 
-    /// A number from 0 up to, not including, `bound`. The bias of the remainder is of no matter here.
+    /// A number from 0 up to, not including, `bound`, with a bias that is of no matter here.
     mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 
     /// True `percent` times in a hundred.
