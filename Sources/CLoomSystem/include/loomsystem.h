@@ -10,8 +10,10 @@ enum {
     LOOM_OPEN_READ = 0,
     LOOM_OPEN_WRITE = 1,
     LOOM_OPEN_CREATE = 2,
+    LOOM_OPEN_FOLDER = 3,
 };
 
+// Fails with EISDIR for a folder and with ENOTDIR for LOOM_OPEN_FOLDER of anything else.
 int loom_open(const char *_Nonnull path, int mode);
 int loom_close(int descriptor);
 int64_t loom_pread(int descriptor, void *_Nullable bytes, size_t count, int64_t offset);

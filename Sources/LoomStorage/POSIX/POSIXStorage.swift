@@ -62,7 +62,7 @@ public struct POSIXStorage: Storage {
 
     /// See ``Storage/syncDirectory(_:)``.
     public func syncDirectory(_ path: FilePath) throws(StorageError) {
-        let descriptor = try openDescriptor(path, LOOM_OPEN_READ, .syncDirectory)
+        let descriptor = try openDescriptor(path, LOOM_OPEN_FOLDER, .syncDirectory)
         defer { _ = loom_close(descriptor) }
         try check(loom_sync(descriptor), .syncDirectory, path)
     }
