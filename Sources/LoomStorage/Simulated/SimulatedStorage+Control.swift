@@ -65,9 +65,15 @@ extension SimulatedStorage {
 
     /// Runs `body` in the middle of every sync: what it stores is not covered by that sync.
     ///
-    /// `body` may call the storage; a sync in it runs `body` again.
+    /// `body` may call the storage; a sync in it runs `body` again. A file that `body` holds stays
+    /// open until `nil` is set.
     public func whileSyncing(_ body: (@Sendable (SimulatedCall) -> Void)?) {
-        world.withLock { $0.whileSyncing = body }
+        // The old body is let go outside of the lock: it may hold the last reference to a file.
+        let old = world.withLock { world in
+            defer { world.whileSyncing = body }
+            return world.whileSyncing
+        }
+        withExtendedLifetime(old) {}
     }
 }
 
