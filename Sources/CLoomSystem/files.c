@@ -171,6 +171,11 @@ int loom_lock(int descriptor) {
     return result == -EACCES ? -EAGAIN : result;
 }
 
+int loom_unlock(int descriptor) {
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    return status(fcntl(descriptor, SET_LOCK, &lock));
+}
+
 int loom_is_locked(int descriptor) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(descriptor, GET_LOCK, &lock) < 0) return -errno;

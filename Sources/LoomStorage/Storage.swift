@@ -8,8 +8,8 @@ public import SystemPackage
 ///   process. It survives the loss of power only after the syncs named below.
 /// - The bytes of a file are durable after ``StorageFile/syncData()`` (bytes inside the size that
 ///   the last full sync knew) or ``StorageFile/sync()`` (bytes and size).
-/// - The *entry* of a file or folder is durable after ``syncDirectory(_:)`` of the folder that holds
-///   it: a creation, a removal, and a rename, whose new folder is the one that counts.
+/// - The *entry* of a file or folder is durable after ``syncDirectory(_:)`` of the folder that
+///   holds it: a creation, a removal, and a rename, whose new folder is the one that counts.
 /// - A call that throws may have happened in part, except where its documentation says otherwise.
 ///   After a failed sync nothing is known of any byte written since the last good one: the file
 ///   must not be synced again and believed.

@@ -89,6 +89,24 @@ import Testing
         #expect(try Self.shell("python3 -c \"\(other)\" '\(path)'") == 0)
     }
 
+    @Test("a released lock is free at once, also while other threads start processes")
+    func lockWhileSpawning() throws {
+        let space = try ContractSubject.diskMapped.workspace()
+        let isDone = Monitor(false)
+        try WorkerThread.start("spawner") {
+            for _ in 0..<150 { _ = try? Self.shell("true") }
+            isDone.withLock { $0 = true }
+        }
+        var refusals = 0
+        while !isDone.withLock({ $0 }) {
+            let error = try storageError {
+                try space.storage.lock(space.path("LOCK"), holder: "me").release()
+            }
+            if error != nil { refusals += 1 }
+        }
+        #expect(refusals == 0)
+    }
+
     @Test("a full tmpfs refuses filling without a signal and heals", .enabled(if: mountsMemory))
     func fullMemory() throws {
         try fillUp("mount -t tmpfs -o size=2m none", room: 2 << 20)

@@ -39,6 +39,9 @@ int loom_list(const char *_Nonnull path, void *_Nonnull context,
 
 // 0 when the whole file is now locked by this open file description, -EAGAIN when another has it.
 int loom_lock(int descriptor);
+// Closing alone frees the lock only after every copy of the descriptor is closed, and a process that
+// is being started has one until it runs its program.
+int loom_unlock(int descriptor);
 // 1 when another open file description holds the lock, 0 when nobody does.
 int loom_is_locked(int descriptor);
 

@@ -104,7 +104,7 @@ final class POSIXFile: StorageFile {
     func dropCache() { _ = try? use(.sync) { loom_drop_cache($0) } }
 
     func close() throws(StorageError) {
-        // Where another call is using the descriptor, the last one closes it, and nobody is told how.
+        // While other calls use the descriptor, the last of them closes it and tells nobody how.
         if uses.close() { try check(loom_close(descriptor), .close, path) }
     }
 }

@@ -16,8 +16,8 @@ internal import SystemPackage
 
     deinit {
         unsafe all.withLock { all in
-            for unsafe part in unsafe all {
-                if let base = part.baseAddress { _ = unsafe loom_unmap(base, part.count) }
+            while let part = unsafe all.popLast(), let base = unsafe part.baseAddress {
+                _ = unsafe loom_unmap(base, part.count)
             }
         }
     }
