@@ -13,6 +13,8 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+let argumentParser: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
@@ -26,6 +28,9 @@ let package = Package(
         .library(name: "LoomModel", targets: ["LoomModel"]),
         .library(name: "LoomRuns", targets: ["LoomRuns"]),
         .library(name: "LoomRunner", targets: ["LoomRunner"]),
+        .library(name: "LoomCommands", targets: ["LoomCommands"]),
+        .executable(name: "loomlog", targets: ["loomlog"]),
+        .executable(name: "docs-agent", targets: ["docs-agent"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -58,6 +63,27 @@ let package = Package(
         .target(
             name: "LoomRunner",
             dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging],
+            swiftSettings: settings),
+
+        .target(
+            name: "LoomInspect",
+            dependencies: ["LoomFormat", "LoomModel", "LoomStorage", systemPackage],
+            swiftSettings: settings),
+        .target(
+            name: "LoomCommands",
+            dependencies: [
+                "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "LoomRunner", "LoomInspect",
+                argumentParser, systemPackage,
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "loomlog", dependencies: ["LoomCommands", argumentParser], swiftSettings: settings),
+        .executableTarget(
+            name: "docs-agent",
+            dependencies: [
+                "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
+                argumentParser, systemPackage,
+            ],
             swiftSettings: settings),
 
         .executableTarget(

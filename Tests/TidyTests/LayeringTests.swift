@@ -26,8 +26,11 @@ import Testing
             "LoomFormat", "LoomModel", "LoomStorage", "LoomLog", "LoomRuns", "LoomInspect",
             "LoomRunner", "ArgumentParser", "SystemPackage", "Logging", "Foundation", "Glibc",
         ],
-        "loomlog": ["LoomCommands"],
-        "docs-agent": ["LoomCommands", "LoomModel", "LoomRunner", "ArgumentParser", "Foundation"],
+        "loomlog": ["LoomCommands", "ArgumentParser"],
+        "docs-agent": [
+            "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
+            "ArgumentParser", "Foundation", "SystemPackage",
+        ],
     ]
 
     @Test("every module imports only what its layer allows")

@@ -59,6 +59,21 @@ public struct LogCursor {
         }
     }
 
+    /// Segments that the manifest listed when it was last read.
+    var segmentCount: Int { manifest.segments.count }
+
+    /// Bytes of the segments before the current one, and of it as far as it was read.
+    var bytesRead: Int {
+        manifest.segments[..<index].reduce(segment.validEnd) { $0 + Int($1.validEnd) }
+    }
+
+    /// Passes over everything before the last segment, unread.
+    mutating func skipToLastSegment() throws(LogError) {
+        guard manifest.segments.count > 1 else { return }
+        index = manifest.segments.count - 2
+        try openNext()
+    }
+
     /// How far the current segment may be read.
     private struct End {
         var offset: Int

@@ -71,3 +71,25 @@ public final class LogReader: Sendable {
         }
     }
 }
+
+/// The size of a log.
+public struct LogOverview: Hashable, Sendable {
+    /// Segments that the manifest lists.
+    public let segmentCount: Int
+    /// Bytes that their valid parts take; the filled space of the active one is not counted.
+    public let byteCount: Int
+    /// The place after the last event.
+    public let position: LogPosition
+}
+
+extension LogReader {
+    /// Measures the log; reads the active segment alone.
+    public func overview() throws(LogError) -> LogOverview {
+        var cursor = try cursor()
+        try cursor.skipToLastSegment()
+        while try cursor.nextUnit(of: nil) != nil {}
+        return LogOverview(
+            segmentCount: cursor.segmentCount, byteCount: cursor.bytesRead,
+            position: cursor.position)
+    }
+}

@@ -1,0 +1,58 @@
+internal import ArgumentParser
+internal import Foundation
+internal import LoomFormat
+internal import LoomInspect
+internal import LoomLog
+internal import LoomModel
+
+struct DumpCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dump",
+        abstract: "Print what the log's files hold, one JSON object a line.",
+        discussion: "Reads the bytes by itself, without the engine. For people who debug the log.")
+    @OptionGroup var log: LogArguments
+
+    func run() async throws {
+        var dump = LogDump(path: log.directory) { Output.write([$0.canonicalText]) }
+        do throws(LogDump.Refusal) {
+            try dump.run()
+        } catch {
+            let line = JSONValue.object([
+                "type": .string("error"), "code": .string(error.code),
+                "message": .string(error.description),
+            ])
+            Output.write([line.canonicalText])
+            let status: ExitStatus = error.code == "not-a-log" ? .notFound : .damaged
+            throw ExitCode(status.rawValue)
+        }
+    }
+}
+
+struct InfoCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info", abstract: "Show the log itself: its segments, its size, its writer.")
+    @OptionGroup var log: LogArguments
+    @OptionGroup var output: OutputArguments
+
+    func run() async throws {
+        try await reporting {
+            let reader = try LogReader(path: log.directory)
+            let writer = try reader.writer()
+            let overview = try reader.overview()
+            output.print(
+                .object([
+                    "store": .string(reader.storeID.description),
+                    "segments": .integer(Int64(overview.segmentCount)),
+                    "bytes": .integer(Int64(overview.byteCount)),
+                    "next_sequence": .integer(Int64(overview.position.nextSequence)),
+                    "writer": writer.map { .string($0) } ?? .null,
+                ]),
+                [
+                    "log       \(log.directory)", "store     \(reader.storeID)",
+                    "segments  \(overview.segmentCount)", "bytes     \(overview.byteCount)",
+                    "events    \(overview.position.nextSequence - 1)",
+                    "writer    \(writer ?? "none")",
+                ])
+        }
+    }
+}

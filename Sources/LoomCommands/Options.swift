@@ -1,0 +1,144 @@
+public import ArgumentParser
+internal import Foundation
+public import LoomFormat
+public import LoomModel
+public import LoomRuns
+public import SystemPackage
+
+/// Which log.
+public struct LogArguments: ParsableArguments {
+    /// The directory of the log.
+    @Option(
+        name: .customLong("log"),
+        help: "The directory of the log (default: $LOOMLOG_DIR, then ./runs.loom).")
+    public var path: String?
+
+    /// Creates the defaults.
+    public init() {}
+
+    /// The directory.
+    public var directory: FilePath {
+        let environment = ProcessInfo.processInfo.environment["LOOMLOG_DIR"]
+        return FilePath(path ?? environment ?? "runs.loom")
+    }
+
+    /// A reader of it.
+    public func reader() throws -> RunReader { try RunReader(path: directory) }
+}
+
+/// Which run: by option or as the argument.
+public struct RunArguments: ParsableArguments {
+    /// The run, as an option.
+    @Option(name: .customLong("run-id"), help: "The run.")
+    public var option: String?
+    /// The run, as an argument.
+    @Argument(help: "The run.")
+    public var argument: String?
+
+    /// Creates the defaults.
+    public init() {}
+
+    /// Refuses none or two names.
+    public func validate() throws {
+        guard (option == nil) != (argument == nil) else {
+            throw ValidationError("name one run, by --run-id or as the argument")
+        }
+        _ = try run()
+    }
+
+    /// The run.
+    public func run() throws -> RunID {
+        do throws(FormatError) {
+            return try RunID(option ?? argument ?? "")
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+}
+
+/// A page of a list.
+public struct PageArguments: ParsableArguments {
+    /// How many rows.
+    @Option(help: "The most rows to print.")
+    public var limit: Int?
+    /// How many to pass over.
+    @Option(help: "Rows to pass over.")
+    public var offset = 0
+
+    /// Creates the defaults.
+    public init() {}
+
+    /// Refuses negative numbers.
+    public func validate() throws {
+        if let limit, limit < 0 { throw ValidationError("--limit is below zero") }
+        if offset < 0 { throw ValidationError("--offset is below zero") }
+    }
+}
+
+/// How to print.
+public struct OutputArguments: ParsableArguments {
+    /// One line of JSON.
+    @Flag(help: "Print one line of JSON with sorted keys.")
+    public var json = false
+
+    /// Creates the defaults.
+    public init() {}
+
+    /// Prints one value: as JSON, or as the lines that people read.
+    public func print(_ value: JSONValue, _ lines: @autoclosure () -> [String]) {
+        Output.write(json ? [value.canonicalText] : lines())
+    }
+}
+
+/// Lists print as one array, or as one line a row.
+public struct ListArguments: ParsableArguments {
+    /// One array.
+    @Flag(help: "Print one line of JSON with sorted keys.")
+    public var json = false
+    /// One line a row.
+    @Flag(help: "Print each row as one line of JSON.")
+    public var jsonl = false
+
+    /// Creates the defaults.
+    public init() {}
+
+    /// Prints rows.
+    public func print(_ rows: [JSONValue], _ lines: @autoclosure () -> [String]) {
+        if json {
+            Output.write([JSONValue.array(rows).canonicalText])
+        } else {
+            Output.write(jsonl ? rows.map(\.canonicalText) : lines())
+        }
+    }
+}
+
+/// Standard output: data only. A reader that goes away is not an error.
+public enum Output {
+    /// Writes lines.
+    public static func write(_ lines: [String]) {
+        let text = lines.map { $0 + "\n" }.joined()
+        do {
+            try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
+        } catch {
+            Foundation.exit(0)
+        }
+    }
+
+    /// To be called first: a broken pipe is then an error of a write and no signal.
+    public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
+
+    /// Rows under their headings, in columns.
+    public static func table(_ headings: [String], _ rows: [[String]]) -> [String] {
+        let all = [headings] + rows
+        let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        return all.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                line += cell
+                guard column < row.count - 1 else { continue }
+                line += String(repeating: " ", count: widths[column] - cell.count + 2)
+            }
+            return line
+        }
+    }
+}

@@ -1,0 +1,135 @@
+internal import Foundation
+internal import LoomFormat
+public import LoomModel
+public import LoomRuns
+
+// Runs as JSON, under loom-runner's names: additions only.
+
+extension RunView {
+    /// What `get`, `run` and `resume` print.
+    public var json: JSONValue {
+        .object([
+            "run_id": .string(run.rawValue),
+            "status": .string(status),
+            "step_index": .integer(Int64(summary.stepIndex)),
+            "state": state.map { shown($0, summary.codec) } ?? .null,
+            "result": summary.result.map { shown($0, summary.codec) } ?? .null,
+        ])
+    }
+}
+
+extension RunExplanation {
+    /// What `explain` prints.
+    public var json: JSONValue {
+        let summary = view.summary
+        return .object([
+            "run_id": .string(view.run.rawValue),
+            "status": .string(view.status),
+            "step_index": .integer(Int64(summary.stepIndex)),
+            "checkpoint_count": .integer(Int64(summary.checkpointCount)),
+            "attempt_count": .integer(Int64(summary.attemptCount)),
+            "retry_count": .integer(Int64(summary.retryCount)),
+            "interrupted_count": .integer(Int64(summary.interruptedAttemptCount)),
+            "tool_call_count": .integer(Int64(summary.toolCallCount)),
+            "last_error_category": summary.lastFailureCategory.map { .string($0.rawValue) } ?? .null,
+            "invariant_notes": .array(notes.map { .string($0) }),
+            "state": view.state.map { shown($0, summary.codec) } ?? .null,
+            "result": summary.result.map { shown($0, summary.codec) } ?? .null,
+            "error": summary.failure.map { .string($0.message) } ?? .null,
+            "loop": .string(summary.loop),
+            "epoch": .integer(Int64(summary.epoch)),
+        ])
+    }
+}
+
+extension HistoryRow {
+    /// A row of `history`.
+    public func json(of view: RunView) -> JSONValue {
+        .object([
+            "run_id": .string(view.run.rawValue),
+            "step_index": .integer(Int64(step)),
+            "state": shown(state, view.summary.codec),
+        ])
+    }
+}
+
+extension AttemptRow {
+    /// A row of `attempts`.
+    public func json(of view: RunView) -> JSONValue {
+        let kind = isResult ? "complete" : "continue"
+        return .object([
+            "run_id": .string(view.run.rawValue),
+            "step_index": .integer(Int64(id.step)),
+            "attempt_index": .integer(Int64(id.attempt)),
+            "input_hash": .string(inputHash.description),
+            "status": .string(status.rawValue),
+            "outcome_kind": status == .completed ? .string(kind) : .null,
+            "output_json": output.map { .string(text($0, view.summary.codec)) } ?? .null,
+            "error": failure.map { .string($0.message) } ?? .null,
+            "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
+            "is_retryable": failure.map { .bool($0.isRetryable) } ?? .null,
+            "started_at": .string(started.iso8601),
+            "finished_at": finished.map { .string($0.iso8601) } ?? .null,
+        ])
+    }
+}
+
+extension ToolCallRow {
+    /// A row of `tool-calls`.
+    public func json(of view: RunView) -> JSONValue {
+        let key: String =
+            switch start.key {
+            case .explicit(let key): key
+            case .occurrence(let number): "\(start.attempt.step)/\(start.name)/\(number)"
+            }
+        return .object([
+            "run_id": .string(view.run.rawValue),
+            "step_index": .integer(Int64(start.attempt.step)),
+            "attempt_index": .integer(Int64(start.attempt.attempt)),
+            "tool_call_id": .string("\(position)"),
+            "tool_name": .string(start.name),
+            "safety": .string(start.safety.rawValue),
+            "idempotency_key": .string(key),
+            "request_hash": .string(ContentHash(of: start.request.rawSpan).description),
+            "status": .string(status.rawValue),
+            "result_json": result.map { .string(text($0, "json")) } ?? .null,
+            "error": failure.map { .string($0.message) } ?? .null,
+            "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
+            "reuse_count": .integer(Int64(reuseCount)),
+            "started_at": .string(started.iso8601),
+            "finished_at": finished.map { .string($0.iso8601) } ?? .null,
+        ])
+    }
+}
+
+/// A stored value as JSON; of another codec, its name and its bytes.
+private func shown(_ bytes: [UInt8], _ codec: String) -> JSONValue {
+    if codec == "json", let value = try? JSONValue(parsing: bytes) { return value }
+    return .object([
+        "codec": .string(codec), "base64": .string(Data(bytes).base64EncodedString()),
+    ])
+}
+
+/// The same as text.
+private func text(_ bytes: [UInt8], _ codec: String) -> String {
+    shown(bytes, codec).canonicalText
+}
+
+extension EventTime {
+    /// ISO 8601 in UTC with six decimals: `2026-11-24T10:00:00.000000+00:00`.
+    public var iso8601: String {
+        let seconds = Int64(microseconds / 1_000_000)
+        let date = Date(timeIntervalSince1970: TimeInterval(seconds))
+        var calendar = Calendar(identifier: .gregorian)
+        calendar.timeZone = TimeZone(secondsFromGMT: 0) ?? calendar.timeZone
+        let parts = calendar.dateComponents(
+            [.year, .month, .day, .hour, .minute, .second], from: date)
+        func padded(_ value: Int?, _ width: Int) -> String {
+            let digits = String(value ?? 0)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        return "\(padded(parts.year, 4))-\(padded(parts.month, 2))-\(padded(parts.day, 2))T"
+            + "\(padded(parts.hour, 2)):\(padded(parts.minute, 2)):\(padded(parts.second, 2))"
+            + ".\(padded(Int(microseconds % 1_000_000), 6))+00:00"
+    }
+}
