@@ -16,7 +16,7 @@ internal import SystemPackage
 
     deinit {
         unsafe all.withLock { all in
-            while let part = unsafe all.popLast(), let base = unsafe part.baseAddress {
+            while let part = unsafe all.popLast(), let base = part.baseAddress {
                 _ = unsafe loom_unmap(base, part.count)
             }
         }

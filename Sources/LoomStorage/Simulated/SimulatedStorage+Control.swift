@@ -38,7 +38,7 @@ extension SimulatedStorage {
     /// Makes one call fail, once.
     ///
     /// A failed sync leaves what was dirty in doubt for ever, whatever the extent: power loss may
-    /// take it, and later syncs succeed without making it durable. Only what is stored again can be.
+    /// take it, and later syncs succeed without making it durable, until it is stored again.
     public func failCall(at index: Int, with errno: Errno, extent: FaultExtent = .part) {
         world.withLock { $0.faults[index] = .init(errno: errno, extent: extent) }
     }
