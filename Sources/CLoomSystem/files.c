@@ -27,9 +27,17 @@ int loom_open(const char *path, int mode) {
     if (mode == LOOM_OPEN_READ) flags |= O_RDONLY;
     if (mode == LOOM_OPEN_WRITE) flags |= O_RDWR;
     if (mode == LOOM_OPEN_CREATE) flags |= O_RDWR | O_CREAT | O_EXCL;
+    if (mode == LOOM_OPEN_FOLDER) flags |= O_RDONLY | O_DIRECTORY;
     int descriptor;
     RETRY(descriptor, open(path, flags, 0644));
-    return descriptor < 0 ? -errno : descriptor;
+    if (descriptor < 0) return -errno;
+    // The system opens a folder for reading; nothing here reads one that way.
+    struct stat facts;
+    if (mode == LOOM_OPEN_READ && fstat(descriptor, &facts) == 0 && S_ISDIR(facts.st_mode)) {
+        close(descriptor);
+        return -EISDIR;
+    }
+    return descriptor;
 }
 
 // Not retried: after EINTR the state of the descriptor is unspecified, on Linux it is closed.
@@ -64,6 +72,7 @@ int loom_pwrite_all(int descriptor, const void *bytes, size_t count, int64_t off
 
 int loom_fill_zeros(int descriptor, int64_t from, int64_t to) {
     static const char zeros[4096];
+    if (from < 0) return -EINVAL;
     while (from < to) {
         int64_t step = 4096 - from % 4096;
         if (step > to - from) step = to - from;
@@ -160,6 +169,11 @@ int loom_lock(int descriptor) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int result = status(fcntl(descriptor, SET_LOCK, &lock));
     return result == -EACCES ? -EAGAIN : result;
+}
+
+int loom_unlock(int descriptor) {
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    return status(fcntl(descriptor, SET_LOCK, &lock));
 }
 
 int loom_is_locked(int descriptor) {

@@ -8,8 +8,8 @@ public import SystemPackage
 ///   process. It survives the loss of power only after the syncs named below.
 /// - The bytes of a file are durable after ``StorageFile/syncData()`` (bytes inside the size that
 ///   the last full sync knew) or ``StorageFile/sync()`` (bytes and size).
-/// - The *entry* of a file or folder is durable after ``syncDirectory(_:)`` of the folder that holds
-///   it: a creation, a removal, and a rename, whose new folder is the one that counts.
+/// - The *entry* of a file or folder is durable after ``syncDirectory(_:)`` of the folder that
+///   holds it: a creation, a removal, and a rename, whose new folder is the one that counts.
 /// - A call that throws may have happened in part, except where its documentation says otherwise.
 ///   After a failed sync nothing is known of any byte written since the last good one: the file
 ///   must not be synced again and believed.
@@ -30,7 +30,7 @@ public protocol Storage: Sendable {
 
     /// Creates an empty file, open for reading and writing. Throws `fileExists`, never opens one.
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile
-    /// Opens a file that is there.
+    /// Opens a file that is there. Throws `isDirectory` for a folder.
     func open(_ path: FilePath, for access: FileAccess) throws(StorageError) -> any StorageFile
 
     /// Locks a file for the life of the returned object, and writes who holds it into the file.
@@ -97,6 +97,8 @@ public protocol StorageFile: AnyObject, Sendable {
 
     /// Prepares the mapped surface for the first `length` bytes, which must be filled.
     ///
+    /// May be called again with a greater length, also while others store.
+    ///
     /// - Returns: Whether mapped stores are possible: only where they cannot run out of space.
     func mapForAppending(length: Int) throws(StorageError) -> Bool
     /// Stores bytes inside filled space; in the kernel, and visible to readers, when it returns.
@@ -106,6 +108,8 @@ public protocol StorageFile: AnyObject, Sendable {
         _ bytes: UnsafeRawBufferPointer, at offset: Int, surface: AppendSurface
     ) throws(StorageError)
     /// Stores eight aligned bytes inside filled space as one: readers see the old or the new word.
+    ///
+    /// In the file they are little-endian. Throws `invalidArgument` where `offset` is not aligned.
     func storeWord(_ word: UInt64, at offset: Int) throws(StorageError)
     /// Loads eight aligned bytes as one. What was stored before the word that it sees is visible.
     func loadWord(at offset: Int) throws(StorageError) -> UInt64
@@ -116,7 +120,10 @@ public protocol StorageFile: AnyObject, Sendable {
     func sync() throws(StorageError)
     /// Forgets clean pages, so that the next read judges the disk. A hint.
     func dropCache()
-    /// Closes the file and its mapping. Not a sync. Calling it twice is allowed.
+    /// Closes the file. Not a sync. Calling it twice is allowed.
+    ///
+    /// Later calls throw `badFileDescriptor`; those in progress are finished. The memory of the
+    /// mapping, and the space of a file that was removed, go with the last reference.
     func close() throws(StorageError)
 }
 

@@ -10,8 +10,10 @@ enum {
     LOOM_OPEN_READ = 0,
     LOOM_OPEN_WRITE = 1,
     LOOM_OPEN_CREATE = 2,
+    LOOM_OPEN_FOLDER = 3,
 };
 
+// Fails with EISDIR for a folder and with ENOTDIR for LOOM_OPEN_FOLDER of anything else.
 int loom_open(const char *_Nonnull path, int mode);
 int loom_close(int descriptor);
 int64_t loom_pread(int descriptor, void *_Nullable bytes, size_t count, int64_t offset);
@@ -37,6 +39,9 @@ int loom_list(const char *_Nonnull path, void *_Nonnull context,
 
 // 0 when the whole file is now locked by this open file description, -EAGAIN when another has it.
 int loom_lock(int descriptor);
+// Closing alone frees the lock only after every copy of the descriptor is closed, and a process that
+// is being started has one until it runs its program.
+int loom_unlock(int descriptor);
 // 1 when another open file description holds the lock, 0 when nobody does.
 int loom_is_locked(int descriptor);
 

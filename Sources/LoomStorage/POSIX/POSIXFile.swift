@@ -3,16 +3,15 @@ internal import SystemPackage
 
 /// A file descriptor and, for the file that is appended to, its mapping.
 ///
-/// Sendable without checks: the descriptor never changes after `init`; the mapping is set once, by the
-/// thread that prepares the file before it hands it on, and taken away by `close`, which the contract
-/// of the writer puts after its last store.
-@safe final class POSIXFile: StorageFile, @unchecked Sendable {
+/// Calls that use the descriptor are counted, those that only touch the mapping need not be: see
+/// ``UseCount`` and ``POSIXMapping``.
+final class POSIXFile: StorageFile {
     let path: FilePath
     let identity: FileIdentity
     private let descriptor: CInt
     private let allowsMapping: Bool
-    private var mapping: UnsafeMutableRawBufferPointer?
-    private let isClosed = Monitor(false)
+    private let mapping = POSIXMapping()
+    private let uses = UseCount()
 
     /// Takes the descriptor over, also when it throws.
     init(_ path: FilePath, descriptor: CInt, allowsMapping: Bool) throws(StorageError) {
@@ -22,76 +21,77 @@ internal import SystemPackage
         var (device, inode): (UInt64, UInt64) = (0, 0)
         let result = unsafe loom_identity(descriptor, &device, &inode)
         identity = FileIdentity(device: device, inode: inode)
-        if result < 0 { _ = loom_close(descriptor) }
+        // When this throws, `deinit` closes: all properties are set.
         try check(result, .open, path)
     }
 
     deinit { try? close() }
 
     func size() throws(StorageError) -> Int {
-        let size = loom_size(descriptor)
-        try check(size, .size, path)
-        return Int(size)
+        Int(try use(.size) { loom_size($0) })
     }
 
     func read(
         into target: UnsafeMutableRawBufferPointer, at offset: Int
     ) throws(StorageError) -> Int {
-        let count = unsafe loom_pread(
-            descriptor, target.baseAddress, target.count, Int64(offset))
-        try check(count, .read, path)
-        return Int(count)
+        Int(
+            try use(.read) { descriptor in
+                unsafe loom_pread(descriptor, target.baseAddress, target.count, Int64(offset))
+            })
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StorageError) {
-        let result = unsafe loom_pwrite_all(
-            descriptor, bytes.baseAddress, bytes.count, Int64(offset))
-        try check(result, .write, path)
+        unsafe try put(bytes, at: offset, .write)
     }
 
     func fillZeros(from offset: Int, to end: Int) throws(StorageError) {
-        try check(loom_fill_zeros(descriptor, Int64(offset), Int64(end)), .fillZeros, path)
+        try use(.fillZeros) { loom_fill_zeros($0, Int64(offset), Int64(end)) }
     }
 
     func mapForAppending(length: Int) throws(StorageError) -> Bool {
-        guard allowsMapping, loom_can_map_appends(descriptor) else { return false }
         // A store behind the end of the file is a signal: the space must be there first.
-        guard try size() >= length, length > 0 else { return false }
-        if unsafe mapping != nil { return true }
-        var address: UnsafeMutableRawPointer?
-        try check(unsafe loom_map(descriptor, length, &address), .map, path)
-        unsafe mapping = UnsafeMutableRawBufferPointer(start: address, count: length)
-        return true
+        guard try size() >= length, length > 0, allowsMapping else { return false }
+        var isPossible = false
+        try use(.map) { descriptor in
+            isPossible = loom_can_map_appends(descriptor)
+            return isPossible ? mapping.extend(to: length, of: descriptor) : 0
+        }
+        return isPossible
     }
 
     func store(
         _ bytes: UnsafeRawBufferPointer, at offset: Int, surface: AppendSurface
     ) throws(StorageError) {
-        guard surface == .mapped, let mapping = unsafe mapping,
-            offset >= 0, offset <= mapping.count - bytes.count
+        guard surface == .mapped,
+            let address = unsafe mapping.address(of: offset, count: bytes.count)
         else {
-            unsafe try write(bytes, at: offset)
+            unsafe try put(bytes, at: offset, .store)
             return
         }
-        unsafe UnsafeMutableRawBufferPointer(rebasing: mapping[offset...]).copyMemory(from: bytes)
+        try checkOpen(.store)
+        unsafe UnsafeMutableRawBufferPointer(start: address, count: bytes.count)
+            .copyMemory(from: bytes)
     }
 
     func storeWord(_ word: UInt64, at offset: Int) throws(StorageError) {
-        if let mapping = unsafe mapping, offset >= 0, offset % 8 == 0, offset <= mapping.count - 8 {
-            unsafe loom_store_release(mapping.baseAddress.unsafelyUnwrapped + offset, word)
+        try checkAligned(offset, .store)
+        if let address = unsafe mapping.address(of: offset, count: 8) {
+            try checkOpen(.store)
+            unsafe loom_store_release(address, word.littleEndian)
             return
         }
-        let bytes = word.littleEndian
-        try unsafe withUnsafeBytes(of: bytes) { (raw) throws(StorageError) in
-            try unsafe write(raw, at: offset)
+        try unsafe withUnsafeBytes(of: word.littleEndian) { (raw) throws(StorageError) in
+            try unsafe put(raw, at: offset, .store)
         }
     }
 
     func loadWord(at offset: Int) throws(StorageError) -> UInt64 {
-        var word: UInt64 = 0
-        if let mapping = unsafe mapping, offset >= 0, offset % 8 == 0, offset <= mapping.count - 8 {
-            return unsafe loom_load_acquire(mapping.baseAddress.unsafelyUnwrapped + offset)
+        try checkAligned(offset, .read)
+        if let address = unsafe mapping.address(of: offset, count: 8) {
+            try checkOpen(.read)
+            return UInt64(littleEndian: unsafe loom_load_acquire(address))
         }
+        var word: UInt64 = 0
         let count = try unsafe withUnsafeMutableBytes(of: &word) { (raw) throws(StorageError) in
             try unsafe read(into: raw, at: offset)
         }
@@ -99,26 +99,46 @@ internal import SystemPackage
         return UInt64(littleEndian: word)
     }
 
-    func syncData() throws(StorageError) {
-        try check(loom_sync_data(descriptor), .sync, path)
-    }
-
-    func sync() throws(StorageError) {
-        try check(loom_sync(descriptor), .sync, path)
-    }
-
-    func dropCache() { _ = loom_drop_cache(descriptor) }
+    func syncData() throws(StorageError) { try use(.sync) { loom_sync_data($0) } }
+    func sync() throws(StorageError) { try use(.sync) { loom_sync($0) } }
+    func dropCache() { _ = try? use(.sync) { loom_drop_cache($0) } }
 
     func close() throws(StorageError) {
-        let wasClosed = isClosed.withLock { isClosed in
-            defer { isClosed = true }
-            return isClosed
+        // While other calls use the descriptor, the last of them closes it and tells nobody how.
+        if uses.close() { try check(loom_close(descriptor), .close, path) }
+    }
+}
+
+extension POSIXFile {
+    /// Makes a system call with the descriptor, which stays this file's until it returns.
+    @discardableResult
+    private func use<Result: SignedInteger>(
+        _ operation: StorageError.Operation, _ call: (CInt) -> Result
+    ) throws(StorageError) -> Result {
+        defer { if uses.leave() { _ = loom_close(descriptor) } }
+        guard uses.enter() else { throw StorageError(operation, path, .badFileDescriptor) }
+        let result = call(descriptor)
+        try check(result, operation, path)
+        return result
+    }
+
+    private func put(
+        _ bytes: UnsafeRawBufferPointer, at offset: Int, _ operation: StorageError.Operation
+    ) throws(StorageError) {
+        try use(operation) { descriptor in
+            unsafe loom_pwrite_all(descriptor, bytes.baseAddress, bytes.count, Int64(offset))
         }
-        if wasClosed { return }
-        if let mapping = unsafe mapping, let base = mapping.baseAddress {
-            _ = unsafe loom_unmap(base, mapping.count)
+    }
+
+    private func checkOpen(_ operation: StorageError.Operation) throws(StorageError) {
+        if uses.isClosed { throw StorageError(operation, path, .badFileDescriptor) }
+    }
+
+    private func checkAligned(
+        _ offset: Int, _ operation: StorageError.Operation
+    ) throws(StorageError) {
+        guard offset >= 0, offset % 8 == 0 else {
+            throw StorageError(operation, path, .invalidArgument)
         }
-        unsafe mapping = nil
-        try check(loom_close(descriptor), .close, path)
     }
 }

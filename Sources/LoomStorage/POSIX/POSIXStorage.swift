@@ -62,7 +62,7 @@ public struct POSIXStorage: Storage {
 
     /// See ``Storage/syncDirectory(_:)``.
     public func syncDirectory(_ path: FilePath) throws(StorageError) {
-        let descriptor = try openDescriptor(path, LOOM_OPEN_READ, .syncDirectory)
+        let descriptor = try openDescriptor(path, LOOM_OPEN_FOLDER, .syncDirectory)
         defer { _ = loom_close(descriptor) }
         try check(loom_sync(descriptor), .syncDirectory, path)
     }
@@ -149,7 +149,7 @@ func check(
     if result < 0 { throw StorageError(operation, path, Errno(rawValue: CInt(-result))) }
 }
 
-/// A lock of an open file description: the kernel gives it up when the process ends, however it ends.
+/// A lock of an open file description: the kernel gives it up however the process ends.
 final class POSIXLock: StorageLock {
     private let descriptor: Monitor<CInt?>
 
@@ -158,7 +158,10 @@ final class POSIXLock: StorageLock {
 
     func release() {
         descriptor.withLock { descriptor in
-            if let open = descriptor { _ = loom_close(open) }
+            if let open = descriptor {
+                _ = loom_unlock(open)
+                _ = loom_close(open)
+            }
             descriptor = nil
         }
     }

@@ -24,8 +24,7 @@ extension SimulatedStorage {
         let call = SimulatedCall(.lockHolder, path)
         return try world.withLock { (state) throws(StorageError) in
             try state.run(call) { (world) throws(Errno) in
-                let place = try world.disk.place(of: path)
-                guard let inode = world.disk.inode(at: place), world.locks[inode] != nil else {
+                guard let inode = try? world.disk.find(path), world.locks[inode] != nil else {
                     return ([], nil)
                 }
                 return ([], world.holderText(inode))

@@ -37,8 +37,8 @@ extension SimulatedStorage {
 extension SimulatedStorage {
     /// Makes one call fail, once.
     ///
-    /// A failed sync leaves what was dirty in doubt for ever, whatever the extent: power loss may take
-    /// it, and later syncs succeed without making it durable. Only what is stored again can be.
+    /// A failed sync leaves what was dirty in doubt for ever, whatever the extent: power loss may
+    /// take it, and later syncs succeed without making it durable, until it is stored again.
     public func failCall(at index: Int, with errno: Errno, extent: FaultExtent = .part) {
         world.withLock { $0.faults[index] = .init(errno: errno, extent: extent) }
     }
@@ -65,9 +65,15 @@ extension SimulatedStorage {
 
     /// Runs `body` in the middle of every sync: what it stores is not covered by that sync.
     ///
-    /// `body` may call the storage; a sync in it runs `body` again.
+    /// `body` may call the storage; a sync in it runs `body` again. A file that `body` holds stays
+    /// open until `nil` is set.
     public func whileSyncing(_ body: (@Sendable (SimulatedCall) -> Void)?) {
-        world.withLock { $0.whileSyncing = body }
+        // The old body is let go outside of the lock: it may hold the last reference to a file.
+        let old = world.withLock { world in
+            defer { world.whileSyncing = body }
+            return world.whileSyncing
+        }
+        withExtendedLifetime(old) {}
     }
 }
 

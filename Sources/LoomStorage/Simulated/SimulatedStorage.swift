@@ -2,8 +2,8 @@ public import SystemPackage
 
 /// A file system in memory that knows what is durable, and can crash at every call.
 ///
-/// It holds what ``Storage`` promises and takes away everything else. Power loss leaves any of these
-/// states, independently of each other:
+/// It holds what ``Storage`` promises and takes away everything else. Power loss leaves any of
+/// these states, independently of each other:
 /// - Each dirty sector of a file holds its content at some instant since the last sync of the file
 ///   began. An instant may lie within a store, which is then cut at any byte; a word never is.
 /// - A file has any of the sizes since its last full sync; where it grew and holds no bytes yet are

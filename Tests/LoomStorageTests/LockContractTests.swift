@@ -1,0 +1,79 @@
+import LoomStorage
+import SystemPackage
+import Testing
+
+/// The contract of locks, for every implementation.
+@Suite struct LockContractTests {
+    @Test(
+        "a lock excludes others, names its holder and is free after release",
+        arguments: ContractSubject.present)
+    func lock(subject: ContractSubject) throws {
+        let space = try subject.workspace()
+        let (storage, path) = (space.storage, space.path("LOCK"))
+        #expect(try storage.lockHolder(path) == nil)
+        #expect(try storage.list(space.root).isEmpty)
+        let lock = try storage.lock(path, holder: "pid 7 on here")
+        #expect(try storage.lockHolder(path) == "pid 7 on here")
+        let error = try storageError { _ = try storage.lock(path, holder: "another") }
+        #expect(error == StorageError(.lock, path, .wouldBlock, holder: "pid 7 on here"))
+        #expect(error?.isHeld == true)
+        #expect(error?.description == "\(path): locked by pid 7 on here")
+        // Opening, reading and closing the file gives nothing up.
+        #expect(try storage.bytes(of: path) == Array("pid 7 on here".utf8))
+        #expect(try storage.lockHolder(path) == "pid 7 on here")
+        lock.release()
+        lock.release()
+        #expect(try storage.lockHolder(path) == nil)
+        #expect(try storage.has(path))
+        let next = try storage.lock(path, holder: "me")
+        // The second release of the first is not a release of this one.
+        lock.release()
+        #expect(try storage.lockHolder(path) == "me")
+        #expect(try storage.bytes(of: path) == Array("me".utf8))
+        next.release()
+    }
+
+    @Test("a lock ends with its object", arguments: ContractSubject.present)
+    func lockGoesAway(subject: ContractSubject) throws {
+        let space = try subject.workspace()
+        let (storage, path) = (space.storage, space.path("LOCK"))
+        do {
+            let lock = try storage.lock(path, holder: "me")
+            #expect(try storage.lockHolder(path) == "me")
+            withExtendedLifetime(lock) {}
+        }
+        #expect(try storage.lockHolder(path) == nil)
+    }
+
+    @Test("what a holder left is made fit for a message", arguments: ContractSubject.present)
+    func holderText(subject: ContractSubject) throws {
+        let space = try subject.workspace()
+        let (storage, path) = (space.storage, space.path("LOCK"))
+        for (text, shown) in [
+            ("", "another process"), ("a\u{1B}[2Jb\nc\u{7F}", "a[2Jbc"),
+            (String(repeating: "x", count: 1000), String(repeating: "x", count: 256)),
+        ] {
+            let lock = try storage.lock(path, holder: text)
+            #expect(try storage.lockHolder(path) == shown)
+            #expect(try storageError { _ = try storage.lock(path, holder: "") }?.holder == shown)
+            lock.release()
+        }
+    }
+
+    @Test(
+        "locks need a folder that is there, and are each for one file",
+        arguments: ContractSubject.present)
+    func lockErrors(subject: ContractSubject) throws {
+        let space = try subject.workspace()
+        let storage = space.storage
+        let missing = try storageError { _ = try storage.lock(space.path("no/LOCK"), holder: "") }
+        #expect(missing?.isNotFound == true)
+        #expect(try storage.lockHolder(space.path("no/LOCK")) == nil)
+        let first = try storage.lock(space.path("a"), holder: "1")
+        let second = try storage.lock(space.path("b"), holder: "2")
+        #expect(try storage.lockHolder(space.path("a")) == "1")
+        first.release()
+        #expect(try storage.lockHolder(space.path("b")) == "2")
+        second.release()
+    }
+}
