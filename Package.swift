@@ -78,7 +78,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "loomlog", dependencies: ["LoomCommands", argumentParser], swiftSettings: settings),
+            name: "loomlog", dependencies: ["LoomCommands", argumentParser], swiftSettings: settings
+        ),
         .executableTarget(
             name: "docs-agent",
             dependencies: [

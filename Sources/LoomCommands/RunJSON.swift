@@ -31,7 +31,8 @@ extension RunExplanation {
             "retry_count": .integer(Int64(summary.retryCount)),
             "interrupted_count": .integer(Int64(summary.interruptedAttemptCount)),
             "tool_call_count": .integer(Int64(summary.toolCallCount)),
-            "last_error_category": summary.lastFailureCategory.map { .string($0.rawValue) } ?? .null,
+            "last_error_category": summary.lastFailureCategory.map { .string($0.rawValue) }
+                ?? .null,
             "invariant_notes": .array(notes.map { .string($0) }),
             "state": view.state.map { shown($0, summary.codec) } ?? .null,
             "result": summary.result.map { shown($0, summary.codec) } ?? .null,

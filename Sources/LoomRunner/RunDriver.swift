@@ -1,6 +1,6 @@
+internal import Logging
 internal import LoomFormat
 internal import LoomModel
-internal import Logging
 
 /// Drives one claimed run from step to step. Used by one task.
 struct RunDriver<Loop: StepLoop> {

@@ -1,7 +1,7 @@
+public import Logging
 public import LoomFormat
 public import LoomModel
 internal import LoomStorage
-public import Logging
 
 /// How a runner drives its runs.
 public struct RunnerOptions: Sendable {

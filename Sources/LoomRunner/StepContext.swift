@@ -1,6 +1,6 @@
+public import Logging
 public import LoomFormat
 public import LoomModel
-public import Logging
 
 /// What a step is given besides its state.
 public struct StepContext: Sendable {

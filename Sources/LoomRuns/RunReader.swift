@@ -142,7 +142,8 @@ public struct RunReader: Sendable {
             try rows.apply(event, at: .init(position: stored.position, epoch: stored.epoch))
         } catch {
             throw RunReadError.corrupt(
-                stored.run, "event \(stored.position) at \(stored.segmentID):\(stored.offset): \(error)")
+                stored.run,
+                "event \(stored.position) at \(stored.segmentID):\(stored.offset): \(error)")
         }
     }
 

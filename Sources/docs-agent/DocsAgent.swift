@@ -123,7 +123,8 @@ extension DocsAgent.State {
 enum Words {
     private static let common: Set<String> = [
         "the", "and", "what", "when", "where", "which", "who", "how", "why", "does", "is", "are",
-        "was", "for", "with", "that", "this", "from", "into", "has", "have", "its", "can", "happens",
+        "was", "for", "with", "that", "this", "from", "into", "has", "have", "its", "can",
+        "happens",
     ]
 
     static func of(_ text: String) -> [String] {

@@ -15,7 +15,9 @@ import Testing
     }
 
     private func put(_ value: UInt32, at offset: Int, in bytes: inout [UInt8]) {
-        for index in 0..<4 { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * index)) }
+        for index in 0..<4 {
+            bytes[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * index))
+        }
     }
 
     @Test("the forged block is good when nothing is changed")
@@ -128,7 +130,8 @@ import Testing
             return found
         }
         let context: [UInt8] = [2, 4, 5, 6, 7, 99]
-        #expect(try read([1, 2, 5, 65] + [200, 1, 0] + context + [3, 0, 3, 1, 9])
+        #expect(
+            try read([1, 2, 5, 65] + [200, 1, 0] + context + [3, 0, 3, 1, 9])
                 == ["run 5 1", "5 6 7 0", "5 6 8 1"])
         for bad: [UInt8] in [
             [0, 0], [3, 0], [2, 1, 5], [3, 200], context + [3, 5, 1], [1, 0x80, 0], [1],

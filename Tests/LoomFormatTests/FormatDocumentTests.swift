@@ -48,7 +48,8 @@ import Testing
         #expect(next == end)
     }
 
-    private func value(_ name: String, _ fields: [Field], _ bytes: some Collection<UInt8>) -> UInt64 {
+    private func value(_ name: String, _ fields: [Field], _ bytes: some Collection<UInt8>) -> UInt64
+    {
         guard let field = fields.first(where: { $0.name == name }), field.size <= 8 else {
             Issue.record("there is no field \(name)")
             return 0

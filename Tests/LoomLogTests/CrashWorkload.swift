@@ -63,7 +63,8 @@ struct CrashWorkload {
             let body = RecordUnit.body(number, size: number * 37 % 900)
             record.attempted.append(body)
             let appended = try writer.append(
-                .numbered(number, run: "run \(number % 3)", size: number * 37 % 900,
+                .numbered(
+                    number, run: "run \(number % 3)", size: number * 37 % 900,
                     isBarrier: number % 11 == 5))
             record.appended = number + 1
             if appended.needsSync {

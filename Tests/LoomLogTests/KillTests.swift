@@ -15,7 +15,8 @@ import Testing
 
     @Test("acknowledged events survive kill -9 and are a prefix in order")
     func killAndReopen() throws {
-        let folder = try TemporaryFolder(below: FileManager.default.currentDirectoryPath + "/.build")
+        let folder = try TemporaryFolder(
+            below: FileManager.default.currentDirectoryPath + "/.build")
         let text = try Self.corpus(in: folder)
         let lines = try String(contentsOfFile: text, encoding: .utf8)
             .split(separator: "\n", omittingEmptySubsequences: false).map { Array($0.utf8) }

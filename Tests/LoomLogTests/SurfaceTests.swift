@@ -42,7 +42,8 @@ private struct FixedStorage: Storage {
 @Suite struct SurfaceTests {
     /// The bytes of every segment and manifest after a fixed piece of work.
     private func bytes(mapped: Bool, _ durability: Durability) throws -> [String: Data] {
-        let folder = try TemporaryFolder(below: FileManager.default.currentDirectoryPath + "/.build")
+        let folder = try TemporaryFolder(
+            below: FileManager.default.currentDirectoryPath + "/.build")
         let storage = FixedStorage(base: POSIXStorage(allowsMapping: mapped))
         var options = LogOptions(durability: durability)
         options.driver = .inline

@@ -58,7 +58,9 @@ import Testing
         #expect(
             try text(["\u{1}": 1, "": 2, "\"": 3, "!": 4, "#": 5, "é": 6, "e\u{301}x": 7, "z": 8])
                 == ##"{"":2,"\u0001":1,"!":4,"\"":3,"#":5,"éx":7,"z":8,"é":6}"##)
-        #expect(try text(["a": 1, "ab": 2, "B": 3, "a\u{0}": 4]) == #"{"B":3,"a":1,"a\u0000":4,"ab":2}"#)
+        #expect(
+            try text(["a": 1, "ab": 2, "B": 3, "a\u{0}": 4]) == #"{"B":3,"a":1,"a\u0000":4,"ab":2}"#
+        )
     }
 
     @Test("strings are escaped only where they must be")
@@ -70,14 +72,17 @@ import Testing
 
     @Test("numbers have one form each")
     func numbers() throws {
-        #expect(try text([Int64.min, 0, Int64.max]) == "[-9223372036854775808,0,9223372036854775807]")
+        #expect(
+            try text([Int64.min, 0, Int64.max]) == "[-9223372036854775808,0,9223372036854775807]")
         #expect(try text(UInt64.max) == "18446744073709551615")
         #expect(try text([Int8.min]) == "[-128]")
         #expect(try text(Int128(12)) == "12")
         let doubles: [(Double, String)] = [
             (1, "1"), (-0.0, "0"), (0, "0"), (0.1, "0.1"), (-2.5, "-2.5"), (1e21, "1e21"),
-            (1e-7, "1e-7"), (1.5e300, "1.5e300"), (.leastNonzeroMagnitude, "5e-324"), (0.0001, "0.0001"),
-            (0.00001, "1e-5"), (9007199254740992, "9007199254740992"), (123456789.125, "123456789.125"),
+            (1e-7, "1e-7"), (1.5e300, "1.5e300"), (.leastNonzeroMagnitude, "5e-324"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-5"), (9007199254740992, "9007199254740992"),
+            (123456789.125, "123456789.125"),
             (.greatestFiniteMagnitude, "1.7976931348623157e308"), (1e16, "1e16"),
         ]
         for (value, expected) in doubles {

@@ -8,7 +8,10 @@ import Testing
         let cases: [(String, JSONValue)] = [
             (" null ", .null), ("true", .bool(true)), ("-0", .integer(0)),
             ("1.0", .double(1)), ("1E+2", .double(100)), ("[]", .array([])),
-            (#"{"a":{"b":[1,2]}}"#, .object(["a": .object(["b": .array([.integer(1), .integer(2)])])])),
+            (
+                #"{"a":{"b":[1,2]}}"#,
+                .object(["a": .object(["b": .array([.integer(1), .integer(2)])])])
+            ),
             (#""\u0041\ud83d\ude00\/""#, .string("A😀/")),
             ("18446744073709551615", .unsigned(.max)),
         ]
@@ -22,7 +25,8 @@ import Testing
         arguments: [
             ("", 0), ("nul", 0), ("[1,]", 3), ("{\"a\":1,}", 7), ("{\"a\":1,\"a\":2}", 7),
             ("01", 2), ("1.", 2), ("-", 1), ("\"\\ud800\"", 7), ("\"\\x\"", 2), ("\"a", 2),
-            ("1 2", 2), ("18446744073709551616", 20), ("1e400", 5), ("[\"\u{1}\"]", 2), ("{1:2}", 1),
+            ("1 2", 2), ("18446744073709551616", 20), ("1e400", 5), ("[\"\u{1}\"]", 2),
+            ("{1:2}", 1),
         ])
     func refuses(text: String, offset: Int) {
         let error = #expect(throws: JSONError.self) { try JSONValue(parsing: Array(text.utf8)) }

@@ -81,7 +81,8 @@ struct Counter: StepLoop {
         let run = try RunID("demo")
         try await withStore { store, reader in
             let runner = Runner(Counter(tally: tally), store: store, options: options)
-            let paused = try await runner.start(run, state: .init(current: 0, target: 10), stepsMax: 5)
+            let paused = try await runner.start(
+                run, state: .init(current: 0, target: 10), stepsMax: 5)
             #expect(paused.status == .paused)
             #expect(paused.stepIndex == 5)
             #expect(paused.state == .init(current: 5, target: 10))

@@ -13,7 +13,6 @@ import re
 import stat
 import struct
 import sys
-import unicodedata
 from collections import ChainMap, namedtuple
 
 import lz4.block
@@ -21,11 +20,11 @@ from xxhash import xxh3_64_intdigest as xxh64, xxh3_128_hexdigest as xxh128
 
 BLOCK_LIMIT, UNIT_LIMIT, FILE_LIMIT = 4194304, 268435456, 1073741824           # §14
 RUN_ID_LIMIT, SEGMENTS_LIMIT = 512, 50000
-CHUNK, U64 = 1 << 20, (1 << 64) - 1
+CHUNK, PAGE, U64 = 1 << 20, 4096, (1 << 64) - 1
 KINDS = {1: "events", 2: "filler", 3: "sync-mark", 4: "close", 5: "seal", 6: "manifest"}
 EVENTS, FILLER, SYNC_MARK, CLOSE, SEAL, MANIFEST = KINDS
 STATES = {1: "active", 2: "sealed", 3: "recovered"}
-CONTINUES = 1
+CONTINUES, BARRIER, FIRST_UNIT = 1, 2, 4
 
 SegmentHeader = struct.Struct("<8sHHIIBBH16sQQQQQQQQQQQ")                      # §4, 128 bytes
 BlockHeader = struct.Struct("<4sBBHIIQIIIIQQQ")                                # §5, 64 bytes
@@ -35,7 +34,7 @@ Block = namedtuple("Block", "offset end kind codec flags stored raw first events
                             "previous payload_hash hash")
 Entry = namedtuple("Entry", "id role state zero first end valid_end last_hash salt "
                             "discarded discarded_hash zero2")
-Manifest = namedtuple("Manifest", "generation store writer_epoch next_segment segments")
+Manifest = namedtuple("Manifest", "hash generation store writer_epoch next_segment segments")
 
 
 class Refused(Exception):
@@ -46,7 +45,7 @@ class Refused(Exception):
 
 
 class Torn(Exception):
-    """At this place stands no whole block (§5, checks 1 to 3 and 5)."""
+    """At this place stands no whole block: §5, checks 1 to 5, without what check 4 finds unsupported."""
 
 
 def require(holds, message, code="corrupt"):
@@ -67,10 +66,12 @@ class File:
         except OSError as error:
             raise Refused("corrupt", f"{path}: {error.strerror}")
         info = os.fstat(self.fd)
-        self.size, self.regular = info.st_size, stat.S_ISREG(info.st_mode)
+        self.size = info.st_size
+        if not stat.S_ISREG(info.st_mode):
+            os.close(self.fd)
+            raise Refused("corrupt", f"{path}: not a regular file")
 
     def __enter__(self):
-        require(self.regular, "not a regular file")
         return self
 
     def __exit__(self, *_):
@@ -109,23 +110,18 @@ def parse_header(data, offset, seed):
     return Block(offset, offset + 64 + (fields[4] + 7 & ~7), *fields[1:])
 
 
-def read_block(file, offset, seed):
+def read_block(file, offset, seed, limit):
     """Checks 1 to 5: (block, stored payload); Torn, or Refused where this version must refuse."""
-    block = parse_header(file.read(offset, 64), offset, seed)
-    refusals = (                                                               # check 4
-        (block.kind in KINDS, "kind"),
-        (block.codec in (0, 1), "codec"),
-        (block.flags & ~7 == 0, "flags"),
-        (block.stored <= BLOCK_LIMIT, "stored length"),
-        (block.raw <= BLOCK_LIMIT, "raw length"),
-        (block.raw == block.stored if block.codec == 0 else block.raw > block.stored, "raw length"),
-        (block.durable <= offset, "durable up to"),
-        (block.aux == 0, "aux"))
-    for holds, field in refusals:
+    block = parse_header(file.read(offset, min(64, limit - offset)), offset, seed)
+    for holds, field in ((block.kind in KINDS, "kind"), (block.codec in (0, 1), "codec"),      # check 4
+                         (block.flags & ~7 == 0, "flags"), (block.aux == 0, "aux")):
         require(holds, f"block at {offset}: {field} is none of this version", "unsupported")
-    padded = file.read(offset + 64, block.end - offset - 64)
+    lengths = block.raw == block.stored and block.check == 0 if block.codec == 0 else block.raw > block.stored
+    if not lengths or block.raw > BLOCK_LIMIT:
+        raise Torn("lengths or raw check")
+    padded = file.read(offset + 64, block.end - offset - 64) if block.end <= limit else b""
     if len(padded) != block.end - offset - 64:
-        raise Torn("payload past the end of the file")
+        raise Torn("payload past the end")
     if xxh64(padded, seed) != block.payload_hash:                              # check 5
         raise Torn("payload hash")
     return block, padded[:block.stored]
@@ -134,7 +130,6 @@ def read_block(file, offset, seed):
 def decode(block, stored):
     """Check 8: the decoded payload."""
     if block.codec == 0:
-        require(block.check == 0, "raw check without a codec")
         return stored
     try:
         data = lz4.block.decompress(stored, uncompressed_size=block.raw)
@@ -180,19 +175,19 @@ def records(data, runs, sequence):
                 name = str(view[at:end], "utf-8")
             except UnicodeDecodeError:
                 raise Refused("corrupt", "run id is not UTF-8")
-            require(all(unicodedata.category(c) != "Cc" for c in name), "control character in a run's id")
-            require(number not in runs, "run number declared twice")
+            require(all(c >= " " and c != "\x7f" for c in name), "control character in a run's id")
             runs[number] = name
             yield "run", number, name
         elif tag == 2:
             number, at = varint(data, at, end)
             epoch, at = varint(data, at, end)
             position, at = varint(data, at, end)
-            require(number in runs, "context of an undeclared run")
-            context = runs[number], epoch
+            context = number, epoch
         elif tag == 3:
             require(context is not None, "event without a context")
-            yield "event", sequence, *context, position, view[at:end]
+            number, epoch = context
+            require(number in runs, "event of an undeclared run")
+            yield "event", sequence, runs[number], epoch, position, view[at:end]
             sequence += 1
             position += 1
         at = end
@@ -223,57 +218,86 @@ def emit_block(segment, block):
 
 # ---- Manifest (§7) -----------------------------------------------------------------------------------
 
-def manifest_copy(file, offset, generation):
-    """The bytes of the copy at offset, or None where it is damaged."""
+def manifest_copy(file, offset, limit, generation):
+    """The manifest in the copy at offset, or None where that copy is not valid."""
     try:
-        block, payload = read_block(file, offset, generation)
+        return parse_manifest(*read_block(file, offset, generation, limit), generation)
     except Torn:
         return None
+    except Refused as refused:             # a newer version is not passed over
+        if refused.code == "unsupported":
+            raise
+        return None
+
+
+def parse_manifest(block, payload, generation):
     require(block.kind == MANIFEST and block.codec == block.flags == block.first == block.events
-            == block.check == 0 and len(payload) >= 80, "manifest's block")
-    return file.read(offset, block.end - offset)
-
-
-def parse_manifest(data, generation):
-    previous, payload = BlockHeader.unpack(data[:64])[11], data[64:]
-    (major, _, incompatible, number, store, _, epoch, next_segment, previous2, _, count) = \
+            == block.durable == 0 and len(payload) >= 80, "manifest's block")
+    (major, _, incompatible, number, store, _, epoch, next_segment, previous, _, count) = \
         ManifestHead.unpack(payload[:80])
     require(major == 0 and incompatible == 0, "manifest of another version", "unsupported")
-    require(number == generation and previous == previous2, "manifest contradicts its block")
+    require(number == generation >= 1 and previous == block.previous, "manifest contradicts its block")
+    require(generation > 1 or previous == 0, "the first manifest has a previous hash")
     require(1 <= count <= SEGMENTS_LIMIT and len(payload) == 80 + 80 * count, "manifest's segment count")
     entries = [Entry(*fields) for fields in ManifestEntry.iter_unpack(payload[80:])]
-    last_id, sequence = 0, entries[0].first
+    last_id, sequence = 0, 1
     for entry in entries:
-        require(entry.role == 1 and entry.state in STATES, "role or state of a segment", "unsupported")
+        require(entry.role == 1, "role of a segment", "unsupported")
+        require(entry.state in STATES, "state of a segment")
         require((STATES[entry.state] == "active") == (entry is entries[-1]), "active segment is not the last")
         require(last_id < entry.id < next_segment, "segment ids do not rise")
         require(sequence == entry.first <= entry.end, "segments' sequences do not join")
         require(128 <= entry.valid_end <= FILE_LIMIT and entry.valid_end % 8 == 0, "segment's valid end")
         last_id, sequence = entry.id, entry.end
-    return Manifest(generation, store, epoch, next_segment, entries)
+    return Manifest(block.hash, generation, store, epoch, next_segment, entries)
 
 
-def read_manifest(directory):
-    """The manifest that holds: of the highest generation with a valid copy; prints its line."""
+def newest_manifest(directory):
+    """(manifest of the highest generation with a valid copy, has it one copy only, was a higher passed over)."""
     try:
         names = [n for n in os.listdir(directory) if re.fullmatch("MANIFEST-[0-9a-f]{16}", n)]
     except OSError as error:
         raise Refused("not-a-log", f"{directory}: {error.strerror}")
     require(names, "no manifest in the directory", "not-a-log")
-    for name in sorted(names, reverse=True):
+    for passed, name in enumerate(sorted(names, reverse=True)):
         generation = int(name[9:], 16)
         with File(os.path.join(directory, name)) as file:
-            copies = [manifest_copy(file, offset, generation) for offset in (0, file.size // 2)]
-        valid = [copy for copy in copies if copy]
+            half = file.size // 2
+            copies = [manifest_copy(file, offset, offset + half, generation) for offset in (0, half)]
+            valid = [copy for copy in copies if copy and file.size % (2 * PAGE) == 0]
         if valid:
-            require(valid[0] == valid[-1], "the manifest's copies differ")
-            manifest = parse_manifest(valid[0], generation)
-            high, low = manifest.store[:7:-1].hex(), manifest.store[7::-1].hex()
-            emit(type="manifest", generation=generation, store=high + low,
-                 writer_epoch=manifest.writer_epoch, next_segment=manifest.next_segment,
-                 segments=len(manifest.segments), damaged_copy=len(valid) < 2)
-            return manifest
+            require(valid[0].hash == valid[-1].hash, "the manifest's copies differ")
+            return valid[0], len(valid) < 2, passed > 0
     raise Refused("corrupt", "no manifest has a valid copy")
+
+
+def unlisted_units(directory, manifest):
+    """Does a segment that the manifest does not list have anything in its first page?"""
+    folder, listed = os.path.join(directory, "seg"), {entry.id for entry in manifest.segments}
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise Refused("corrupt", f"{folder}: {error.strerror}")
+    for name in names:
+        if re.fullmatch("[0-9a-f]{16}\\.llg", name) and int(name[:16], 16) not in listed:
+            with File(os.path.join(folder, name)) as file:
+                if any(file.read(128, PAGE)):
+                    return True
+    return False
+
+
+def read_manifest(directory):
+    """The manifest that holds; prints its line."""
+    for attempt in range(2):               # a writer may be at work: a second look
+        manifest, damaged, passed = newest_manifest(directory)
+        if not (passed and unlisted_units(directory, manifest)):
+            break
+    else:
+        raise Refused("corrupt", "a manifest is lost: it listed a segment that holds units")
+    high, low = manifest.store[:7:-1].hex(), manifest.store[7::-1].hex()
+    emit(type="manifest", generation=manifest.generation, store=high + low, writer_epoch=manifest.writer_epoch,
+         next_segment=manifest.next_segment, segments=len(manifest.segments), damaged_copy=damaged)
+    return manifest
 
 
 # ---- Segments (§4, §5, §11) --------------------------------------------------------------------------
@@ -302,18 +326,24 @@ def check_place(block, previous, sequence, unit, sealed):
     """Checks 6 and 7: the block follows the one before and fits its place."""
     require(block.previous == previous, "previous hash")
     require(block.first == sequence, "first sequence")
+    require(block.durable <= block.offset, "durable up to")
     require(block.kind != MANIFEST and not sealed, "a block that cannot stand here")
     if block.kind == EVENTS:
         require((block.events == 0) == bool(block.flags & CONTINUES), "event count")
-    else:
-        require(not unit and block.events == 0 and not block.flags & CONTINUES, "a unit is cut off")
-        require(block.kind == FILLER or block.raw == (24 if block.kind == SEAL else 0), "payload length")
+        require(not unit or (unit[0].flags ^ block.flags) & (BARRIER | FIRST_UNIT) == 0, "flags within a unit")
+        return
+    require(not unit, "a unit is cut off")
+    require(block.codec == block.events == block.flags & (CONTINUES | BARRIER) == 0, "codec, count or flags")
+    if block.kind != FILLER:
+        require(block.offset % PAGE == 0, "not at the start of a page")
+        require(block.raw == (24 if block.kind == SEAL else 0), "payload length")
 
 
 def read_segment(file, manifest, entry, before):
     """Print a segment. Returns (units, sequence of the next event)."""
     previous = read_segment_header(file, manifest, entry, before)
     active = STATES[entry.state] == "active"
+    limit = file.size if active else min(file.size, entry.valid_end)
     offset = end = 128                     # where the next block starts; the valid end
     sequence, units, runs, durable = entry.first, 0, {}, 0
     unit, data, last, torn, met = [], bytearray(), None, None, False
@@ -327,7 +357,7 @@ def read_segment(file, manifest, entry, before):
         elif offset > entry.valid_end and not met:
             raise Refused("corrupt", f"no block ends at the manifest's valid end {entry.valid_end}")
         try:
-            block, stored = read_block(file, offset, block_seed(entry.salt, offset))
+            block, stored = read_block(file, offset, block_seed(entry.salt, offset), limit)
         except Torn as reason:
             torn = reason
             break
@@ -355,7 +385,7 @@ def read_segment(file, manifest, entry, before):
         check_active_end(file, entry, offset, end, durable, last)
     else:
         require(torn is None, f"at {offset}, before the valid end {entry.valid_end}: {torn}")
-        require(entry.state == 3 or last is not None and last.kind == SEAL, "sealed without a seal")
+        require(STATES[entry.state] != "sealed" or last is not None and last.kind == SEAL, "sealed without a seal")
     emit(type="end", segment=entry.id, offset=end, reason=STATES[entry.state])
     return units, sequence
 
@@ -365,7 +395,7 @@ def check_active_end(file, entry, stop, end, durable, last):
     require(entry.valid_end <= end, f"ends at {end}, before the manifest's valid end {entry.valid_end}")
     require(durable <= end, f"ends at {end}, though {durable} bytes were durable")
     sealed = end == stop and last is not None and last.kind == SEAL
-    for base, chunk in file.chunks(stop, 64):
+    for base, chunk in file.chunks(end, 64):
         require(not sealed or not any(chunk), f"something stands behind the seal that ends at {end}")
         at = chunk.find(b"BLK1")
         while 0 <= at < CHUNK:

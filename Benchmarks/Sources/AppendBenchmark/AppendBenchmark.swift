@@ -50,7 +50,8 @@ struct AppendBenchmark: AsyncParsableCommand {
 
     /// Opening, appending, closing: the seal, the syncs and the zero-filling of the space are in it.
     private func unsynced() async throws {
-        var table = Comparison("one-step commits of 27 bytes, not waiting for a sync", unit: "commits")
+        var table = Comparison(
+            "one-step commits of 27 bytes, not waiting for a sync", unit: "commits")
         for (mode, mapped, count) in [
             (Durability.normal, true, 4_000_000), (.off, true, 4_000_000),
             (.normal, false, 400_000), (.off, false, 400_000),
@@ -113,7 +114,8 @@ struct AppendBenchmark: AsyncParsableCommand {
                         try await withCheckedThrowingContinuation {
                             (continuation: CheckedContinuation<Void, any Error>) in
                             writer.whenDurable(appended.position) { error in
-                                continuation.resume(with: error.map { .failure($0) } ?? .success(()))
+                                continuation.resume(
+                                    with: error.map { .failure($0) } ?? .success(()))
                             }
                         }
                     }
@@ -132,7 +134,9 @@ struct AppendBenchmark: AsyncParsableCommand {
         var table = Comparison("parts", unit: "calls")
         table.add("XXH3-64 of 40 bytes") {
             var sum: UInt64 = 0
-            for seed in 0..<4_000_000 { sum &+= BlockHash.hash(small.span.bytes, seed: UInt64(seed)) }
+            for seed in 0..<4_000_000 {
+                sum &+= BlockHash.hash(small.span.bytes, seed: UInt64(seed))
+            }
             return sum == 1 ? 0 : 4_000_000
         }
         table.add("XXH3-64 of 16 KiB") {

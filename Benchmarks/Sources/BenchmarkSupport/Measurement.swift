@@ -5,8 +5,7 @@ import Dispatch
 /// Every round runs each way once; the median over the rounds is told, with the lowest and highest, and
 /// as a ratio to the way that the others are held against.
 public struct Comparison {
-    private var names: [String] = []
-    private var bodies: [String: () async throws -> Int] = [:]
+    private var ways: [(name: String, body: () async throws -> Int)] = []
     private let title: String
     private let unit: String
 
@@ -18,8 +17,7 @@ public struct Comparison {
 
     /// Adds a way; its body returns how many things it did.
     public mutating func add(_ name: String, _ body: @escaping () async throws -> Int) {
-        names.append(name)
-        bodies[name] = body
+        ways.append((name, body))
     }
 
     /// Measures and prints a table in Markdown; returns the medians.
@@ -27,23 +25,24 @@ public struct Comparison {
     public func run(rounds: Int = 5, against reference: String) async throws -> [String: Double] {
         var rates: [String: [Double]] = [:]
         for round in 0...rounds {
-            for name in names {
+            for way in ways {
                 let start = DispatchTime.now().uptimeNanoseconds
-                let count = try await bodies[name]!()
+                let count = try await way.body()
                 let seconds = Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9
                 // The first round warms up.
-                if round > 0 { rates[name, default: []].append(Double(count) / seconds) }
+                if round > 0 { rates[way.name, default: []].append(Double(count) / seconds) }
             }
         }
         let medians = rates.mapValues { $0.sorted()[$0.count / 2] }
+        let held = medians[reference] ?? .nan
         print("\n| \(title) | \(unit) a second, median | lowest to highest | ratio |")
         print("|---|---|---|---|")
-        for name in names {
-            let (all, median) = (rates[name]!.sorted(), medians[name]!)
-            let ratio = median / medians[reference]!
+        for way in ways {
+            let all = rates[way.name, default: [.nan]].sorted()
+            let median = all[all.count / 2]
             print(
-                "| \(name) | \(grouped(median)) | \(grouped(all[0])) to \(grouped(all.last!)) "
-                    + "| \(rounded(ratio))x |")
+                "| \(way.name) | \(grouped(median)) | \(grouped(all[0])) to "
+                    + "\(grouped(all[all.count - 1])) | \(rounded(median / held))x |")
         }
         return medians
     }

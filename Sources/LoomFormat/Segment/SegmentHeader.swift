@@ -160,7 +160,9 @@ extension SegmentHeader {
         guard incompatible == 0 else {
             throw .unsupported("incompatible feature set", found: UInt64(incompatible))
         }
-        guard role == .live else { throw .unsupported("segment role", found: UInt64(role.rawValue)) }
+        guard role == .live else {
+            throw .unsupported("segment role", found: UInt64(role.rawValue))
+        }
         guard alignment == 3 else {
             throw .unsupported("block alignment 2^n, n =", found: UInt64(alignment))
         }

@@ -107,7 +107,9 @@ struct ManifestStore: Sendable {
         let bytes = try storing("reading the manifest") { () throws(StorageError) in
             let file = try storage.open(path, for: .reading)
             defer { try? file.close() }
-            let limit = 2 * BlockEncoder.byteCountMax(rawCount: FormatLimits.blockBytesMax)
+            let limit =
+                2
+                * BlockEncoder.byteCountMax(rawCount: FormatLimits.blockBytesMax)
                 .roundedUp(to: FormatLimits.pageBytes)
             return try file.readBytes(count: min(try file.size(), limit), at: 0)
         }

@@ -140,7 +140,8 @@ struct SegmentReader {
         defer { self.payload = payload }
         do throws(FormatError) {
             try block.decodePayload(
-                window.span(from: offset + BlockHeader.byteCount, limit: offset + block.totalLength),
+                window.span(
+                    from: offset + BlockHeader.byteCount, limit: offset + block.totalLength),
                 into: &payload)
         } catch {
             throw LogError(error, in: path, at: offset, what: "block refused")

@@ -13,7 +13,8 @@ extension LogOpening {
         case .refuseUnsupported:
             throw LogError(
                 .unsupportedVersion,
-                scan.fault.map { "written by a newer version: \($0)" } ?? "written by a newer version",
+                scan.fault.map { "written by a newer version: \($0)" }
+                    ?? "written by a newer version",
                 path: directory.segment(last.segmentID), offset: scan.facts.validEnd)
         case .refuseCorrupt(let reason):
             let fault = scan.fault.map { "; \($0)" } ?? ""

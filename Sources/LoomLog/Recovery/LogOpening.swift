@@ -31,7 +31,8 @@ struct LogOpening {
 
     init(path: FilePath, options: LogOptions, storage: any Storage) throws(LogError) {
         let least = SegmentHeader.byteCount + 4 * FormatLimits.sealReserveBytes
-        let sizes = options.firstSegmentBytes...max(options.firstSegmentBytes, options.segmentBytesMax)
+        let sizes =
+            options.firstSegmentBytes...max(options.firstSegmentBytes, options.segmentBytesMax)
         guard sizes.lowerBound >= least, sizes.upperBound <= FormatLimits.segmentBytesMax else {
             throw LogError(
                 .limitExceeded,

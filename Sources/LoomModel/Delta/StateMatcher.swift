@@ -55,7 +55,9 @@
     }
 
     /// The last copy, the last insertion, and the common end.
-    private func finish(_ copy: Range<Int>, _ inserted: Int, _ emit: (Range<Int>, Range<Int>) -> Void) {
+    private func finish(
+        _ copy: Range<Int>, _ inserted: Int, _ emit: (Range<Int>, Range<Int>) -> Void
+    ) {
         let end = unsafe baseEnd..<base.count
         // A copy that runs straight into the common end is one copy.
         if inserted == targetEnd, copy.upperBound == baseEnd {
@@ -176,7 +178,8 @@
 
     private func slot(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash >> 32) & mask }
 
-    private static func hash(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ count: Int) -> UInt64 {
+    private static func hash(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ count: Int) -> UInt64
+    {
         var hash: UInt64 = 0
         for index in start..<(start + count) {
             hash = unsafe hash &* factor &+ UInt64(bytes[index]) &+ 1

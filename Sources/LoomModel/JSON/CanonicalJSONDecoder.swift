@@ -38,7 +38,9 @@ struct JSONDecoding: Decoder {
     func read<Value: Decodable>(_ type: Value.Type) throws -> Value {
         // Base64 is asked for as an array of numbers: it becomes one.
         if case .string(let text) = value, CodedShape(of: type) == .bytes {
-            guard let bytes = Base64.decode(text) else { throw refusal("a text that is not base64") }
+            guard let bytes = Base64.decode(text) else {
+                throw refusal("a text that is not base64")
+            }
             let numbers = JSONValue.array(bytes.map { .integer(Int64($0)) })
             return try Value(from: JSONDecoding(numbers, codingPath))
         }

@@ -42,7 +42,9 @@ extension JSONEncoding: Encoder {
 
     /// Whether the frame's dictionary has keys that are no strings.
     func checkKeys() throws {
-        guard CodedShape(of: frames[frames.count - 1].type.type) == .refusedDictionary else { return }
+        guard CodedShape(of: frames[frames.count - 1].type.type) == .refusedDictionary else {
+            return
+        }
         throw refusal(frames[frames.count - 1].type.type, "keys that are not strings")
     }
 }
@@ -195,5 +197,7 @@ private struct JSONSingleContainer: SingleValueEncodingContainer {
     func encode(_ value: UInt32) throws { try single { try encoding.putNumber(value) } }
     func encode(_ value: UInt64) throws { try single { try encoding.putNumber(value) } }
     func encode(_ value: UInt128) throws { try single { try encoding.putNumber(value) } }
-    func encode<Value: Encodable>(_ value: Value) throws { try single { try encoding.write(value) } }
+    func encode<Value: Encodable>(_ value: Value) throws {
+        try single { try encoding.write(value) }
+    }
 }

@@ -193,7 +193,9 @@ struct JSONParser {
         if current == 0x2D { offset += 1 }
         let first = offset
         try skipDigits()
-        if bytes[first] == 0x30 && offset > first + 1 { throw refusal("a number with a leading zero") }
+        if bytes[first] == 0x30 && offset > first + 1 {
+            throw refusal("a number with a leading zero")
+        }
         var isInteger = true
         if current == 0x2E {
             isInteger = false

@@ -1,4 +1,5 @@
 internal import CLoomSystem
+
 #if canImport(Glibc)
 internal import Glibc
 #else
