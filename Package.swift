@@ -2,9 +2,9 @@
 
 import PackageDescription
 
-let settings: [SwiftSetting] = [
+/// Tests forge bytes: there `unsafe` on every line would say nothing.
+let testSettings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
-    .strictMemorySafety(),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
     .treatAllWarnings(as: .error),
 ]
+let settings = testSettings + [.strictMemorySafety()]
 
 let argumentParser: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
@@ -96,6 +97,8 @@ let package = Package(
             dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
             path: "Tools/crash-writer", swiftSettings: settings),
 
+        .testTarget(
+            name: "LoomFormatTests", dependencies: ["LoomFormat"], swiftSettings: testSettings),
         .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
         .testTarget(
             name: "LoomStorageTests", dependencies: ["LoomStorage", systemPackage],

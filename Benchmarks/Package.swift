@@ -2,6 +2,10 @@
 
 import PackageDescription
 
+let loomlog = ["LoomFormat", "LoomStorage", "LoomLog", "LoomModel"].map {
+    Target.Dependency.product(name: $0, package: "loomlog")
+}
+
 let package = Package(
     name: "benchmarks",
     dependencies: [
@@ -10,15 +14,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     ],
     targets: [
+        .target(name: "BenchmarkSupport"),
         .executableTarget(
             name: "AppendBenchmark",
-            dependencies: [
-                .product(name: "LoomFormat", package: "loomlog"),
-                .product(name: "LoomStorage", package: "loomlog"),
-                .product(name: "LoomLog", package: "loomlog"),
+            dependencies: loomlog + [
+                "BenchmarkSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: [.swiftLanguageMode(.v6)])
+            ]),
+        .executableTarget(
+            name: "ModelBenchmark", dependencies: loomlog + ["BenchmarkSupport"]),
     ]
 )

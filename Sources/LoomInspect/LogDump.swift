@@ -71,14 +71,31 @@ public struct LogDump {
         var refusal = Refusal(code: "not-a-log", description: "\(root): no manifest")
         for generation in generations {
             let bytes = try readFile(root.appending(FileName.manifest(generation)))
+            let found: (manifest: Manifest, hash: UInt64, hasDamagedCopy: Bool)
             do throws(FormatError) {
-                let found = try Manifest.decodeFile(bytes.rawSpan, generation: generation)
-                return (found.manifest, found.hasDamagedCopy)
+                found = try Manifest.decodeFile(bytes.rawSpan, generation: generation)
             } catch {
                 refusal = Self.refusal(error, "manifest \(generation)")
+                continue
             }
+            if generation != generations.first { try checkUnlisted(found.manifest) }
+            return (found.manifest, found.hasDamagedCopy)
         }
         throw refusal
+    }
+
+    /// A manifest that was passed over may have listed a segment that holds units: it is lost then.
+    private func checkUnlisted(_ manifest: Manifest) throws(Refusal) {
+        let listed = Set(manifest.segments.map { FileName.segment($0.segmentID) })
+        let folder = root.appending(FileName.segments)
+        for name in (try? storage.list(folder)) ?? [] where !listed.contains(name) {
+            guard FileName.segmentID(name) != nil else { continue }
+            let start = try readFile(folder.appending(name)).dropFirst(SegmentHeader.byteCount)
+            guard start.prefix(FormatLimits.pageBytes).allSatisfy({ $0 == 0 }) else {
+                throw Refusal(
+                    code: "corrupt", description: "\(name) holds units and no manifest lists it")
+            }
+        }
     }
 
     private func readFile(_ path: FilePath) throws(Refusal) -> [UInt8] {

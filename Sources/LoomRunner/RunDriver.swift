@@ -30,7 +30,7 @@ struct RunDriver<Loop: StepLoop> {
         var state = state
         var remaining = stepsMax
         if remaining == 0 { return try await pause(state, .budget) }
-        if try await isInterruptedTooOften() { return try await pause(state, .interrupted) }
+        if await isInterruptedTooOften() { return try await pause(state, .interruptedTooOften) }
         var attempt = try await beginAttempt()
         while true {
             switch await call(state, attempt) {
@@ -64,8 +64,9 @@ struct RunDriver<Loop: StepLoop> {
         return id
     }
 
-    private func isInterruptedTooOften() async throws -> Bool {
-        await journal.summary.interruptionsOfStep > options.retry.interruptionsMax
+    /// A step that is cut again and again may be what kills the process: it is not tried for ever.
+    private func isInterruptedTooOften() async -> Bool {
+        await journal.summary.interruptionsOfStep >= options.retry.interruptionsMax
     }
 
     private func call(_ state: Loop.State, _ attempt: AttemptID) async -> Attempted {

@@ -33,7 +33,10 @@ import Testing
             try opened.close()
             let events = try readAll(folder.log)
             #expect(events.count >= acknowledged, "kill \(kill), \(mode)")
-            #expect(events.count == before.count, "a reader saw another log than the writer")
+            // A unit that was stored and not yet published is kept by recovery, and no reader saw it.
+            #expect(
+                (before.count...(before.count + 1)).contains(events.count),
+                "a reader saw \(before.count) events, the writer \(events.count)")
             for (index, event) in events.enumerated() {
                 guard event.position == UInt64(index), event.body == lines[index % lines.count]
                 else {

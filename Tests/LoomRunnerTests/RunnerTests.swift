@@ -202,4 +202,31 @@ struct Counter: StepLoop {
             #expect(more.stepIndex == paused.stepIndex + 3)
         }
     }
+
+    /// A run whose step was cut ten times stayed paused for ever, as every resume paused it again:
+    /// found by killing docs-agent in its longest step.
+    @Test("a step that is cut too often pauses the run once, and the next resume tries again")
+    func interruptedTooOften() async throws {
+        let run = try RunID("cut")
+        try await withStore { store, reader in
+            let loop = Counter(tally: tally)
+            let runner = Runner(loop, store: store, options: options)
+            _ = try await runner.start(run, state: .init(current: 0, target: 1), stepsMax: 0)
+            for epoch in 0..<10 {
+                let claim = try await store.claim(run, holder: "one that dies")
+                let attempt = AttemptID(step: 0, attempt: UInt64(epoch))
+                let events: [RunEvent.Content] = [.resumed(holder: "x"), .attemptStarted(attempt)]
+                let answer = try await store.append(
+                    events.map { RunEvent(time: .init(microseconds: 1), $0) }, to: run,
+                    epoch: claim.epoch, position: claim.position, isBarrier: false)
+                #expect(answer == .ok)
+                await store.release(run, epoch: claim.epoch)
+            }
+            let paused = try await runner.resume(run)
+            #expect(paused.pauseReason == .interruptedTooOften)
+            let done = try await runner.resume(run)
+            #expect(done.status == .completed)
+            #expect(try reader.get(run).summary.interruptedAttemptCount == 10)
+        }
+    }
 }

@@ -21,8 +21,51 @@ struct ManifestStore: Sendable {
     /// Loads the highest generation that has a valid copy.
     ///
     /// A newer file without one is a creation cut by a crash, as nothing acts on a manifest before it
-    /// is durable. That no data depends on it is the caller's to check, by the unlisted segments.
+    /// is durable. Unless a segment that this one does not list holds units: then its manifest is lost,
+    /// and going on with the older one would silently shorten the log. A writer at work may have
+    /// finished its manifest in the meantime, so that is looked at again before it is damage.
     func load() throws(LogError) -> Loaded {
+        for _ in 0..<3 {
+            let loaded = try loadOnce()
+            if loaded.tornGenerations.isEmpty { return loaded }
+            if try unlistedSegments(loaded.manifest).allSatisfy({ !$0.hasUnits }) { return loaded }
+        }
+        throw LogError(
+            .corrupt, "a manifest is lost: a segment holds units and no manifest lists it",
+            path: directory.root)
+    }
+
+    /// A segment file that a manifest does not list, and whether it holds anything.
+    struct Unlisted {
+        let id: UInt64
+        let hasUnits: Bool
+    }
+
+    /// Segment files that are not in the manifest: prepared ones, and those of a roll that a crash cut.
+    func unlistedSegments(_ manifest: Manifest) throws(LogError) -> [Unlisted] {
+        let listed = Set(manifest.segments.map(\.segmentID))
+        return try storing("listing the segments") { () throws(StorageError) in
+            var unlisted: [Unlisted] = []
+            let names = try storage.list(directory.segments)
+            for id in names.compactMap(FileName.segmentID) where !listed.contains(id) {
+                let file: any StorageFile
+                do throws(StorageError) {
+                    file = try storage.open(directory.segment(id), for: .reading)
+                } catch {
+                    // A writer that went away took its prepared file with it.
+                    if error.isNotFound { continue }
+                    throw error
+                }
+                defer { try? file.close() }
+                let start = try file.readBytes(
+                    count: FormatLimits.pageBytes, at: SegmentHeader.byteCount)
+                unlisted.append(Unlisted(id: id, hasUnits: start.contains { $0 != 0 }))
+            }
+            return unlisted
+        }
+    }
+
+    private func loadOnce() throws(LogError) -> Loaded {
         let names = try listNames()
         let generations = names.compactMap(FileName.manifestGeneration).sorted(by: >)
         guard !generations.isEmpty else {

@@ -124,20 +124,9 @@ struct LogOpening {
 
     /// Files that no manifest names: prepared ones, and those of a roll that a crash cut, hold no unit.
     private func removeOrphans(_ manifest: Manifest) throws(LogError) {
-        let listed = Set(manifest.segments.map(\.segmentID))
-        let names = try storing("listing the segments") { () throws(StorageError) in
-            try storage.list(directory.segments)
-        }
-        for id in names.compactMap(FileName.segmentID) where !listed.contains(id) {
-            let path = directory.segment(id)
-            let isEmpty = try storing("looking at an unlisted segment") { () throws(StorageError) in
-                let file = try storage.open(path, for: .reading)
-                defer { try? file.close() }
-                let start = try file.readBytes(
-                    count: FormatLimits.pageBytes, at: SegmentHeader.byteCount)
-                return start.allSatisfy { $0 == 0 }
-            }
-            guard isEmpty else {
+        for unlisted in try manifests.unlistedSegments(manifest) {
+            let path = directory.segment(unlisted.id)
+            guard !unlisted.hasUnits else {
                 throw LogError(
                     .corrupt, "this segment holds units and no manifest lists it", path: path)
             }

@@ -76,7 +76,8 @@
     /// The next place where the target goes on as some place of the base does.
     private mutating func nextMatch(base from: Int, target position: Int) -> Match? {
         if let near = nearMatch(base: from, target: position) { return near }
-        // An index is built once, over the middle of the base.
+        // An index is built once, and not for an end that is shorter than one of its blocks.
+        guard targetEnd - position >= BlockIndex.blockBytesMin else { return nil }
         if index == nil { index = unsafe BlockIndex(base, from: 0, to: base.count) }
         guard let found = unsafe index?.find(in: target, from: position, to: targetEnd) else {
             return nil
@@ -147,12 +148,14 @@
     /// The factor of the byte that leaves the window.
     private let outgoing: UInt64
 
+    /// The least that a match through the index holds.
+    static let blockBytesMin = 32
     private static let factor: UInt64 = 0x9E37_79B9_7F4A_7C15
     private static let blocksMax = 1 << 18
 
     /// - Returns: `nil` when the base is shorter than one block.
     init?(_ base: UnsafeRawBufferPointer, from: Int, to end: Int) {
-        var size = 32
+        var size = Self.blockBytesMin
         while (end - from) / size > Self.blocksMax { size *= 2 }
         let count = (end - from) / size
         guard count > 0 else { return nil }

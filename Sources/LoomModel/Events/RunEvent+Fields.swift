@@ -87,6 +87,7 @@ extension PauseReason {
         case .unknownOutcome(let call):
             writer.writeUInt8(4)
             writer.writeVarint(call)
+        case .interruptedTooOften: writer.writeUInt8(5)
         }
     }
 
@@ -96,6 +97,7 @@ extension PauseReason {
         case 2: self = .requested(try reader.readText("pause reason"))
         case 3: self = .interrupted
         case 4: self = .unknownOutcome(call: try reader.readVarint())
+        case 5: self = .interruptedTooOften
         case let other: throw .unsupported("pause reason", found: UInt64(other))
         }
     }

@@ -133,6 +133,8 @@ public enum PauseReason: Hashable, Sendable {
     case interrupted
     /// A call of a `.once` tool may have happened and nobody knows: the position of its start.
     case unknownOutcome(call: UInt64)
+    /// The same step was cut too often: somebody should look before it is tried again.
+    case interruptedTooOften
 }
 
 /// An error as it is recorded.

@@ -64,6 +64,8 @@ public struct RunFold: Sendable {
             interruptOpenAttempt()
             summary.status = .paused
             summary.pauseReason = reason
+            // Whoever resumes it after that has looked: the count starts again.
+            if reason == .interruptedTooOften { summary.interruptionsOfStep = 0 }
         case .resumed(let holder):
             interruptOpenAttempt()
             summary.holder = holder

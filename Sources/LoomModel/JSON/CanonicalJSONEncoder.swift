@@ -21,7 +21,7 @@ public struct CanonicalJSONEncoder: Sendable {
     public func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
         let encoder = JSONEncoding()
         try encoder.write(value)
-        return encoder.bytes
+        return encoder.bytes.array
     }
 }
 
@@ -37,17 +37,17 @@ final class JSONEncoding {
     }
 
     /// One member of an object: its key without quotes, and where its value ends.
-    struct Member {
-        var key: Range<Int>
+    struct Member: BitwiseCopyable {
+        var keyStart: Int
+        var keyEnd: Int
         var end: Int
-        /// For members with a container of their own: which one.
-        var nested: Int?
     }
 
-    struct Frame {
+    struct Frame: BitwiseCopyable {
         var kind = Kind.undecided
         var start: Int
-        var type: Any.Type
+        /// Which type is being encoded: only looked at for arrays and dictionaries.
+        var type: TypeReference
         /// Where the frame's members begin in `members`.
         var firstMember: Int
         var count = 0
@@ -57,9 +57,9 @@ final class JSONEncoding {
         var firstNested: Int
     }
 
-    var bytes: [UInt8] = []
-    var frames: [Frame] = []
-    var members: [Member] = []
+    let bytes = JSONText(capacity: 256)
+    let frames = TrivialStack<Frame>(capacity: 16)
+    let members = TrivialStack<Member>(capacity: 32)
     var nested: [(encoding: JSONEncoding, offset: Int)] = []
     private let parentPath: [any CodingKey]
     private let depth: Int
@@ -69,7 +69,6 @@ final class JSONEncoding {
     init(parentPath: [any CodingKey] = [], depth: Int = 0) {
         self.parentPath = parentPath
         self.depth = depth
-        bytes.reserveCapacity(256)
     }
 
     /// Writes one value where the buffer ends.
@@ -79,7 +78,7 @@ final class JSONEncoding {
         }
         frames.append(
             Frame(
-                start: bytes.count, type: Value.self, firstMember: members.count,
+                start: bytes.count, type: TypeReference(Value.self), firstMember: members.count,
                 firstNested: nested.count))
         try value.encode(to: self)
         try close(value)
@@ -87,7 +86,8 @@ final class JSONEncoding {
 
     /// Ends the innermost frame: the value's own containers are complete now.
     private func close(_ value: Any) throws {
-        guard let frame = frames.last else { return }
+        guard frames.count > 0 else { return }
+        let frame = frames[frames.count - 1]
         switch frame.kind {
         case .undecided: throw refusal(value, "the value encodes nothing")
         case .single: break
@@ -102,7 +102,7 @@ final class JSONEncoding {
             try sortMembers(frame)
             bytes.append(0x7D)
         }
-        frames.removeLast()
+        frames.truncate(to: frames.count - 1)
     }
 
     /// Puts the encodings that ran beside into the places that were kept for them.
@@ -111,15 +111,16 @@ final class JSONEncoding {
         // From the last to the first, so that the places before stay where they are.
         while nested.count > frame.firstNested, let (encoding, offset) = nested.popLast() {
             try encoding.closeAll()
-            bytes.insert(contentsOf: encoding.bytes, at: offset)
+            let added = encoding.bytes.count
+            unsafe encoding.bytes.withElements { unsafe bytes.insert(contentsOf: $0, at: offset) }
             guard isObject else { continue }
             for index in frame.firstMember..<members.count where members[index].end >= offset {
-                members[index].end += encoding.bytes.count
-                if members[index].key.lowerBound > offset {
-                    let key = members[index].key
-                    members[index].key =
-                        (key.lowerBound + encoding.bytes.count)
-                        ..< (key.upperBound + encoding.bytes.count)
+                members.update(index) { member in
+                    member.end += added
+                    if member.keyStart > offset {
+                        member.keyStart += added
+                        member.keyEnd += added
+                    }
                 }
             }
         }
@@ -127,7 +128,7 @@ final class JSONEncoding {
 
     /// Ends an encoding that ran beside another.
     private func closeAll() throws {
-        while !frames.isEmpty {
+        while frames.count > 0 {
             // A super encoder that was asked for and not used leaves an empty object.
             if frames[frames.count - 1].kind == .undecided { begin(.object) }
             try close(())
@@ -136,34 +137,66 @@ final class JSONEncoding {
 
     /// Orders the members of an object by the UTF-8 bytes of their keys.
     private func sortMembers(_ frame: Frame) throws {
-        defer { members.removeLast(members.count - frame.firstMember) }
+        defer { members.truncate(to: frame.firstMember) }
         guard !frame.isSorted || frame.hasEscapes else { return }
+        let first = frame.firstMember
         let start = frame.start + 1
-        let own = members[frame.firstMember...]
-        let keys = own.map { frame.hasEscapes ? unescaped($0.key) : Array(bytes[$0.key]) }
-        let order = own.indices.sorted {
-            keys[$0 - frame.firstMember].lexicographicallyPrecedes(keys[$1 - frame.firstMember])
-        }
-        var sorted: [UInt8] = []
-        sorted.reserveCapacity(bytes.count - start)
-        for (place, index) in order.enumerated() {
-            if place > 0 {
-                if keys[index - frame.firstMember] == keys[order[place - 1] - frame.firstMember] {
-                    throw duplicate(keys[index - frame.firstMember])
-                }
-                sorted.append(0x2C)
+        // By insertion: objects are small, and mostly in order.
+        for index in (first + 1)..<max(first + 1, members.count) {
+            var place = index
+            while place > first {
+                let order = compare(members[place - 1], members[place], frame.hasEscapes)
+                if order == 0 { throw duplicate(members[place]) }
+                if order < 0 { break }
+                let moved = members[place]
+                members[place] = members[place - 1]
+                members[place - 1] = moved
+                place -= 1
             }
-            sorted.append(contentsOf: bytes[(members[index].key.lowerBound - 1)..<members[index].end])
         }
-        bytes.replaceSubrange(start..., with: sorted)
+        let sorted = JSONText(capacity: bytes.count - start)
+        unsafe bytes.withElements { text in
+            for index in first..<members.count {
+                if index > first { sorted.append(0x2C) }
+                let member = members[index]
+                unsafe sorted.append(
+                    contentsOf: UnsafeBufferPointer(
+                        rebasing: text[(member.keyStart - 1)..<member.end]))
+            }
+        }
+        bytes.truncate(to: start)
+        unsafe sorted.withElements { unsafe bytes.append(contentsOf: $0) }
+    }
+
+    /// Below 0 when the first key comes before the second, 0 when they are equal.
+    func compare(_ a: Member, _ b: Member, _ hasEscapes: Bool) -> Int {
+        if hasEscapes {
+            let (x, y) = (unescaped(a), unescaped(b))
+            return x == y ? 0 : x.lexicographicallyPrecedes(y) ? -1 : 1
+        }
+        let (left, right) = (a.keyEnd - a.keyStart, b.keyEnd - b.keyStart)
+        for index in 0..<min(left, right) {
+            let (x, y) = (bytes[a.keyStart + index], bytes[b.keyStart + index])
+            if x != y { return x < y ? -1 : 1 }
+        }
+        return left - right
     }
 
     /// The bytes of a key before it was escaped: it is in the buffer as a JSON string.
-    private func unescaped(_ key: Range<Int>) -> [UInt8] {
-        let quoted = Array(bytes[(key.lowerBound - 1)...key.upperBound])
+    private func unescaped(_ member: Member) -> [UInt8] {
+        let quoted = ((member.keyStart - 1)...member.keyEnd).map { bytes[$0] }
         guard case .string(let text)? = try? JSONValue(parsing: quoted) else { return quoted }
         return Array(text.utf8)
     }
+}
+
+/// A type as plain data.
+struct TypeReference: BitwiseCopyable {
+    private let id: ObjectIdentifier
+    init(_ type: Any.Type) { id = ObjectIdentifier(type) }
+
+    /// The type again: types live for ever.
+    var type: Any.Type { unsafe unsafeBitCast(id, to: Any.Type.self) }
 }
 
 extension JSONEncoding {
@@ -175,7 +208,7 @@ extension JSONEncoding {
             precondition(frames[top].kind == kind, "a value asked for containers of two kinds")
             return
         }
-        frames[top].kind = kind
+        frames.update(top) { $0.kind = kind }
         if kind == .object { bytes.append(0x7B) }
         if kind == .array { bytes.append(0x5B) }
     }
@@ -185,31 +218,32 @@ extension JSONEncoding {
         try checkOpen(depth)
         let top = frames.count - 1
         if frames[top].count > 0 { bytes.append(0x2C) }
-        frames[top].count += 1
         let start = bytes.count + 1
-        if bytes.appendJSON(key) { frames[top].hasEscapes = true }
-        let range = start..<(bytes.count - 1)
+        let escapes = bytes.appendJSON(key)
+        let member = Member(keyStart: start, keyEnd: bytes.count - 1, end: 0)
         bytes.append(0x3A)
-        if frames[top].isSorted, members.count > frames[top].firstMember {
-            let previous = members[members.count - 1].key
-            switch compare(previous, range) {
-            case ..<0: break
-            case 0: throw duplicate(Array(bytes[range]))
-            default: frames[top].isSorted = false
-            }
+        frames.update(top) { frame in
+            frame.count += 1
+            if escapes { frame.hasEscapes = true }
         }
-        members.append(Member(key: range, end: 0))
+        let frame = frames[top]
+        if frame.isSorted, !frame.hasEscapes, members.count > frame.firstMember {
+            let order = compare(members[members.count - 1], member, false)
+            if order == 0 { throw duplicate(member) }
+            if order > 0 { frames.update(top) { $0.isSorted = false } }
+        }
+        members.append(member)
     }
 
     /// The last member's value is written.
-    func endMember() { members[members.count - 1].end = bytes.count }
+    func endMember() { members.update(members.count - 1) { $0.end = bytes.count } }
 
     /// Begins the next element of the frame at `depth`.
     func beginElement(frame depth: Int) throws {
         try checkOpen(depth)
         let top = frames.count - 1
         if frames[top].count > 0 { bytes.append(0x2C) }
-        frames[top].count += 1
+        frames.update(top) { $0.count += 1 }
     }
 
     /// Takes a byte of a value that is written as base64.
@@ -218,7 +252,8 @@ extension JSONEncoding {
     /// An encoding that runs beside this one, whose result belongs where the buffer ends now.
     func beside(_ type: Any.Type = JSONEncoding.self) -> JSONEncoding {
         let encoding = JSONEncoding(parentPath: codingPath, depth: depth + frames.count)
-        encoding.frames.append(Frame(start: 0, type: type, firstMember: 0, firstNested: 0))
+        encoding.frames.append(
+            Frame(start: 0, type: TypeReference(type), firstMember: 0, firstNested: 0))
         nested.append((encoding, bytes.count))
         return encoding
     }
@@ -229,17 +264,13 @@ extension JSONEncoding {
         }
     }
 
-    private func compare(_ a: Range<Int>, _ b: Range<Int>) -> Int {
-        let count = min(a.count, b.count)
-        for index in 0..<count {
-            let (x, y) = (bytes[a.lowerBound + index], bytes[b.lowerBound + index])
-            if x != y { return x < y ? -1 : 1 }
-        }
-        return a.count - b.count
+    private func duplicate(_ member: Member) -> EncodingError {
+        let key = keyText(member)
+        return refusal(key, "the key \"\(key)\" is encoded twice")
     }
 
-    private func duplicate(_ key: [UInt8]) -> EncodingError {
-        refusal(key, "the key \"\(String(decoding: key, as: UTF8.self))\" is encoded twice")
+    private func keyText(_ member: Member) -> String {
+        String(decoding: (member.keyStart..<member.keyEnd).map { bytes[$0] }, as: UTF8.self)
     }
 
     /// An error with the path of the value that is being written.
@@ -250,12 +281,12 @@ extension JSONEncoding {
     /// Read back from what was written: it is only needed for errors.
     var codingPath: [any CodingKey] {
         var path = parentPath
-        for (index, frame) in frames.enumerated() {
+        for index in 0..<frames.count {
+            let frame = frames[index]
             let isLast = index == frames.count - 1
             let memberEnd = isLast ? members.count : frames[index + 1].firstMember
             if frame.kind == .object, memberEnd > frame.firstMember {
-                let key = members[memberEnd - 1].key
-                path.append(JSONKey(String(decoding: bytes[key], as: UTF8.self)))
+                path.append(JSONKey(keyText(members[memberEnd - 1])))
             } else if frame.kind == .array, frame.count > 0 {
                 path.append(JSONKey(index: frame.count - 1))
             }

@@ -7,7 +7,7 @@ extension JSONEncoding: Encoder {
     }
 
     func unkeyedContainer() -> any UnkeyedEncodingContainer {
-        let shape = CodedShape(of: frames[frames.count - 1].type)
+        let shape = CodedShape(of: frames[frames.count - 1].type.type)
         begin(shape == .bytes ? .base64 : .array)
         return JSONArrayContainer(
             encoding: self, depth: frames.count, isBytes: shape == .bytes,
@@ -18,9 +18,7 @@ extension JSONEncoding: Encoder {
         JSONSingleContainer(encoding: self)
     }
 
-    func put(_ text: StaticString) {
-        text.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
-    }
+    func put(_ text: StaticString) { bytes.append(text) }
 
     func putNumber(_ value: Double) throws {
         guard value.isFinite else { throw refusal(value, "\(value) has no place in JSON") }
@@ -44,8 +42,8 @@ extension JSONEncoding: Encoder {
 
     /// Whether the frame's dictionary has keys that are no strings.
     func checkKeys() throws {
-        guard CodedShape(of: frames[frames.count - 1].type) == .refusedDictionary else { return }
-        throw refusal(frames[frames.count - 1].type, "keys that are not strings")
+        guard CodedShape(of: frames[frames.count - 1].type.type) == .refusedDictionary else { return }
+        throw refusal(frames[frames.count - 1].type.type, "keys that are not strings")
     }
 }
 
@@ -177,7 +175,7 @@ private struct JSONSingleContainer: SingleValueEncodingContainer {
             throw encoding.refusal(self, "a value encodes itself twice")
         }
         try write()
-        encoding.frames[top].kind = .single
+        encoding.frames.update(top) { $0.kind = .single }
     }
 
     func encodeNil() throws { try single { encoding.put("null") } }

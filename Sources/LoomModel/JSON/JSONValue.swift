@@ -25,18 +25,18 @@ public enum JSONValue: Hashable, Sendable {
 
     /// The canonical text, as the encoder writes it.
     public var canonicalBytes: [UInt8] {
-        var bytes: [UInt8] = []
-        append(to: &bytes)
-        return bytes
+        let text = JSONText(capacity: 256)
+        append(to: text)
+        return text.array
     }
 
     /// The canonical text.
     public var canonicalText: String { String(decoding: canonicalBytes, as: UTF8.self) }
 
-    private func append(to bytes: inout [UInt8]) {
+    private func append(to bytes: JSONText) {
         switch self {
-        case .null: bytes.append(contentsOf: "null".utf8)
-        case .bool(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)
+        case .null: bytes.append("null")
+        case .bool(let value): bytes.append(value ? "true" : "false")
         case .integer(let value): bytes.appendJSON(value)
         case .unsigned(let value): bytes.appendJSON(value)
         case .double(let value): bytes.appendJSON(value)
@@ -45,7 +45,7 @@ public enum JSONValue: Hashable, Sendable {
             bytes.append(0x5B)
             for (index, element) in elements.enumerated() {
                 if index > 0 { bytes.append(0x2C) }
-                element.append(to: &bytes)
+                element.append(to: bytes)
             }
             bytes.append(0x5D)
         case .object(let members):
@@ -55,7 +55,7 @@ public enum JSONValue: Hashable, Sendable {
                 if index > 0 { bytes.append(0x2C) }
                 bytes.appendJSON(key)
                 bytes.append(0x3A)
-                members[key]?.append(to: &bytes)
+                members[key]?.append(to: bytes)
             }
             bytes.append(0x7D)
         }

@@ -1,13 +1,24 @@
 // The canonical text of the parts of JSON. Fixed for ever: hashes and deltas of states depend on it.
 // See FORMAT.md, Canonical JSON.
 
-extension [UInt8] {
+/// Bytes of JSON text that are being written.
+typealias JSONText = TrivialStack<UInt8>
+
+extension JSONText {
+    /// A copy of what was written.
+    var array: [UInt8] { unsafe withElements { unsafe [UInt8]($0) } }
+
+    /// Appends ASCII text.
+    func append(_ text: StaticString) {
+        text.withUTF8Buffer { unsafe append(contentsOf: $0) }
+    }
+
     /// Appends a string in quotes. Escapes `"`, `\` and the controls below U+0020; everything else is
     /// UTF-8 as it is, unnormalised.
     ///
     /// - Returns: Whether anything had to be escaped.
     @discardableResult
-    mutating func appendJSON(_ string: String) -> Bool {
+    func appendJSON(_ string: String) -> Bool {
         append(0x22)
         var string = string
         let escapes = string.withUTF8 { utf8 in
@@ -15,7 +26,7 @@ extension [UInt8] {
             for index in 0..<utf8.count {
                 let byte = unsafe utf8[index]
                 if byte >= 0x20 && byte != 0x22 && byte != 0x5C { continue }
-                unsafe append(contentsOf: utf8[start..<index])
+                unsafe append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start..<index]))
                 appendEscape(byte)
                 start = index + 1
             }
@@ -26,7 +37,7 @@ extension [UInt8] {
         return escapes
     }
 
-    private mutating func appendEscape(_ byte: UInt8) {
+    private func appendEscape(_ byte: UInt8) {
         append(0x5C)
         switch byte {
         case 0x22, 0x5C: append(byte)
@@ -36,39 +47,40 @@ extension [UInt8] {
         case 0x0C: append(0x66)
         case 0x0D: append(0x72)
         default:
-            let digits = Array("0123456789abcdef".utf8)
-            append(contentsOf: [0x75, 0x30, 0x30])
-            append(digits[Int(byte >> 4)])
-            append(digits[Int(byte & 15)])
+            append("u00")
+            append(hexDigit(byte >> 4))
+            append(hexDigit(byte & 15))
         }
     }
 
+    private func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
+
     /// Appends an integer, exact.
-    mutating func appendJSON(_ value: Int64) {
+    func appendJSON(_ value: Int64) {
         if value < 0 { append(0x2D) }
         appendJSON(value.magnitude)
     }
 
     /// Appends an integer, exact.
-    mutating func appendJSON(_ value: UInt64) {
+    func appendJSON(_ value: UInt64) {
         if value < 10 {
             append(0x30 + UInt8(truncatingIfNeeded: value))
             return
         }
-        let start = count
-        var rest = value
-        while rest > 0 {
-            append(0x30 + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
+        var (divisor, rest) = (UInt64(1), value)
+        while rest / divisor >= 10 { divisor *= 10 }
+        while divisor > 0 {
+            append(0x30 + UInt8(truncatingIfNeeded: rest / divisor))
+            rest %= divisor
+            divisor /= 10
         }
-        self[start...].reverse()
     }
 
     /// Appends a number in the shortest form that reads back as the same value; zero has no sign.
     ///
     /// `description` is what Swift prints: positional from 1e-4 up to 2^53, else with an exponent. Of
     /// it, a fraction of zero, the exponent's plus and its leading zeros are left out.
-    mutating func appendJSONNumber(description: String) {
+    func appendJSONNumber(description: String) {
         var text = Substring(description)
         var exponent = Substring()
         if let mark = text.firstIndex(of: "e") {
@@ -77,17 +89,17 @@ extension [UInt8] {
         }
         if text.hasSuffix(".0") { text = text.dropLast(2) }
         if text == "-0" { text = "0" }
-        append(contentsOf: text.utf8)
+        for byte in text.utf8 { append(byte) }
         guard !exponent.isEmpty else { return }
         append(0x65)
         if exponent.first == "-" { append(0x2D) }
         let digits = exponent.drop { $0 == "-" || $0 == "+" || $0 == "0" }
-        append(contentsOf: digits.utf8)
+        for byte in digits.utf8 { append(byte) }
     }
 
     /// Appends a finite double. Integral ones of moderate size, the common case, skip the detour over
     /// text and come out the same.
-    mutating func appendJSON(_ value: Double) {
+    func appendJSON(_ value: Double) {
         if let integer = Int64(exactly: value), integer.magnitude < 1 << 53 {
             appendJSON(integer)
         } else {
@@ -96,7 +108,7 @@ extension [UInt8] {
     }
 
     /// Appends bytes as base64 in quotes, padded.
-    mutating func appendJSONBase64(_ bytes: [UInt8]) {
+    func appendJSONBase64(_ bytes: [UInt8]) {
         append(0x22)
         for start in stride(from: 0, to: bytes.count, by: 3) {
             let rest = bytes.count - start

@@ -1,0 +1,414 @@
+#!/usr/bin/env python3
+"""A second, independent, read-only reader of loomlog directories, written from FORMAT.md alone.
+
+    read.py LOG_DIRECTORY
+
+Prints one JSON object a line. Exit: 0 read; 65 refused (corrupt, unsupported); 66 not a log; 64 usage.
+MARK and LOCK are ignored: the active segment is read to the last complete unit that verifies.
+Needs the packages lz4 and xxhash. "§" in a comment names a section of FORMAT.md.
+"""
+import json
+import os
+import re
+import stat
+import struct
+import sys
+import unicodedata
+from collections import ChainMap, namedtuple
+
+import lz4.block
+from xxhash import xxh3_64_intdigest as xxh64, xxh3_128_hexdigest as xxh128
+
+BLOCK_LIMIT, UNIT_LIMIT, FILE_LIMIT = 4194304, 268435456, 1073741824           # §14
+RUN_ID_LIMIT, SEGMENTS_LIMIT = 512, 50000
+CHUNK, U64 = 1 << 20, (1 << 64) - 1
+KINDS = {1: "events", 2: "filler", 3: "sync-mark", 4: "close", 5: "seal", 6: "manifest"}
+EVENTS, FILLER, SYNC_MARK, CLOSE, SEAL, MANIFEST = KINDS
+STATES = {1: "active", 2: "sealed", 3: "recovered"}
+CONTINUES = 1
+
+SegmentHeader = struct.Struct("<8sHHIIBBH16sQQQQQQQQQQQ")                      # §4, 128 bytes
+BlockHeader = struct.Struct("<4sBBHIIQIIIIQQQ")                                # §5, 64 bytes
+ManifestHead = struct.Struct("<HHIQ16sQQQQQQ")                                 # §7, 80 bytes
+ManifestEntry = struct.Struct("<QBB6sQQQQQQQQ")                                # §7, 80 bytes
+Block = namedtuple("Block", "offset end kind codec flags stored raw first events check durable aux "
+                            "previous payload_hash hash")
+Entry = namedtuple("Entry", "id role state zero first end valid_end last_hash salt "
+                            "discarded discarded_hash zero2")
+Manifest = namedtuple("Manifest", "generation store writer_epoch next_segment segments")
+
+
+class Refused(Exception):
+    """The log must be refused; code is "corrupt", "unsupported" or "not-a-log"."""
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class Torn(Exception):
+    """At this place stands no whole block (§5, checks 1 to 3 and 5)."""
+
+
+def require(holds, message, code="corrupt"):
+    if not holds:
+        raise Refused(code, message)
+
+
+def emit(**line):
+    text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    sys.stdout.buffer.write(text.encode(errors="replace") + b"\n")
+
+
+class File:
+    """A regular file, read by offset; reads past its end are short. What cannot be read is Refused."""
+    def __init__(self, path):
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise Refused("corrupt", f"{path}: {error.strerror}")
+        info = os.fstat(self.fd)
+        self.size, self.regular = info.st_size, stat.S_ISREG(info.st_mode)
+
+    def __enter__(self):
+        require(self.regular, "not a regular file")
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+
+    def read(self, offset, length):
+        try:
+            data = os.pread(self.fd, length, offset)
+            while len(data) < length and (more := os.pread(self.fd, length - len(data), offset + len(data))):
+                data += more
+            return data
+        except OSError as error:
+            raise Refused("corrupt", f"reading at {offset}: {error.strerror}")
+
+    def chunks(self, offset, overlap):
+        """(offset, bytes) from offset to the end, in pieces that overlap."""
+        for at in range(offset, self.size, CHUNK):
+            yield at, self.read(at, CHUNK + overlap)
+
+
+# ---- Blocks (§5) -------------------------------------------------------------------------------------
+
+def block_seed(salt, offset):
+    return salt ^ (offset * 0x9E3779B97F4A7C15 & U64)
+
+
+def parse_header(data, offset, seed):
+    """Checks 1 to 3: the header of the block in `data`, or Torn."""
+    if len(data) < 64 or not any(data):
+        raise Torn("blank")
+    fields = BlockHeader.unpack(data)
+    if fields[0] != b"BLK1":
+        raise Torn("no block magic")
+    if fields[-1] != xxh64(data[:56], seed):
+        raise Torn("header hash")
+    return Block(offset, offset + 64 + (fields[4] + 7 & ~7), *fields[1:])
+
+
+def read_block(file, offset, seed):
+    """Checks 1 to 5: (block, stored payload); Torn, or Refused where this version must refuse."""
+    block = parse_header(file.read(offset, 64), offset, seed)
+    refusals = (                                                               # check 4
+        (block.kind in KINDS, "kind"),
+        (block.codec in (0, 1), "codec"),
+        (block.flags & ~7 == 0, "flags"),
+        (block.stored <= BLOCK_LIMIT, "stored length"),
+        (block.raw <= BLOCK_LIMIT, "raw length"),
+        (block.raw == block.stored if block.codec == 0 else block.raw > block.stored, "raw length"),
+        (block.durable <= offset, "durable up to"),
+        (block.aux == 0, "aux"))
+    for holds, field in refusals:
+        require(holds, f"block at {offset}: {field} is none of this version", "unsupported")
+    padded = file.read(offset + 64, block.end - offset - 64)
+    if len(padded) != block.end - offset - 64:
+        raise Torn("payload past the end of the file")
+    if xxh64(padded, seed) != block.payload_hash:                              # check 5
+        raise Torn("payload hash")
+    return block, padded[:block.stored]
+
+
+def decode(block, stored):
+    """Check 8: the decoded payload."""
+    if block.codec == 0:
+        require(block.check == 0, "raw check without a codec")
+        return stored
+    try:
+        data = lz4.block.decompress(stored, uncompressed_size=block.raw)
+    except (lz4.block.LZ4BlockError, ValueError, MemoryError, OverflowError) as error:
+        raise Refused("corrupt", f"LZ4: {error}")
+    require(len(data) == block.raw, "raw length")
+    require(xxh64(data) & 0xFFFFFFFF == block.check, "raw check")
+    return data
+
+
+# ---- Records (§6) ------------------------------------------------------------------------------------
+
+def varint(data, at, end):
+    """(value, offset behind it); the shortest form only."""
+    value = shift = 0
+    while True:
+        require(at < end and shift < 70, "varint is cut off or too long")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            require(value <= U64 and (byte or shift == 7), "varint is too large or not the shortest")
+            return value, at
+
+
+def records(data, runs, sequence):
+    """The records of a unit: ("run", number, id) and ("event", sequence, id, epoch, position, bytes).
+
+    Adds what is declared to `runs`.
+    """
+    view, at, context = memoryview(data), 0, None
+    while at < len(data):
+        tag = data[at]
+        length, at = varint(data, at + 1, len(data))
+        end = at + length
+        require(end <= len(data), "record is longer than its unit")
+        require(tag != 0, "record tag 0")
+        if tag == 1:
+            number, at = varint(data, at, end)
+            require(1 <= end - at <= RUN_ID_LIMIT, "length of a run's id")
+            try:
+                name = str(view[at:end], "utf-8")
+            except UnicodeDecodeError:
+                raise Refused("corrupt", "run id is not UTF-8")
+            require(all(unicodedata.category(c) != "Cc" for c in name), "control character in a run's id")
+            require(number not in runs, "run number declared twice")
+            runs[number] = name
+            yield "run", number, name
+        elif tag == 2:
+            number, at = varint(data, at, end)
+            epoch, at = varint(data, at, end)
+            position, at = varint(data, at, end)
+            require(number in runs, "context of an undeclared run")
+            context = runs[number], epoch
+        elif tag == 3:
+            require(context is not None, "event without a context")
+            yield "event", sequence, *context, position, view[at:end]
+            sequence += 1
+            position += 1
+        at = end
+
+
+def emit_unit(segment, blocks, data, runs):
+    """Check the whole unit, then print it; a unit that does not hold leaves `runs` as it was."""
+    first, count = blocks[-1].first, blocks[-1].events
+    found = sum(1 for r in records(data, ChainMap({}, runs), first) if r[0] == "event")
+    require(found == count, f"{count} events announced, {found} found")
+    for block in blocks:
+        emit_block(segment, block)
+    for kind, *rest in records(data, runs, first):
+        if kind == "run":
+            emit(type="run", segment=segment, number=rest[0], run=rest[1])
+        else:
+            sequence, run, epoch, position, content = rest
+            emit(type="event", sequence=sequence, run=run, epoch=epoch, position=position,
+                 bytes=len(content), xxh3_128=xxh128(content))
+
+
+def emit_block(segment, block):
+    emit(type="block", segment=segment, offset=block.offset, kind=KINDS[block.kind],
+         codec=("raw", "lz4")[block.codec], flags=block.flags, stored=block.stored, raw=block.raw,
+         first_sequence=block.first, events=block.events, durable_up_to=block.durable,
+         hash=f"{block.hash:016x}")
+
+
+# ---- Manifest (§7) -----------------------------------------------------------------------------------
+
+def manifest_copy(file, offset, generation):
+    """The bytes of the copy at offset, or None where it is damaged."""
+    try:
+        block, payload = read_block(file, offset, generation)
+    except Torn:
+        return None
+    require(block.kind == MANIFEST and block.codec == block.flags == block.first == block.events
+            == block.check == 0 and len(payload) >= 80, "manifest's block")
+    return file.read(offset, block.end - offset)
+
+
+def parse_manifest(data, generation):
+    previous, payload = BlockHeader.unpack(data[:64])[11], data[64:]
+    (major, _, incompatible, number, store, _, epoch, next_segment, previous2, _, count) = \
+        ManifestHead.unpack(payload[:80])
+    require(major == 0 and incompatible == 0, "manifest of another version", "unsupported")
+    require(number == generation and previous == previous2, "manifest contradicts its block")
+    require(1 <= count <= SEGMENTS_LIMIT and len(payload) == 80 + 80 * count, "manifest's segment count")
+    entries = [Entry(*fields) for fields in ManifestEntry.iter_unpack(payload[80:])]
+    last_id, sequence = 0, entries[0].first
+    for entry in entries:
+        require(entry.role == 1 and entry.state in STATES, "role or state of a segment", "unsupported")
+        require((STATES[entry.state] == "active") == (entry is entries[-1]), "active segment is not the last")
+        require(last_id < entry.id < next_segment, "segment ids do not rise")
+        require(sequence == entry.first <= entry.end, "segments' sequences do not join")
+        require(128 <= entry.valid_end <= FILE_LIMIT and entry.valid_end % 8 == 0, "segment's valid end")
+        last_id, sequence = entry.id, entry.end
+    return Manifest(generation, store, epoch, next_segment, entries)
+
+
+def read_manifest(directory):
+    """The manifest that holds: of the highest generation with a valid copy; prints its line."""
+    try:
+        names = [n for n in os.listdir(directory) if re.fullmatch("MANIFEST-[0-9a-f]{16}", n)]
+    except OSError as error:
+        raise Refused("not-a-log", f"{directory}: {error.strerror}")
+    require(names, "no manifest in the directory", "not-a-log")
+    for name in sorted(names, reverse=True):
+        generation = int(name[9:], 16)
+        with File(os.path.join(directory, name)) as file:
+            copies = [manifest_copy(file, offset, generation) for offset in (0, file.size // 2)]
+        valid = [copy for copy in copies if copy]
+        if valid:
+            require(valid[0] == valid[-1], "the manifest's copies differ")
+            manifest = parse_manifest(valid[0], generation)
+            high, low = manifest.store[:7:-1].hex(), manifest.store[7::-1].hex()
+            emit(type="manifest", generation=generation, store=high + low,
+                 writer_epoch=manifest.writer_epoch, next_segment=manifest.next_segment,
+                 segments=len(manifest.segments), damaged_copy=len(valid) < 2)
+            return manifest
+    raise Refused("corrupt", "no manifest has a valid copy")
+
+
+# ---- Segments (§4, §5, §11) --------------------------------------------------------------------------
+
+def read_segment_header(file, manifest, entry, before):
+    """Check the header against the manifest and the segment before; returns its hash."""
+    data = file.read(0, 128)
+    require(len(data) == 128 and file.size <= FILE_LIMIT, "length of the file")
+    (magic, major, _, incompatible, _, role, alignment, _, store, number, _, epoch, first, salt,
+     *predecessor, _, dictionary, header_hash) = SegmentHeader.unpack(data)
+    require(magic == b"\x89LOOM\r\n\x1a", "magic")
+    require(major == 0, "major version", "unsupported")
+    require(header_hash == xxh64(data[:120]), "header hash")
+    require((incompatible, role, alignment, dictionary) == (0, 1, 3, 0), "header field", "unsupported")
+    require((store, number, first, salt) == (manifest.store, entry.id, entry.first, entry.salt),
+            "header contradicts the manifest")
+    expected = [before.id, before.valid_end, before.last_hash] if before else [0, 0, 0]
+    require(predecessor == expected, "header contradicts the segment before")
+    emit(type="segment", segment=entry.id, state=STATES[entry.state], first_sequence=first,
+         writer_epoch=epoch, predecessor=predecessor[0], predecessor_length=predecessor[1],
+         salt=f"{salt:016x}")
+    return header_hash
+
+
+def check_place(block, previous, sequence, unit, sealed):
+    """Checks 6 and 7: the block follows the one before and fits its place."""
+    require(block.previous == previous, "previous hash")
+    require(block.first == sequence, "first sequence")
+    require(block.kind != MANIFEST and not sealed, "a block that cannot stand here")
+    if block.kind == EVENTS:
+        require((block.events == 0) == bool(block.flags & CONTINUES), "event count")
+    else:
+        require(not unit and block.events == 0 and not block.flags & CONTINUES, "a unit is cut off")
+        require(block.kind == FILLER or block.raw == (24 if block.kind == SEAL else 0), "payload length")
+
+
+def read_segment(file, manifest, entry, before):
+    """Print a segment. Returns (units, sequence of the next event)."""
+    previous = read_segment_header(file, manifest, entry, before)
+    active = STATES[entry.state] == "active"
+    offset = end = 128                     # where the next block starts; the valid end
+    sequence, units, runs, durable = entry.first, 0, {}, 0
+    unit, data, last, torn, met = [], bytearray(), None, None, False
+    while True:
+        if offset == entry.valid_end:      # here the manifest knows the chain
+            require(not unit and (previous, sequence) == (entry.last_hash, entry.end),
+                    f"at {offset}: last hash or sequence is not the manifest's")
+            met = True
+            if not active:
+                break
+        elif offset > entry.valid_end and not met:
+            raise Refused("corrupt", f"no block ends at the manifest's valid end {entry.valid_end}")
+        try:
+            block, stored = read_block(file, offset, block_seed(entry.salt, offset))
+        except Torn as reason:
+            torn = reason
+            break
+        try:                               # a whole block that does not follow: rule C
+            check_place(block, previous, sequence, unit, last is not None and last.kind == SEAL)
+            payload = decode(block, stored)
+            if block.kind == SEAL:
+                counts = struct.unpack("<QQQ", payload)
+                require(counts == (sequence - entry.first, units, len(runs)), "counts of the seal")
+            if block.kind == EVENTS:
+                unit.append(block)
+                data += payload
+                require(len(data) <= UNIT_LIMIT, "unit is too large")
+                if not block.flags & CONTINUES:
+                    emit_unit(entry.id, unit, data, runs)
+                    sequence, units, unit, data = sequence + block.events, units + 1, [], bytearray()
+            else:
+                emit_block(entry.id, block)
+        except Refused as refused:
+            raise Refused(refused.code, f"block at {offset}: {refused}")
+        previous, offset, durable, last = block.hash, block.end, max(durable, block.durable), block
+        if not unit:
+            end = offset
+    if active:
+        check_active_end(file, entry, offset, end, durable, last)
+    else:
+        require(torn is None, f"at {offset}, before the valid end {entry.valid_end}: {torn}")
+        require(entry.state == 3 or last is not None and last.kind == SEAL, "sealed without a seal")
+    emit(type="end", segment=entry.id, offset=end, reason=STATES[entry.state])
+    return units, sequence
+
+
+def check_active_end(file, entry, stop, end, durable, last):
+    """Rules B and D of §11 (A and C were met while reading), without MARK."""
+    require(entry.valid_end <= end, f"ends at {end}, before the manifest's valid end {entry.valid_end}")
+    require(durable <= end, f"ends at {end}, though {durable} bytes were durable")
+    sealed = end == stop and last is not None and last.kind == SEAL
+    for base, chunk in file.chunks(stop, 64):
+        require(not sealed or not any(chunk), f"something stands behind the seal that ends at {end}")
+        at = chunk.find(b"BLK1")
+        while 0 <= at < CHUNK:
+            if at % 8 == 0:
+                offset = base + at
+                try:
+                    block = parse_header(chunk[at:at + 64], offset, block_seed(entry.salt, offset))
+                    require(block.durable <= end, f"ends at {end}; a block at {offset} saw {block.durable} durable")
+                except Torn:
+                    pass
+            at = chunk.find(b"BLK1", at + 1)
+
+
+def read_log(directory):
+    manifest = read_manifest(directory)
+    before, events, units = None, 0, 0
+    for entry in manifest.segments:
+        path = os.path.join(directory, "seg", f"{entry.id:016x}.llg")
+        try:
+            with File(path) as file:
+                count, sequence = read_segment(file, manifest, entry, before)
+        except Refused as refused:
+            raise Refused(refused.code, f"segment {entry.id}: {refused}")
+        events, units, before = events + sequence - entry.first, units + count, entry
+    emit(type="summary", events=events, units=units, next_sequence=sequence)
+
+
+def main(arguments):
+    if len(arguments) != 2:
+        sys.stderr.write(__doc__)
+        return 64
+    status = 0
+    try:
+        try:
+            read_log(arguments[1])
+        except Refused as refused:
+            emit(type="error", code=refused.code, message=str(refused))
+            status = 66 if refused.code == "not-a-log" else 65
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os._exit(74)                       # nobody reads any more
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
