@@ -102,6 +102,20 @@ import Testing
         for state in states { #expect(Array(state[..<100]) == run(1, 100)) }
     }
 
+    @Test("bytes behind a size that was lost do not come back when the file grows again")
+    func regrowth() throws {
+        let storage = SimulatedStorage()
+        let file = try storage.makeDurable("/f", run(1, 100))
+        try file.writeBytes(run(2, 1000), at: 100)
+        for image in Self.samples {
+            let lost = storage.powerLossImage(image)
+            let file = try lost.open("/f", for: .writing)
+            let size = try file.size()
+            try file.fillZeros(from: 2000, to: 2001)
+            #expect(try file.readBytes(count: 2001 - size, at: size) == run(0, 2001 - size))
+        }
+    }
+
     @Test("a data sync makes bytes durable only inside the size that a full sync made durable")
     func dataSyncAndSize() throws {
         let storage = SimulatedStorage()

@@ -82,6 +82,22 @@ import Testing
         }
     }
 
+    @Test("a synced entry takes with it what it rests on in other folders")
+    func syncedDependencies() throws {
+        let storage = SimulatedStorage()
+        try storage.createDirectory("/d")
+        try storage.syncDirectory("/")
+        _ = try storage.makeDurable("/a", [1])
+        try storage.rename("/a", to: "/d/a")
+        try storage.make("/a", [2]).sync()
+        try storage.syncDirectory("/")
+        for image in images {
+            let lost = storage.powerLossImage(image)
+            #expect(try lost.bytes(of: "/a") == [2])
+            #expect(try lost.bytes(of: "/d/a") == [1])
+        }
+    }
+
     @Test("a new folder is durable by the sync of its parent, what it holds by its own")
     func folders() throws {
         let storage = SimulatedStorage()
