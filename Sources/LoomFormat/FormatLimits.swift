@@ -1,7 +1,7 @@
 /// Every maximum of the format in one place: what a writer may write is what a reader accepts.
 ///
-/// See FORMAT.md, Limits. A reader checks a length against these *and* against the bytes that it has
-/// before it uses the length or allocates for it.
+/// See FORMAT.md, Limits. A reader checks a length against these *and* against the bytes that it
+/// has before it uses the length or allocates for it.
 public enum FormatLimits {
     /// Raw or stored bytes of one block: 4 MiB.
     public static let blockBytesMax = 4 << 20
@@ -15,7 +15,8 @@ public enum FormatLimits {
     public static let manifestSegmentCountMax = 50_000
     /// Blocks, headers and mapped words start on multiples of this.
     public static let alignment = 8
-    /// A mark that proves durability starts on a page of its own, so that writing it cannot harm data.
+    /// A mark that proves durability starts on a page of its own, so that writing it cannot harm
+    /// data.
     public static let pageBytes = 4096
 
     /// Room that a writer keeps free at the end of a segment for the filler and the seal block.

@@ -1,7 +1,7 @@
 /// The watermark of the writer: how far it has published and synced. See FORMAT.md, MARK.
 ///
-/// It counts only on the boot, device and inode that it names, so that a copied or restored store is
-/// not judged by it; it is never synced and can be deleted at any time.
+/// It counts only on the boot, device and inode that it names, so that a copied or restored store
+/// is not judged by it; it is never synced and can be deleted at any time.
 public struct Mark: Hashable, Sendable {
     /// Bytes of the file.
     public static let byteCount = 4096

@@ -3,11 +3,12 @@ public import LoomModel
 public import LoomStorage
 public import SystemPackage
 
-/// Shows what a log's files hold, structure by structure: reads the bytes by itself, without the engine.
+/// Shows what a log's files hold, structure by structure: reads the bytes by itself, without the
+/// engine.
 ///
-/// One JSON object a line: the manifest, each segment, each block, each record, a summary. The second
-/// reader in Tools prints the same lines from its own reading of FORMAT.md; the two are compared.
-/// MARK is not used: the active segment is read to the last unit that verifies.
+/// One JSON object a line: the manifest, each segment, each block, each record, a summary. The
+/// second reader in Tools prints the same lines from its own reading of FORMAT.md; the two are
+/// compared. MARK is not used: the active segment is read to the last unit that verifies.
 public struct LogDump {
     private let root: FilePath
     private let storage: any Storage

@@ -1,10 +1,10 @@
 /// What an acknowledged append survives. The mode belongs to the open writer, not to the data.
 public enum Durability: String, Hashable, Sendable, CaseIterable {
-    /// Acknowledged when the bytes are in the kernel. Survives the end of the process by any signal;
-    /// a power loss may take a suffix.
+    /// Acknowledged when the bytes are in the kernel. Survives the end of the process by any
+    /// signal; a power loss may take a suffix.
     case off
-    /// As `off`, and units marked as barriers wait for a sync. A sync starts within 200 ms or 1 MiB,
-    /// so a power loss takes at most the last 200 ms of what is not a barrier.
+    /// As `off`, and units marked as barriers wait for a sync. A sync starts within 200 ms or 1
+    /// MiB, so a power loss takes at most the last 200 ms of what is not a barrier.
     case normal
     /// Acknowledged when a sync covered it; concurrent appends share one. Nothing is lost.
     case full
@@ -37,7 +37,8 @@ public struct LogOptions: Sendable {
     public enum Driver: Hashable, Sendable {
         /// Two threads of the writer's own: one for syncs, one that prepares the next segment.
         case threads
-        /// The callers, inline and in order: for simulations. Timers run at ``LogWriter/runTimers()``.
+        /// The callers, inline and in order: for simulations. Timers run at
+        /// ``LogWriter/runTimers()``.
         case inline
     }
 

@@ -5,8 +5,9 @@ internal import Synchronization
 
 /// Runs in a log: the first implementation of ``RunStore``.
 ///
-/// The log's lock keeps other processes out, so that within the process a table of claims is the whole
-/// fence. The table is read from the log at the first claim: that costs a scan, until archives index it.
+/// The log's lock keeps other processes out, so that within the process a table of claims is the
+/// whole fence. The table is read from the log at the first claim: that costs a scan, until
+/// archives index it.
 ///
 /// ```swift
 /// let store = LogRunStore(writer: try LogWriter(path: "runs.loom"))

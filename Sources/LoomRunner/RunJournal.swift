@@ -3,8 +3,9 @@ public import LoomModel
 
 /// The events of one claimed run: gives them their positions, folds them, appends them in order.
 ///
-/// An actor, so that concurrent tool calls of one step are recorded one after another. It is the only
-/// one that knows the position; once an append was fenced or lost, nothing is appended any more.
+/// An actor, so that concurrent tool calls of one step are recorded one after another. It is the
+/// only one that knows the position; once an append was fenced or lost, nothing is appended any
+/// more.
 actor RunJournal {
     let run: RunID
     private let store: any RunStore
@@ -111,8 +112,9 @@ actor RunJournal {
         case found(ToolCallTable.Lookup)
     }
 
-    /// Looks a call up and starts it when nothing stands against it, as one step: of two tasks with one
-    /// key only one starts. An unfinished call that may be made again is made again, under its key.
+    /// Looks a call up and starts it when nothing stands against it, as one step: of two tasks with
+    /// one key only one starts. An unfinished call that may be made again is made again, under its
+    /// key.
     func lookOrBegin(_ start: ToolStart) async throws(RunnerError) -> Lookup {
         let found = await look(up: start)
         switch found {
@@ -122,7 +124,8 @@ actor RunJournal {
         }
     }
 
-    /// Records the start of a call that this process makes; that of a `.once` call must not be lost.
+    /// Records the start of a call that this process makes; that of a `.once` call must not be
+    /// lost.
     func begin(_ start: ToolStart) async throws(RunnerError) -> UInt64 {
         let position = fold.summary.nextPosition
         inFlight[position] = []

@@ -5,11 +5,11 @@ public import LoomModel
 ///
 /// A run is a row of events, each at a dense position. Whoever drives it has *claimed* it under an
 /// epoch that is higher than every one before; an append names run, epoch and position, and the
-/// compare on the two is the fence that keeps an older holder out. What any implementation must do is
-/// said by the conformance suite in LoomTesting.
+/// compare on the two is the fence that keeps an older holder out. What any implementation must do
+/// is said by the conformance suite in LoomTesting.
 ///
-/// Calls of one run arrive one after another in order of position: an implementation must decide their
-/// order before it first suspends.
+/// Calls of one run arrive one after another in order of position: an implementation must decide
+/// their order before it first suspends.
 public protocol RunStore: Sendable {
     /// Takes a run, also one that does not exist yet; raises its epoch.
     ///
@@ -18,7 +18,8 @@ public protocol RunStore: Sendable {
 
     /// Appends events at the position that `claim` has come to, whole or not at all.
     ///
-    /// - Parameter isBarrier: Whether the events must survive a power loss before this returns, in a
+    /// - Parameter isBarrier: Whether the events must survive a power loss before this returns, in
+    /// a
     ///   store that distinguishes.
     /// - Throws: When the events were certainly not appended.
     func append(

@@ -43,9 +43,9 @@ public struct RunResult<Loop: StepLoop>: Sendable {
 /// Drives runs of one loop: starts them, resumes them where they stood.
 ///
 /// Every transition is in the store before the next step begins. Killed at any instant, a run is
-/// resumed at the step where it stood; a completed tool call is answered from the log. What a failure
-/// of the step leads to is decided by the retry policy; a failure of the *store* is thrown and never
-/// fails the run.
+/// resumed at the step where it stood; a completed tool call is answered from the log. What a
+/// failure of the step leads to is decided by the retry policy; a failure of the *store* is thrown
+/// and never fails the run.
 ///
 /// ```swift
 /// let runner = Runner(Counter(), store: store)
@@ -67,7 +67,8 @@ public struct Runner<Loop: StepLoop>: Sendable {
 
     /// Creates a run and drives it.
     ///
-    /// - Parameter stepsMax: Step calls after which the run is paused, retries not counted; `nil`: none.
+    /// - Parameter stepsMax: Step calls after which the run is paused, retries not counted; `nil`:
+    /// none.
     /// - Returns: Where the run stands, also when it failed.
     /// - Throws: ``RunnerError``: the run is as it was, or as far as it is in the store.
     public func start(
@@ -115,7 +116,8 @@ public struct Runner<Loop: StepLoop>: Sendable {
         }
     }
 
-    /// Opens a failed run again, from its last committed state. ``resume(_:stepsMax:)`` drives it on.
+    /// Opens a failed run again, from its last committed state. ``resume(_:stepsMax:)`` drives it
+    /// on.
     public func retry(_ run: RunID) async throws {
         try await change(run) { summary in
             guard summary.status == .failed else {

@@ -29,8 +29,8 @@ public struct StepContext: Sendable {
     /// - Parameter key: Tells this call from others for the whole run. Without it, the step, the
     ///   tool's name, the request and how often they occurred in this attempt do.
     /// - Throws: What the tool throws; ``RunnerError/keyMismatch(key:tool:)``;
-    ///   ``RunnerError/unknownOutcome(tool:call:)`` for a `.once` call that may have happened, which
-    ///   pauses the run: let it through.
+    ///   ``RunnerError/unknownOutcome(tool:call:)`` for a `.once` call that may have happened. It
+    ///   pauses the run: let it pass.
     public func call<Request, Response>(
         _ tool: Tool<Request, Response>, _ request: Request, key: String? = nil
     ) async throws -> Response {
@@ -111,7 +111,8 @@ public struct StepContext: Sendable {
         return response
     }
 
-    /// The parts that tell a call from others, by name, never joined into one string that is parsed.
+    /// The parts that tell a call from others, by name, never joined into one string that is
+    /// parsed.
     private func idempotencyKey(of start: ToolStart) -> String {
         var writer = ByteWriter()
         writer.writeString(run.rawValue)

@@ -2,9 +2,10 @@ internal import LoomModel
 
 /// A durable loop: a step function from a state to the next state or a result.
 ///
-/// The state goes in and comes out, and it is the state that is stored. So the step may be written in
-/// any way: there is no rule of determinism, and a new build goes on with an old run. What a step does
-/// to the outside world belongs into a ``Tool``, so that a completed call is never made again.
+/// The state goes in and comes out, and it is the state that is stored. So the step may be written
+/// in any way: there is no rule of determinism, and a new build goes on with an old run. What a
+/// step does to the outside world belongs into a ``Tool``, so that a completed call is never made
+/// again.
 ///
 /// ```swift
 /// struct Counter: StepLoop {

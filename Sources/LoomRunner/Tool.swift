@@ -50,8 +50,8 @@ public struct ToolCall: Hashable, Sendable {
     public let attempt: AttemptID
 }
 
-/// Throw this from a `.once` tool when it is certain that nothing happened: the call may then be made
-/// again, as with any failure.
+/// Throw this from a `.once` tool when it is certain that nothing happened: the call may then be
+/// made again, as with any failure.
 public struct ToolDidNotHappen: ClassifiedError, CustomStringConvertible {
     /// Why not.
     public let description: String

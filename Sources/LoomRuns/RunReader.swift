@@ -46,7 +46,8 @@ public struct RunExplanation: Hashable, Sendable {
     public let notes: [String]
 }
 
-/// Reads the runs of a log, also while it is written: needs the log alone, not the program that made it.
+/// Reads the runs of a log, also while it is written: needs the log alone, not the program that
+/// made it.
 ///
 /// In this version every answer is made from a scan of the log, so that its cost grows with it.
 ///

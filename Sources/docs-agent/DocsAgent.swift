@@ -2,9 +2,9 @@ import Foundation
 import LoomModel
 import LoomRunner
 
-/// Answers a question over a folder of text files: lists them, searches them, reads the best hits, and
-/// quotes the passages. The model is built in and deterministic, so that an interrupted run must come to
-/// the same transcript as one that was not; the transcript is the state.
+/// Answers a question over a folder of text files: lists them, searches them, reads the best hits,
+/// and quotes the passages. The model is built in and deterministic, so that an interrupted run
+/// must come to the same transcript as one that was not; the transcript is the state.
 struct DocsAgent: StepLoop {
     static let name = "docs-agent"
 
@@ -42,7 +42,8 @@ struct DocsAgent: StepLoop {
     let tools: DocsTools
     /// Files that are read in full before the answer is given.
     var readsMax = 12
-    /// Called in the middle of a step, after its tool call is recorded: for demonstrations of a crash.
+    /// Called in the middle of a step, after its tool call is recorded: for demonstrations of a
+    /// crash.
     var afterTool: (@Sendable (StepContext) async -> Void)?
 
     static func start(question: String, folder: String) -> State {

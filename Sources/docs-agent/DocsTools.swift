@@ -2,8 +2,8 @@ import Foundation
 import LoomModel
 import LoomRunner
 
-/// The agent's tools over a folder. They read and change nothing, but each call is written to a journal
-/// file when one is given: proof, outside the log, of what really ran.
+/// The agent's tools over a folder. They read and change nothing, but each call is written to a
+/// journal file when one is given: proof, outside the log, of what really ran.
 struct DocsTools: Sendable {
     /// What search is asked.
     struct Search: Codable, Sendable {

@@ -15,9 +15,9 @@ struct DocsAgentCommand: AsyncParsableCommand {
         commandName: "docs-agent",
         abstract: "Answer a question over a folder of text files, durably.",
         discussion: """
-            The agent lists the files, searches them, reads the best ones and quotes what it found. \
-            Kill it at any instant; resume goes on where it stood, and no tool call that was \
-            completed is made again.
+            The agent lists the files, searches them, reads the best ones and quotes what it \
+            found. Kill it at any instant; resume goes on where it stood, and no tool call that \
+            was completed is made again.
             """,
         subcommands: [RunCommand.self, ResumeCommand.self] + ReadCommands.all)
 

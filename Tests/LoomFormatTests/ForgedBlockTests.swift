@@ -3,7 +3,8 @@ import Testing
 
 /// Blocks whose hashes are right and whose fields are not: the checks behind the hash are reached.
 @Suite struct ForgedBlockTests {
-    /// The first block of the tiny log with some bytes of its header changed and both hashes made anew.
+    /// The first block of the tiny log with some bytes of its header changed and both hashes made
+    /// anew.
     private func parse(_ change: (inout [UInt8]) -> Void) throws -> BlockParse {
         var bytes = Array(try TinyLog.bytes().dropFirst(128).prefix(128))
         change(&bytes)

@@ -5,9 +5,9 @@ import LoomStorage
 import SystemPackage
 import Testing
 
-/// A crash at every storage call of a scripted workload: create, append in each mode, roll, mark, close,
-/// reopen after a clean and an unclean exit. Of each crash several images are opened. The heavy form
-/// visits every call with more images: LOOMLOG_HEAVY=1 (Tools/crash-simulation).
+/// A crash at every storage call of a scripted workload: create, append in each mode, roll, mark,
+/// close, reopen after a clean and an unclean exit. Of each crash several images are opened. The
+/// heavy form visits every call with more images: LOOMLOG_HEAVY=1 (Tools/crash-simulation).
 @Suite struct CrashTests {
     static let isHeavy = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil
 

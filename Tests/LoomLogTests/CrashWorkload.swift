@@ -3,8 +3,8 @@ import LoomLog
 import LoomStorage
 import SystemPackage
 
-/// A scripted piece of work on a log, and what was promised of it when it stopped: the reference that
-/// every crash image is compared with.
+/// A scripted piece of work on a log, and what was promised of it when it stopped: the reference
+/// that every crash image is compared with.
 struct CrashWorkload {
     var durability: Durability
     /// Units of each round; between two rounds the log is closed or left.

@@ -5,8 +5,8 @@ import LoomStorage
 import SystemPackage
 import Testing
 
-/// A real process that appends, killed with SIGKILL at random instants on the real disk. The heavy form
-/// runs 200 kills: LOOMLOG_KILLS=200 swift test --filter KillTests (Tools/kill-writer).
+/// A real process that appends, killed with SIGKILL at random instants on the real disk. The heavy
+/// form runs 200 kills: LOOMLOG_KILLS=200 swift test --filter KillTests (Tools/kill-writer).
 @Suite(.serialized) struct KillTests {
     static let kills = Int(ProcessInfo.processInfo.environment["LOOMLOG_KILLS"] ?? "") ?? 12
 
@@ -34,7 +34,8 @@ import Testing
             try opened.close()
             let events = try readAll(folder.log)
             #expect(events.count >= acknowledged, "kill \(kill), \(mode)")
-            // A unit that was stored and not yet published is kept by recovery, and no reader saw it.
+            // A unit that was stored and not yet published is kept by recovery, and no reader saw
+            // it.
             #expect(
                 (before.count...(before.count + 1)).contains(events.count),
                 "a reader saw \(before.count) events, the writer \(events.count)")

@@ -3,7 +3,8 @@ import Testing
 
 @testable import LoomLog
 
-/// The recovery table, tried on every combination of facts against the rules as FORMAT.md words them.
+/// The recovery table, tried on every combination of facts against the rules as FORMAT.md words
+/// them.
 @Suite struct RecoveryDecisionTests {
     private static let ends = [128, 4096, 8192]
     private static let kinds: [BlockKind?] = [nil, .events, .filler, .syncMark, .close, .seal]

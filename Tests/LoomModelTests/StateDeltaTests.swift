@@ -103,7 +103,8 @@ struct SplitMix: RandomNumberGenerator {
         }
     }
 
-    /// Bytes of deltas and of snapshots over some steps of a loop that counts and appends a message.
+    /// Bytes of deltas and of snapshots over some steps of a loop that counts and appends a
+    /// message.
     private func cost(stateBytes: Int, steps: Int) -> (deltas: Int, snapshots: Int) {
         var generator = SplitMix(3)
         var messages = bytes(stateBytes, alphabet: 90, &generator)

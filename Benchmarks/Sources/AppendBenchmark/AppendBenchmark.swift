@@ -6,7 +6,8 @@ import LoomLog
 import LoomStorage
 import SystemPackage
 
-/// Appends a second: every mode, both surfaces, one and many appenders, beside the bare system calls.
+/// Appends a second: every mode, both surfaces, one and many appenders, beside the bare system
+/// calls.
 @main
 struct AppendBenchmark: AsyncParsableCommand {
     @Option(help: "A folder on the file system to measure.") var folder = "bench.tmp"
@@ -48,7 +49,8 @@ struct AppendBenchmark: AsyncParsableCommand {
         }
     }
 
-    /// Opening, appending, closing: the seal, the syncs and the zero-filling of the space are in it.
+    /// Opening, appending, closing: the seal, the syncs and the zero-filling of the space are in
+    /// it.
     private func unsynced() async throws {
         var table = Comparison(
             "one-step commits of 27 bytes, not waiting for a sync", unit: "commits")

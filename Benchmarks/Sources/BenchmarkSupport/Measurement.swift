@@ -2,8 +2,8 @@ import Dispatch
 
 /// Rates of several ways to do something, measured in turns so that a noisy machine hits all alike.
 ///
-/// Every round runs each way once; the median over the rounds is told, with the lowest and highest, and
-/// as a ratio to the way that the others are held against.
+/// Every round runs each way once; the median over the rounds is told, with the lowest and highest,
+/// and as a ratio to the way that the others are held against.
 public struct Comparison {
     private var ways: [(name: String, body: () async throws -> Int)] = []
     private let title: String

@@ -2,9 +2,10 @@ internal import CLZ4
 
 /// Lays one block into memory: compresses, pads, hashes the payload, then the header.
 ///
-/// The hot path of a commit. It lives beside the codec, takes a buffer of the caller's and allocates
-/// nothing. LZ4 is tried from `compressionBytesMin` raw bytes on and kept when it saves at least an
-/// eighth: below that size its start-up costs more than the sync of the bytes that it would save.
+/// The hot path of a commit. It lives beside the codec, takes a buffer of the caller's and
+/// allocates nothing. LZ4 is tried from `compressionBytesMin` raw bytes on and kept when it saves
+/// at least an eighth: below that size its start-up costs more than the sync of the bytes that it
+/// would save.
 public enum BlockEncoder {
     /// The smallest payload that is worth trying to compress.
     public static let compressionBytesMin = 256

@@ -101,7 +101,8 @@ public struct BlockHeader: Hashable, Sendable {
         Self.byteCount + storedLength.roundedUp(to: FormatLimits.alignment)
     }
 
-    /// The seed of both hashes: binds a block to its segment by the salt and to its place by the offset.
+    /// The seed of both hashes: binds a block to its segment by the salt and to its place by the
+    /// offset.
     @inlinable
     public static func seed(salt: UInt64, offset: Int) -> UInt64 {
         salt ^ (UInt64(offset) &* 0x9E37_79B9_7F4A_7C15)

@@ -36,7 +36,8 @@ extension BlockFault: CustomStringConvertible {
     }
 }
 
-/// Checks blocks one after another: hashes first, then the chain, then order. Never traps on any bytes.
+/// Checks blocks one after another: hashes first, then the chain, then order. Never traps on any
+/// bytes.
 public struct BlockParser: Sendable {
     /// The salt of the segment.
     public let salt: UInt64
@@ -59,7 +60,8 @@ public struct BlockParser: Sendable {
 
     /// Checks the block at the parser's offset and moves behind it when it is good.
     ///
-    /// - Parameter window: The bytes of the segment from the parser's offset on, as many as are there.
+    /// - Parameter window: The bytes of the segment from the parser's offset on, as many as are
+    /// there.
     public mutating func next(in window: RawSpan) -> BlockParse {
         guard window.byteCount >= BlockHeader.byteCount else {
             return .truncated(needed: BlockHeader.byteCount)

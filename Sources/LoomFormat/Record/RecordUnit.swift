@@ -1,7 +1,7 @@
 /// Events of one run that are committed together or not at all.
 ///
-/// A unit is framed before it is appended; its sequence and the number of its run are decided by the
-/// writer. It can be emptied and filled again, which keeps its memory.
+/// A unit is framed before it is appended; its sequence and the number of its run are decided by
+/// the writer. It can be emptied and filled again, which keeps its memory.
 ///
 /// ```swift
 /// var unit = RecordUnit(run: try RunID("demo"), epoch: 1, position: 0)

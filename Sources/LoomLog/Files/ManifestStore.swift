@@ -20,10 +20,11 @@ struct ManifestStore: Sendable {
 
     /// Loads the highest generation that has a valid copy.
     ///
-    /// A newer file without one is a creation cut by a crash, as nothing acts on a manifest before it
-    /// is durable. Unless a segment that this one does not list holds units: then its manifest is lost,
-    /// and going on with the older one would silently shorten the log. A writer at work may have
-    /// finished its manifest in the meantime, so that is looked at again before it is damage.
+    /// A newer file without one is a creation cut by a crash, as nothing acts on a manifest before
+    /// it is durable. Unless a segment that this one does not list holds units: then its manifest
+    /// is lost, and going on with the older one would silently shorten the log. A writer at work
+    /// may have finished its manifest in the meantime, so that is looked at again before it is
+    /// damage.
     func load() throws(LogError) -> Loaded {
         for _ in 0..<3 {
             let loaded = try loadOnce()
@@ -41,7 +42,8 @@ struct ManifestStore: Sendable {
         let hasUnits: Bool
     }
 
-    /// Segment files that are not in the manifest: prepared ones, and those of a roll that a crash cut.
+    /// Segment files that are not in the manifest: prepared ones, and those of a roll that a crash
+    /// cut.
     func unlistedSegments(_ manifest: Manifest) throws(LogError) -> [Unlisted] {
         let listed = Set(manifest.segments.map(\.segmentID))
         return try storing("listing the segments") { () throws(StorageError) in

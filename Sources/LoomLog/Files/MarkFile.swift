@@ -12,8 +12,8 @@ struct MarkFile: Sendable {
         var durable: MarkWord
     }
 
-    /// Opens the mark for a writer, creating it when needed. The words are set before the identity, so
-    /// that an identity never vouches for words of another life.
+    /// Opens the mark for a writer, creating it when needed. The words are set before the identity,
+    /// so that an identity never vouches for words of another life.
     init(
         writing directory: LogDirectory, storage: any Storage, epoch: UInt64, words: Words
     ) throws(LogError) {

@@ -4,8 +4,8 @@ internal import SystemPackage
 
 /// Reads the units of a log in order, across its segments, and goes on when more are written.
 ///
-/// At the end of the log ``nextUnit(of:)`` returns `nil`; called again later it returns what came in
-/// the meantime. Memory is that of the largest unit. Every hash is checked on the way, also in
+/// At the end of the log ``nextUnit(of:)`` returns `nil`; called again later it returns what came
+/// in the meantime. Memory is that of the largest unit. Every hash is checked on the way, also in
 /// segments that were checked before.
 public struct LogCursor {
     private let directory: LogDirectory
@@ -34,7 +34,8 @@ public struct LogCursor {
     ///
     /// - Parameter run: When given, only events of this run are copied out; other units come empty.
     /// - Returns: Its events, or `nil` at the present end of the log.
-    /// - Throws: ``LogError`` with code `corrupt` where durable bytes are damaged. The cursor stays there.
+    /// - Throws: ``LogError`` with code `corrupt` where durable bytes are damaged. The cursor stays
+    /// there.
     public mutating func nextUnit(of run: RunID? = nil) throws(LogError) -> [LogEvent]? {
         while true {
             let end = if let known = self.end { known } else { try currentEnd() }

@@ -37,7 +37,8 @@ public final class LogReader: Sendable {
 
     /// Looks at the log's manifest; costs as much whatever the log holds.
     ///
-    /// - Throws: ``LogError`` with code `notFound`, `notALog`, `corrupt`, `unsupportedVersion`, `io`.
+    /// - Throws: ``LogError`` with code `notFound`, `notALog`, `corrupt`, `unsupportedVersion`,
+    /// `io`.
     public init(
         path: FilePath, storage: any Storage = POSIXStorage()
     ) throws(LogError) {

@@ -3,8 +3,8 @@ internal import LoomStorage
 
 /// A moving view of a segment file, read by `pread` into private memory.
 ///
-/// Nothing is decoded from a mapping: the bytes of a file that is being written may change under it,
-/// and a bad sector there would be a signal instead of an error.
+/// Nothing is decoded from a mapping: the bytes of a file that is being written may change under
+/// it, and a bad sector there would be a signal instead of an error.
 struct SegmentWindow {
     private let file: any StorageFile
     private var bytes: [UInt8] = []

@@ -2,8 +2,8 @@ internal import LoomFormat
 internal import LoomStorage
 internal import SystemPackage
 
-// Step 1: a log appears whole or not at all. It is made in a folder of another name, synced from the
-// inside out, and renamed; a crash leaves at most a folder `NAME.tmp-…`, which nothing reads.
+// Step 1: a log appears whole or not at all. It is made in a folder of another name, synced from
+// the inside out, and renamed; a crash leaves at most a folder `NAME.tmp-…`, which nothing reads.
 
 extension LogOpening {
     /// - Returns: Whether this call created the log.

@@ -123,7 +123,8 @@ struct LogOpening {
         }
     }
 
-    /// Files that no manifest names: prepared ones, and those of a roll that a crash cut, hold no unit.
+    /// Files that no manifest names: prepared ones, and those of a roll that a crash cut, hold no
+    /// unit.
     private func removeOrphans(_ manifest: Manifest) throws(LogError) {
         for unlisted in try manifests.unlistedSegments(manifest) {
             let path = directory.segment(unlisted.id)

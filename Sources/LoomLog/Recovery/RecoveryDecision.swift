@@ -33,7 +33,8 @@ struct TailFacts: Hashable, Sendable {
     enum MarkFact: Hashable, Sendable {
         /// No mark, or one of another boot or file.
         case none
-        /// It names this segment, or an earlier one and so nothing here: offsets that it vouches for.
+        /// It names this segment, or an earlier one and so nothing here: offsets that it vouches
+        /// for.
         case upTo(published: Int, durable: Int)
         /// It names a segment that the manifest does not list.
         case ahead
@@ -42,8 +43,9 @@ struct TailFacts: Hashable, Sendable {
 
 /// What a writer does with the end of the log: a pure function of ``TailFacts``.
 ///
-/// Goal: a torn tail never blocks opening, and damage never passes as a torn tail. The rules are tried
-/// in order and the first that holds decides. See FORMAT.md, Recovery, where they have the same letters.
+/// Goal: a torn tail never blocks opening, and damage never passes as a torn tail. The rules are
+/// tried in order and the first that holds decides. See FORMAT.md, Recovery, where they have the
+/// same letters.
 ///
 /// ```text
 /// A  a block of a newer version stands at the end               refuse: unsupported
@@ -57,8 +59,8 @@ struct TailFacts: Hashable, Sendable {
 /// I  anything else: power was lost while bytes were unsynced     torn, unproven: new segment
 /// ```
 ///
-/// What it does not protect from: after a power loss, damage inside the last sync group looks the same
-/// as a tear, which is why rule I says so.
+/// What it does not protect from: after a power loss, damage inside the last sync group looks the
+/// same as a tear, which is why rule I says so.
 enum RecoveryDecision: Hashable, Sendable {
     case refuseUnsupported
     case refuseCorrupt(Reason)

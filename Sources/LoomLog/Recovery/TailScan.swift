@@ -95,8 +95,8 @@ struct TailScan {
         return .upTo(published: published, durable: durable)
     }
 
-    /// Searches what lies behind the valid end: for its last byte, and for whole headers that prove by
-    /// their durable offset that something before them was once durable.
+    /// Searches what lies behind the valid end: for its last byte, and for whole headers that prove
+    /// by their durable offset that something before them was once durable.
     private static func look(
         behind reader: SegmentReader, file: any StorageFile, limit: Int
     ) throws(LogError) -> (discarded: (byteCount: Int, hash: UInt64), durableUpTo: Int) {

@@ -162,8 +162,8 @@ struct ActiveSegment {
 
     /// Appends a mark of the given kind on a page of its own, after a filler that bridges the gap.
     ///
-    /// What lies before must be durable: the mark says so. The page of its own keeps the write of the
-    /// mark away from sectors that hold data.
+    /// What lies before must be durable: the mark says so. The page of its own keeps the write of
+    /// the mark away from sectors that hold data.
     mutating func appendMark(
         _ kind: BlockKind, sequence: UInt64, payload content: [UInt8] = []
     ) throws(StorageError) {

@@ -26,14 +26,16 @@ public import SystemPackage
 public final class LogWriter: Sendable {
     /// Told once: `nil` when the position is durable, else why it may never be.
     ///
-    /// Runs on the thread that synced: it must be short and must not call the writer's blocking forms.
+    /// Runs on the thread that synced: it must be short and must not call the writer's blocking
+    /// forms.
     public typealias DurableCallback = @Sendable (LogError?) -> Void
 
     let core: WriterCore
     /// What opening found at the end of the log.
     public let recovery: RecoveryReport
 
-    /// Opens the log at `path`, recovering what an unclean exit left; creates it when there is none.
+    /// Opens the log at `path`, recovering what an unclean exit left; creates it when there is
+    /// none.
     ///
     /// Costs a scan of the active segment, at most 64 MiB by default, whatever the log holds.
     ///
@@ -62,10 +64,11 @@ public final class LogWriter: Sendable {
 
     /// Appends a unit; its bytes are in the kernel and visible to readers when this returns.
     ///
-    /// Never waits for a sync of the unit. It waits for a new segment when the active one is full and
-    /// the next is not ready: a few milliseconds, once in 64 MiB.
+    /// Never waits for a sync of the unit. It waits for a new segment when the active one is full
+    /// and the next is not ready: a few milliseconds, once in 64 MiB.
     ///
-    /// - Returns: The place after the unit, and whether it counts as acknowledged only once durable.
+    /// - Returns: The place after the unit, and whether it counts as acknowledged only once
+    /// durable.
     /// - Throws: ``LogError``: `outOfSpace` and nothing was appended; `poisoned`; `closed`;
     ///   `limitExceeded` for an empty unit or one above 256 MiB.
     @discardableResult
@@ -117,7 +120,8 @@ public struct RecoveryReport: Hashable, Sendable, CustomStringConvertible {
         case clean
         /// By an unclean exit; no acknowledged event is missing.
         case tornProven = "torn, proven"
-        /// By a loss of power while bytes were unsynced: the last sync group, at most, may be missing.
+        /// By a loss of power while bytes were unsynced: the last sync group, at most, may be
+        /// missing.
         case tornUnproven = "torn, unproven"
     }
 

@@ -19,8 +19,8 @@ struct SegmentMaker: Sendable {
 
     /// Creates and fills a file ahead of need: the one place where the log can run out of space.
     ///
-    /// When this returns, the file, its size and its name are durable. When it throws, the file is gone
-    /// again, as far as the system lets go of it.
+    /// When this returns, the file, its size and its name are durable. When it throws, the file is
+    /// gone again, as far as the system lets go of it.
     func prepare(
         _ segmentID: UInt64, capacity: Int
     ) throws(StorageError) -> PreparedSegment {
@@ -54,7 +54,8 @@ struct SegmentMaker: Sendable {
             tail: .init(offset: SegmentHeader.byteCount, previousHash: hash))
     }
 
-    /// Removes a prepared file that will not be used. Failing to is harmless: the next opening does.
+    /// Removes a prepared file that will not be used. Failing to is harmless: the next opening
+    /// does.
     func discard(_ prepared: PreparedSegment) {
         try? prepared.file.close()
         try? storage.remove(directory.segment(prepared.segmentID))

@@ -10,9 +10,9 @@ internal import SystemPackage
 //   4. manifest        the commit point: the old one sealed, the new one active
 //   5. switch          appends go on
 //
-// A crash before 4 leaves a sealed tail that the next opening finishes (rule E); the new file has no
-// unit and is removed. No unit is appended between 1 and 5. Out of space in 4 can be tried again: what
-// was sealed stays sealed, and the steps before are not repeated.
+// A crash before 4 leaves a sealed tail that the next opening finishes (rule E); the new file has
+// no unit and is removed. No unit is appended between 1 and 5. Out of space in 4 can be tried
+// again: what was sealed stays sealed, and the steps before are not repeated.
 
 extension WriterCore {
     /// How long to wait before space is looked for again.
@@ -20,7 +20,8 @@ extension WriterCore {
 
     /// Whether the next segment should be prepared now; takes the duty when it should.
     ///
-    /// It is made when half of the active one is used, so that a short run leaves nothing to remove.
+    /// It is made when half of the active one is used, so that a short run leaves nothing to
+    /// remove.
     func isPreparationDue(_ state: inout WriterState) -> Bool {
         guard case .open = state.phase else { return false }
         switch state.next {
@@ -146,7 +147,8 @@ extension WriterCore {
         return true
     }
 
-    /// The roll could not be finished for want of space: everything durable is told, the rest waits.
+    /// The roll could not be finished for want of space: everything durable is told, the rest
+    /// waits.
     private func hold(_ prepared: PreparedSegment, _ error: LogError) {
         maker.discard(prepared)
         let waiters = monitor.withLock { state in

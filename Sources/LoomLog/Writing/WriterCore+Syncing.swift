@@ -1,11 +1,12 @@
 internal import LoomFormat
 internal import LoomStorage
 
-// The commit protocol. A sync covers only stores that finished before it began, so the published offset
-// is sampled before fdatasync and becomes the durable offset after it (order rules F3 and F4 of
-// FORMAT.md): MARK is moved only when fdatasync has returned, and waiters wake after MARK. One thread
-// syncs at a time; while it does, appends go on and gather for the next sync. That is the group commit:
-// nobody is delayed on purpose, and the group is whatever arrived during the sync before.
+// The commit protocol. A sync covers only stores that finished before it began, so the published
+// offset is sampled before fdatasync and becomes the durable offset after it (order rules F3 and F4
+// of FORMAT.md): MARK is moved only when fdatasync has returned, and waiters wake after MARK. One
+// thread syncs at a time; while it does, appends go on and gather for the next sync. That is the
+// group commit: nobody is delayed on purpose, and the group is whatever arrived during the sync
+// before.
 
 extension WriterCore {
     /// See ``LogWriter/whenDurable(_:_:)``.
@@ -102,7 +103,8 @@ extension WriterCore {
         for waiter in waiters { waiter.callback(nil) }
     }
 
-    /// Proves on disk that the end is the end, once the log is quiet and synced. Nobody waits for it.
+    /// Proves on disk that the end is the end, once the log is quiet and synced. Nobody waits for
+    /// it.
     func mark() {
         guard beginSync() != nil else { return }
         defer { endSync() }

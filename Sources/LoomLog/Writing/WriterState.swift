@@ -34,7 +34,8 @@ struct WriterState {
     var nextSequence: UInt64
     var durableSequence: UInt64
 
-    /// Set while one thread syncs, marks or rolls: it alone touches the active file then, appends aside.
+    /// Set while one thread syncs, marks or rolls: it alone touches the active file then, appends
+    /// aside.
     var isSyncing = false
     /// Set from the moment that a unit found no room until the next segment is active.
     var isRolling = false

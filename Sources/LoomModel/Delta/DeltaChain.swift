@@ -1,9 +1,11 @@
 public import LoomFormat
 
-/// Deltas one after another, composed into one: a state is materialised once, whatever their number.
+/// Deltas one after another, composed into one: a state is materialised once, whatever their
+/// number.
 ///
-/// A list of pieces, each a range of the first base or of inserted bytes. Appending a delta maps its
-/// copies through the pieces; its cost grows with hunks and pieces, not with the bytes of the state.
+/// A list of pieces, each a range of the first base or of inserted bytes. Appending a delta maps
+/// its copies through the pieces; its cost grows with hunks and pieces, not with the bytes of the
+/// state.
 public struct DeltaChain: Sendable {
     private enum Source: Sendable {
         case base
@@ -34,7 +36,8 @@ public struct DeltaChain: Sendable {
 
     /// Composes one more delta.
     ///
-    /// - Throws: ``FormatError`` when it is malformed or is not against what the chain produces; the
+    /// - Throws: ``FormatError`` when it is malformed or is not against what the chain produces;
+    /// the
     ///   chain is then as it was.
     public mutating func append(
         _ delta: RawSpan, limit: Int = FormatLimits.unitBytesMax

@@ -1,9 +1,10 @@
 /// When a whole state is stored beside the delta of its step.
 ///
-/// Reading a state costs its last snapshot and the chain of deltas since. A snapshot is due when the
-/// chain has cost as many bytes as the snapshot would, so that snapshots at most double what is written,
-/// or when its hunks would make composing slow. At a pause only a chain above a quarter of the snapshot
-/// is worth one: a scheduled loop with a budget of one step must not store every state whole.
+/// Reading a state costs its last snapshot and the chain of deltas since. A snapshot is due when
+/// the chain has cost as many bytes as the snapshot would, so that snapshots at most double what is
+/// written, or when its hunks would make composing slow. At a pause only a chain above a quarter of
+/// the snapshot is worth one: a scheduled loop with a budget of one step must not store every state
+/// whole.
 public struct SnapshotPolicy: Hashable, Sendable {
     /// Hunks of a chain after which a snapshot is due.
     public static let hunksMax = 4096

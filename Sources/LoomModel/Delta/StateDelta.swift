@@ -2,21 +2,22 @@ public import LoomFormat
 
 /// The difference between two states of a run, as bytes: what a committed step adds to the log.
 ///
-/// It finds several changed places at any distance, so that a counter at the front and a message at the
-/// end of a large state cost tens of bytes. Layout, all integers varints; see FORMAT.md, State deltas:
+/// It finds several changed places at any distance, so that a counter at the front and a message at
+/// the end of a large state cost tens of bytes. Layout, all integers varints; see FORMAT.md, State
+/// deltas:
 ///
 /// ```text
 /// base length | result length | hunk …            hunks until the result is complete
 /// hunk: move | copy length | insert length | inserted bytes
 /// ```
 ///
-/// A hunk copies `copy length` bytes of the base, from where the last copy ended plus `move` (zigzag:
-/// 0, -1, 1, -2 … are 0, 1, 2, 3 …), and then inserts bytes of its own.
+/// A hunk copies `copy length` bytes of the base, from where the last copy ended plus `move`
+/// (zigzag: 0, -1, 1, -2 … are 0, 1, 2, 3 …), and then inserts bytes of its own.
 public enum StateDelta {
     /// The delta that turns `base` into `target`.
     ///
-    /// Costs about the time to compare the two when they differ in few places; a middle without near
-    /// matches is indexed by blocks, in linear time and bounded memory.
+    /// Costs about the time to compare the two when they differ in few places; a middle without
+    /// near matches is indexed by blocks, in linear time and bounded memory.
     public static func encode(from base: [UInt8], to target: [UInt8]) -> [UInt8] {
         var writer = ByteWriter(capacity: 64)
         writer.writeLength(base.count)
@@ -36,7 +37,8 @@ public enum StateDelta {
     /// Applies a delta.
     ///
     /// - Parameter limit: The most bytes that the result may have.
-    /// - Throws: ``FormatError`` when the delta is malformed or is not against a base of this length.
+    /// - Throws: ``FormatError`` when the delta is malformed or is not against a base of this
+    /// length.
     public static func apply(
         _ delta: RawSpan, to base: [UInt8], limit: Int = FormatLimits.unitBytesMax
     ) throws(FormatError) -> [UInt8] {

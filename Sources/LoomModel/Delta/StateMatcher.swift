@@ -1,10 +1,10 @@
 /// Finds what two states have in common: the start, the end, and what lies between the changes.
 ///
-/// Goal: time near that of a comparison for the changes that loops make (a counter, a message, a field),
-/// and linear time for everything else. Method: trim the common start and end; go along the middle, and
-/// at each difference look a few bytes ahead on both sides for where they agree again; where that fails,
-/// look the next window up in an index of the base's blocks. What it does not do: find matches shorter
-/// than a block that lie far away.
+/// Goal: time near that of a comparison for the changes that loops make (a counter, a message, a
+/// field), and linear time for everything else. Method: trim the common start and end; go along the
+/// middle, and at each difference look a few bytes ahead on both sides for where they agree again;
+/// where that fails, look the next window up in an index of the base's blocks. What it does not do:
+/// find matches shorter than a block that lie far away.
 @safe struct StateMatcher {
     private let base: UnsafeRawBufferPointer
     private let target: UnsafeRawBufferPointer
@@ -36,7 +36,8 @@
         targetEnd = target.count - suffix
     }
 
-    /// Calls `emit` for each hunk, in order: what is copied from the base, what is inserted after it.
+    /// Calls `emit` for each hunk, in order: what is copied from the base, what is inserted after
+    /// it.
     mutating func match(_ emit: (_ copy: Range<Int>, _ insert: Range<Int>) -> Void) {
         let prefix = min(unsafe Self.commonPrefix(base, 0, target, 0), baseEnd, targetEnd)
         var copy = 0..<prefix
@@ -113,7 +114,8 @@
 
     /// How many bytes agree from two places on, up to the common end.
     private func length(base from: Int, target position: Int, limit: Int = .max) -> Int {
-        // Matches found through the index may lie in the common end of the base: those stop at its end.
+        // Matches found through the index may lie in the common end of the base: those stop at its
+        // end.
         let most = unsafe min(base.count - from, targetEnd - position, limit)
         return unsafe Self.commonPrefix(
             UnsafeRawBufferPointer(rebasing: base[from..<(from + most)]), 0,

@@ -1,7 +1,8 @@
 public import LoomFormat
 
-// The bytes of an event: kind (1), time (varint), then the fields of the kind in a fixed order. Bytes
-// behind the last field are ignored and kinds above the known ones are skipped, so that both can grow.
+// The bytes of an event: kind (1), time (varint), then the fields of the kind in a fixed order.
+// Bytes behind the last field are ignored and kinds above the known ones are skipped, so that both
+// can grow.
 
 extension RunEvent {
     /// The kinds on disk. Zero is never one.

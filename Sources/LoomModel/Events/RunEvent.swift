@@ -1,5 +1,5 @@
-/// One thing that happened to a run. Its position in the run and the epoch of its holder stand beside
-/// it in the log; its time is its own. See FORMAT.md, Events of a run.
+/// One thing that happened to a run. Its position in the run and the epoch of its holder stand
+/// beside it in the log; its time is its own. See FORMAT.md, Events of a run.
 public struct RunEvent: Hashable, Sendable {
     /// When it was recorded. Order is by position, never by time.
     public var time: EventTime

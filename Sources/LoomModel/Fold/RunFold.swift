@@ -1,8 +1,8 @@
 /// Folds the events of one run, in order of position, into its summary and its open tool calls.
 ///
-/// Pure: no I/O, no clock. The same fold runs while a run is written and when it is read, so that the
-/// two cannot disagree. Memory is that of the present step and of the explicit tool keys; it does not
-/// grow with the number of steps.
+/// Pure: no I/O, no clock. The same fold runs while a run is written and when it is read, so that
+/// the two cannot disagree. Memory is that of the present step and of the explicit tool keys; it
+/// does not grow with the number of steps.
 ///
 /// ```swift
 /// var fold = RunFold()

@@ -23,7 +23,8 @@ public struct ToolCallTable: Sendable {
 
     /// What was found under a key.
     public enum Lookup: Hashable, Sendable {
-        /// No call of this key, or only calls that are known to have failed or not to have happened.
+        /// No call of this key, or only calls that are known to have failed or not to have
+        /// happened.
         case none
         /// Answered: the call is not made again.
         case completed(Completed)

@@ -1,9 +1,9 @@
 /// Writes values as canonical JSON: equal values have equal bytes, on every machine, for ever.
 ///
-/// Keys are ordered by their UTF-8 bytes; no whitespace; escapes only for `"`, `\` and controls; integers
-/// exact; doubles in their shortest form that reads back, without a sign on zero; `Data` as base64. NaN,
-/// infinities, keys that are not strings, keys that come twice, integers outside 64 bits and nesting
-/// above 512 are refused with their coding path.
+/// Keys are ordered by their UTF-8 bytes; no whitespace; escapes only for `"`, `\` and controls;
+/// integers exact; doubles in their shortest form that reads back, without a sign on zero; `Data`
+/// as base64. NaN, infinities, keys that are not strings, keys that come twice, integers outside 64
+/// bits and nesting above 512 are refused with their coding path.
 ///
 /// ```swift
 /// let bytes = try CanonicalJSONEncoder().encode(["b": 1, "a": 2])   // {"a":2,"b":1}
@@ -27,10 +27,11 @@ public struct CanonicalJSONEncoder: Sendable {
 
 /// The state of one encoding: one buffer, and a frame for each value that is being encoded.
 ///
-/// Codable never says when a container ends, so a value's container ends when its `encode(to:)` returns:
-/// the frame is then closed, and the members of an object are put in order, by moving their bytes, if
-/// they did not come in order. Containers that are open beside others (`nestedContainer`,
-/// `superEncoder`) get an encoding of their own, which is put in place when the frame closes.
+/// Codable never says when a container ends, so a value's container ends when its `encode(to:)`
+/// returns: the frame is then closed, and the members of an object are put in order, by moving
+/// their bytes, if they did not come in order. Containers that are open beside others
+/// (`nestedContainer`, `superEncoder`) get an encoding of their own, which is put in place when the
+/// frame closes.
 final class JSONEncoding {
     enum Kind: Equatable {
         case undecided, object, array, base64, single

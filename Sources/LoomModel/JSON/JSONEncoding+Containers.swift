@@ -100,7 +100,8 @@ private struct JSONObjectContainer<Key: CodingKey>: KeyedEncodingContainerProtoc
 
     private func beside(_ key: Key) -> JSONEncoding { beside(key.stringValue) }
 
-    /// Codable gives no way to throw here: a key that comes twice is found when the object is sorted.
+    /// Codable gives no way to throw here: a key that comes twice is found when the object is
+    /// sorted.
     private func beside(_ key: String) -> JSONEncoding {
         try? encoding.beginMember(key, frame: depth)
         let beside = encoding.beside()

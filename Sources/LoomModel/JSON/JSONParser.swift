@@ -1,8 +1,8 @@
-/// Reads JSON from bytes of any origin: never traps, never recurses deeper than 512, never allocates
-/// more than a small multiple of the text.
+/// Reads JSON from bytes of any origin: never traps, never recurses deeper than 512, never
+/// allocates more than a small multiple of the text.
 ///
-/// Refused besides what RFC 8259 forbids: invalid UTF-8, lone surrogates, a key that comes twice in an
-/// object, integers outside 64 bits and other numbers outside the range of a double.
+/// Refused besides what RFC 8259 forbids: invalid UTF-8, lone surrogates, a key that comes twice in
+/// an object, integers outside 64 bits and other numbers outside the range of a double.
 struct JSONParser {
     private let bytes: [UInt8]
     private var offset = 0

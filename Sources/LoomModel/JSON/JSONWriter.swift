@@ -1,5 +1,5 @@
-// The canonical text of the parts of JSON. Fixed for ever: hashes and deltas of states depend on it.
-// See FORMAT.md, Canonical JSON.
+// The canonical text of the parts of JSON. Fixed for ever: hashes and deltas of states depend on
+// it. See FORMAT.md, Canonical JSON.
 
 /// Bytes of JSON text that are being written.
 typealias JSONText = TrivialStack<UInt8>
@@ -13,8 +13,8 @@ extension JSONText {
         text.withUTF8Buffer { unsafe append(contentsOf: $0) }
     }
 
-    /// Appends a string in quotes. Escapes `"`, `\` and the controls below U+0020; everything else is
-    /// UTF-8 as it is, unnormalised.
+    /// Appends a string in quotes. Escapes `"`, `\` and the controls below U+0020; everything else
+    /// is UTF-8 as it is, unnormalised.
     ///
     /// - Returns: Whether anything had to be escaped.
     @discardableResult
@@ -78,8 +78,8 @@ extension JSONText {
 
     /// Appends a number in the shortest form that reads back as the same value; zero has no sign.
     ///
-    /// `description` is what Swift prints: positional from 1e-4 up to 2^53, else with an exponent. Of
-    /// it, a fraction of zero, the exponent's plus and its leading zeros are left out.
+    /// `description` is what Swift prints: positional from 1e-4 up to 2^53, else with an exponent.
+    /// Of it, a fraction of zero, the exponent's plus and its leading zeros are left out.
     func appendJSONNumber(description: String) {
         var text = Substring(description)
         var exponent = Substring()
@@ -97,8 +97,8 @@ extension JSONText {
         for byte in digits.utf8 { append(byte) }
     }
 
-    /// Appends a finite double. Integral ones of moderate size, the common case, skip the detour over
-    /// text and come out the same.
+    /// Appends a finite double. Integral ones of moderate size, the common case, skip the detour
+    /// over text and come out the same.
     func appendJSON(_ value: Double) {
         if let integer = Int64(exactly: value), integer.magnitude < 1 << 53 {
             appendJSON(integer)

@@ -1,8 +1,8 @@
 /// A stack of plain values in memory of its own: what an array is, without its checks for sharing.
 ///
-/// The encoder touches its stacks several times a member; through arrays in a class each touch costs an
-/// exclusivity and a uniqueness check, and the whole came to half of Foundation's time instead of a
-/// third. Every index is checked against the count.
+/// The encoder touches its stacks several times a member; through arrays in a class each touch
+/// costs an exclusivity and a uniqueness check, and the whole came to half of Foundation's time
+/// instead of a third. Every index is checked against the count.
 @safe final class TrivialStack<Element: BitwiseCopyable> {
     private var base: UnsafeMutablePointer<Element>
     private var capacity: Int
