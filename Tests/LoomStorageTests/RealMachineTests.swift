@@ -180,7 +180,13 @@ import Testing
         try storage.remove(ballast)
         try other.close()
         try storage.syncDirectory(folder)
-        try file.fillZeros(from: size, to: size + 512 << 10)
+        // A process that another test is starting has a copy of the ballast's descriptor for a moment.
+        var healed = try storageError { try file.fillZeros(from: size, to: size + 512 << 10) }
+        for _ in 0..<200 where healed?.isOutOfSpace == true {
+            storage.machine.sleep(nanoseconds: 10_000_000)
+            healed = try storageError { try file.fillZeros(from: size, to: size + 512 << 10) }
+        }
+        #expect(healed == nil)
         try file.sync()
         #expect(try file.size() == size + 512 << 10)
         #expect(try file.readBytes(count: 65_528, at: 8) == run(1, 65_528))
