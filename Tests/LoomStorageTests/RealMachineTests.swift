@@ -54,7 +54,7 @@ import Testing
 
         deinit {
             _ = try? RealMachineTests.shell(
-                "umount \(folder); rmdir \(folder); rm -f \(folder).img")
+                "umount -l \(folder); rmdir \(folder); rm -f \(folder).img")
         }
     }
 
@@ -180,7 +180,7 @@ import Testing
         try storage.remove(ballast)
         try other.close()
         try storage.syncDirectory(folder)
-        // A process that another test is starting has a copy of the ballast's descriptor for a moment.
+        // A process that some test is starting has a copy of the ballast's descriptor for a moment.
         var healed = try storageError { try file.fillZeros(from: size, to: size + 512 << 10) }
         for _ in 0..<200 where healed?.isOutOfSpace == true {
             storage.machine.sleep(nanoseconds: 10_000_000)
