@@ -115,6 +115,13 @@ let package = Package(
             name: "LoomRunnerTests",
             dependencies: ["LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", systemPackage],
             swiftSettings: settings),
+        .testTarget(
+            name: "LoomCommandsTests",
+            dependencies: [
+                "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
+                "loomlog", "docs-agent", systemPackage,
+            ],
+            exclude: ["Parity"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

@@ -26,11 +26,11 @@ extension RunExplanation {
             "run_id": .string(view.run.rawValue),
             "status": .string(view.status),
             "step_index": .integer(Int64(summary.stepIndex)),
-            "checkpoint_count": .integer(Int64(summary.checkpointCount)),
-            "attempt_count": .integer(Int64(summary.attemptCount)),
-            "retry_count": .integer(Int64(summary.retryCount)),
+            "checkpoint_count": .integer(Int64(stats.stepCount)),
+            "attempt_count": .integer(Int64(stats.attemptCount)),
+            "retry_count": .integer(Int64(stats.retryCount)),
             "interrupted_count": .integer(Int64(summary.interruptedAttemptCount)),
-            "tool_call_count": .integer(Int64(summary.toolCallCount)),
+            "tool_call_count": .integer(Int64(stats.toolCallCount)),
             "last_error_category": summary.lastFailureCategory.map { .string($0.rawValue) }
                 ?? .null,
             "invariant_notes": .array(notes.map { .string($0) }),
@@ -39,6 +39,20 @@ extension RunExplanation {
             "error": summary.failure.map { .string($0.message) } ?? .null,
             "loop": .string(summary.loop),
             "epoch": .integer(Int64(summary.epoch)),
+        ])
+    }
+}
+
+extension RunStats {
+    /// What `stats` prints.
+    public var json: JSONValue {
+        .object([
+            "step_count": .integer(Int64(stepCount)),
+            "attempt_count": .integer(Int64(attemptCount)),
+            "retry_count": .integer(Int64(retryCount)),
+            "failed_attempt_count": .integer(Int64(failedAttemptCount)),
+            "tool_call_count": .integer(Int64(toolCallCount)),
+            "last_error_category": lastErrorCategory.map { .string($0.rawValue) } ?? .null,
         ])
     }
 }
@@ -62,7 +76,7 @@ extension AttemptRow {
             "run_id": .string(view.run.rawValue),
             "step_index": .integer(Int64(id.step)),
             "attempt_index": .integer(Int64(id.attempt)),
-            "input_hash": .string(inputHash.description),
+            "input_hash": inputHash.map { .string($0.description) } ?? .null,
             "status": .string(status.rawValue),
             "outcome_kind": status == .completed ? .string(kind) : .null,
             "output_json": output.map { .string(text($0, view.summary.codec)) } ?? .null,

@@ -42,8 +42,31 @@ public struct RunView: Hashable, Sendable {
 public struct RunExplanation: Hashable, Sendable {
     /// What it is now.
     public let view: RunView
-    /// What does not add up, in loom-runner's words where it has some; empty for a valid run.
-    public let notes: [String]
+    /// How many of what its policy shows.
+    public let stats: RunStats
+    /// What does not add up; empty for a valid run.
+    public let violations: [String]
+    /// The violations, and `compact_attempt_log` where the policy leaves attempts out.
+    public var notes: [String] {
+        leavesAttemptsOut ? violations + ["compact_attempt_log"] : violations
+    }
+    let leavesAttemptsOut: Bool
+}
+
+/// How many rows the reads of a run show.
+public struct RunStats: Hashable, Sendable {
+    /// States.
+    public let stepCount: Int
+    /// Attempts.
+    public let attemptCount: Int
+    /// Attempts that were not the first of their step.
+    public let retryCount: Int
+    /// Attempts that failed.
+    public let failedAttemptCount: Int
+    /// Managed tool calls.
+    public let toolCallCount: Int
+    /// The category of the last failed attempt.
+    public let lastErrorCategory: FailureCategory?
 }
 
 /// Reads the runs of a log, also while it is written: needs the log alone, not the program that
@@ -91,14 +114,14 @@ public struct RunReader: Sendable {
     public func history(
         _ run: RunID, limit: Int? = nil, offset: Int = 0
     ) throws -> [HistoryRow] {
-        try page(try rows(of: run).history, limit, offset)
+        try page(try rows(of: run).shownHistory, limit, offset)
     }
 
     /// The attempts of a run, by step and try.
     public func attempts(
         _ run: RunID, step: UInt64? = nil, limit: Int? = nil, offset: Int = 0
     ) throws -> [AttemptRow] {
-        let attempts = try rows(of: run).attempts
+        let attempts = try rows(of: run).shownAttempts
         return try page(attempts.filter { step == nil || $0.id.step == step }, limit, offset)
     }
 
@@ -111,10 +134,32 @@ public struct RunReader: Sendable {
             calls.filter { step == nil || $0.start.attempt.step == step }, limit, offset)
     }
 
+    /// How many rows of each kind the run's policy shows.
+    public func stats(_ run: RunID) throws -> RunStats { try explain(run).stats }
+
+    /// Whether the events of a run are such as a runner writes; with what is wrong when not.
+    public func verify(_ run: RunID) throws -> (isValid: Bool, notes: [String]) {
+        let violations = try explain(run).violations
+        return (violations.isEmpty, violations)
+    }
+
     /// Where a run stands and what is remarkable about it.
     public func explain(_ run: RunID) throws -> RunExplanation {
         var rows = try rows(of: run)
         let view = try view(run, &rows, isHeld: try log.writer() != nil)
+        let attempts = rows.shownAttempts
+        let stats = RunStats(
+            stepCount: rows.shownHistory.count, attemptCount: attempts.count,
+            retryCount: attempts.count { $0.id.attempt > 0 },
+            failedAttemptCount: attempts.count { $0.status == .failed },
+            toolCallCount: rows.calls.count,
+            lastErrorCategory: rows.fold.summary.lastFailureCategory)
+        return RunExplanation(
+            view: view, stats: stats, violations: violations(of: rows, view),
+            leavesAttemptsOut: rows.policies.leavesAttemptsOut)
+    }
+
+    private func violations(of rows: RunRows, _ view: RunView) -> [String] {
         var notes = rows.violations.map { "event \($0.place.position): \($0.description)" }
         let summary = rows.fold.summary
         if summary.status == .completed && summary.result == nil {
@@ -126,7 +171,7 @@ public struct RunReader: Sendable {
         if summary.status.isResumable && view.state == nil {
             notes.append("resumable_run_missing_state")
         }
-        return RunExplanation(view: view, notes: notes)
+        return notes
     }
 
     private func rows(of run: RunID) throws -> RunRows {

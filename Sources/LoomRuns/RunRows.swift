@@ -27,8 +27,8 @@ public struct AttemptRow: Hashable, Sendable {
     public let id: AttemptID
     /// How it stands.
     public internal(set) var status = Status.started
-    /// The identity of the state that it read.
-    public let inputHash: ContentHash
+    /// The identity of the state that it read; `nil` where the policy does not keep that state.
+    public internal(set) var inputHash: ContentHash?
     /// When it began.
     public let started: EventTime
     /// When it ended.
@@ -80,6 +80,7 @@ struct RunRows {
     private(set) var attempts: [AttemptRow] = []
     private(set) var calls: [ToolCallRow] = []
     private(set) var violations: [RunFold.Violation] = []
+    private(set) var policies = PolicyView()
     private var track = StateTrack()
     private var finishes: [UInt64: Int] = [:]
 
@@ -95,6 +96,7 @@ struct RunRows {
         let time = event.time
         switch event.content {
         case .created(let creation):
+            policies.change(to: creation.policy, at: 0)
             history.append(HistoryRow(step: 0, state: creation.state))
         case .attemptStarted(let id):
             interrupt(interrupts, time)
@@ -117,7 +119,9 @@ struct RunRows {
         case .toolReused(_, let finish):
             if let index = finishes[finish] { calls[index].reuseCount += 1 }
         case .paused, .resumed, .cancelled: interrupt(interrupts, time)
-        case .snapshot, .failed, .retried, .labelled, .policyChanged, .migrated: break
+        case .policyChanged(let policy):
+            policies.change(to: policy, at: fold.summary.stepIndex)
+        case .snapshot, .failed, .retried, .labelled, .migrated: break
         }
     }
 
@@ -147,6 +151,21 @@ struct RunRows {
             calls[index].status = .failed
             calls[index].failure = failure
         case .didNotHappen: calls[index].status = .didNotHappen
+        }
+    }
+
+    /// The states that the run's policy shows.
+    var shownHistory: [HistoryRow] { history.filter { policies.showsState($0.step) } }
+
+    /// The attempts that the run's policy shows, without what it does not keep of them.
+    var shownAttempts: [AttemptRow] {
+        attempts.compactMap { row in
+            let isOrdinary = row.id.attempt == 0 && [.completed, .started].contains(row.status)
+            if isOrdinary && !policies.showsOrdinaryAttempt(row.id.step) { return nil }
+            var row = row
+            if !policies.showsState(row.id.step) { row.inputHash = nil }
+            if !row.isResult && !policies.showsState(row.id.step + 1) { row.output = nil }
+            return row
         }
     }
 

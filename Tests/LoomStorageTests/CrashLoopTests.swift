@@ -2,8 +2,7 @@ import LoomStorage
 import SystemPackage
 import Testing
 
-/// A tiny protocol taken through every crash: how the simulation is used, and that it finds
-/// mistakes.
+/// A tiny protocol taken through every crash: how the simulation is used, and what it finds.
 @Suite struct CrashLoopTests {
     /// Appends numbered cells of 24 bytes, each told to be durable after its sync.
     private struct Cells {

@@ -172,13 +172,13 @@ extension SimulatedContent {
     ) {
         let head = last.bytes.prefix(count)
         durable[sector] = Array(head + (durable[sector] ?? zeros)[count...])
-        pending[sector] = versions.map { version in
+        let left = versions.map { version in
             if version.stamp > last.stamp { return version }
             var version = version
             version.bytes = Array(head + version.bytes[count...])
             return version
         }
-        if pending[sector]?.last?.bytes == durable[sector] { pending[sector] = nil }
+        pending[sector] = left.allSatisfy { $0.bytes == durable[sector] } ? nil : left
     }
 
     /// What power loss leaves: one allowed state, all of it durable.
