@@ -33,6 +33,9 @@ public enum FileName {
         guard digits.utf8.count == 16,
             digits.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
         else { return nil }
-        return UInt64(digits, radix: 16)
+        guard let number = UInt64(digits, radix: 16), number < FormatLimits.numberEnd else {
+            return nil
+        }
+        return number
     }
 }

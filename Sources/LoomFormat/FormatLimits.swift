@@ -13,6 +13,9 @@ public enum FormatLimits {
     public static let runIDBytesMax = 512
     /// Segments that one manifest may list; its body then still fits one block.
     public static let manifestSegmentCountMax = 50_000
+    /// Generations, segment numbers, epochs and sequences stay below this: counting on from one
+    /// that was read from a hostile file never overflows.
+    public static let numberEnd: UInt64 = 1 << 62
     /// Blocks, headers and mapped words start on multiples of this.
     public static let alignment = 8
     /// A mark that proves durability starts on a page of its own, so that writing it cannot harm

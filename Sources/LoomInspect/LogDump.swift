@@ -270,7 +270,7 @@ extension LogDump {
                             "bytes": self.number(UInt64(body.byteCount)),
                             "xxh3_128": .string(ContentHash(of: body).description),
                         ])
-                    sequence += 1
+                    sequence &+= 1
                     events += 1
                 }
             }

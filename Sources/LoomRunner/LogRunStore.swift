@@ -42,7 +42,7 @@ public final class LogRunStore: RunStore {
             if !table.isLoaded { try load(&table) }
             var entry = table.runs[run] ?? Entry(epoch: 0, position: 0)
             if let other = entry.holder { throw .held(run: run, by: other) }
-            entry.epoch += 1
+            entry.epoch &+= 1
             entry.holder = holder
             table.runs[run] = entry
             return RunClaim(epoch: entry.epoch, position: entry.position)
@@ -53,7 +53,8 @@ public final class LogRunStore: RunStore {
         var runs: [RunID: Entry] = [:]
         do {
             try reader.scan { event in
-                runs[event.run] = Entry(epoch: event.epoch, position: event.position + 1)
+                runs[event.run] = Entry(
+                    epoch: event.epoch, position: event.position &+ 1)
             }
         } catch let error as LogError {
             throw error.code == .corrupt

@@ -8,8 +8,8 @@ import LoomRuns
 import SystemPackage
 import Testing
 
-/// What loom-runner 0.1.3 answered, recorded, beside what we answer: by the rules of the recordings'
-/// README and the differences that are ours on purpose.
+/// What loom-runner 0.1.3 answered, recorded, beside what we answer: by the rules of the
+/// recordings' README and the differences that are ours on purpose.
 @Suite struct ParityTests {
     static let scenarios = ["counter", "flaky", "invalid", "exhausted", "tools"]
     static let policies: [(name: String, policy: CheckpointPolicy)] = [
@@ -82,8 +82,8 @@ import Testing
         }
     }
 
-    /// An attempt: JSON compared as such, the hash by which state it stands for; and section 8's table,
-    /// as under interval loom-runner kept in its attempts what it hid from the history.
+    /// An attempt: JSON compared as such, the hash by which state it stands for; and section 8's
+    /// table, as under interval loom-runner kept in its attempts what it hid from the history.
     private func attempt(_ row: inout [String: JSONValue], _ policy: CheckpointPolicy) {
         if case .string(let text)? = row["output_json"] {
             row["output_json"] = (try? JSONValue(parsing: Array(text.utf8))) ?? .null

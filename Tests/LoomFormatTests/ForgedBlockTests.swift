@@ -164,3 +164,23 @@ import Testing
         }
     }
 }
+
+/// Numbers near the end of 64 bits made the writer trap when it counted on from them.
+@Suite struct HugeNumberTests {
+    @Test("numbers that could not be counted on from are refused")
+    func refused() throws {
+        #expect(FileName.manifestGeneration("MANIFEST-ffffffffffffffff") == nil)
+        #expect(FileName.segmentID("ffffffffffffffff.llg") == nil)
+        #expect(FileName.segmentID("00000000000000ff.llg") == 255)
+        var manifest = TinyLog.manifest
+        manifest.writerEpoch = .max
+        let (file, _) = manifest.encodedFile()
+        #expect(throws: FormatError.self) {
+            try Manifest.decodeFile(file.rawSpan, generation: 7)
+        }
+        var header = TinyLog.header
+        header.firstSequence = .max
+        let (bytes, _) = header.encoded()
+        #expect(throws: FormatError.self) { try SegmentHeader.decode(bytes.rawSpan) }
+    }
+}

@@ -164,6 +164,10 @@ extension Manifest {
     /// What must hold between the segments: order, continuity, one active segment, the last.
     private func validate() throws(FormatError) {
         guard !segments.isEmpty else { throw .invalid("a manifest without a segment") }
+        let counters = [generation, writerEpoch, nextSegmentID] + segments.map(\.endSequence)
+        guard counters.allSatisfy({ $0 < FormatLimits.numberEnd }) else {
+            throw .invalid("a number of 2^62 or more")
+        }
         for (index, segment) in segments.enumerated() {
             let isLast = index == segments.count - 1
             guard segment.role == .live else {

@@ -166,6 +166,10 @@ extension SegmentHeader {
         guard alignment == 3 else {
             throw .unsupported("block alignment 2^n, n =", found: UInt64(alignment))
         }
+        guard header.segmentID < FormatLimits.numberEnd,
+            header.writerEpoch < FormatLimits.numberEnd,
+            header.firstSequence < FormatLimits.numberEnd
+        else { throw .invalid("a number of 2^62 or more") }
         guard dictionary == 0 else { throw .unsupported("dictionary", found: dictionary) }
         return (header, hash)
     }

@@ -182,7 +182,7 @@ public struct LogCursor {
                 case .declaration(let number, let id):
                     runs[number] = try RunID(String(decoding: [UInt8](copying: id), as: UTF8.self))
                 case .event(let number, let epoch, let position, let body):
-                    defer { sequence += 1 }
+                    defer { sequence &+= 1 }
                     guard let run = runs[number] else {
                         throw FormatError.invalid("run number \(number) was never declared")
                     }

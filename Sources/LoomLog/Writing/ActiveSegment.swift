@@ -26,6 +26,7 @@ struct ActiveSegment {
     private(set) var counts: SegmentSeal
     /// Numbers given to runs in this segment.
     private var runs: [RunID: UInt64]
+    private var nextNumber: UInt64
     private var lastRun: (id: RunID, number: UInt64)?
     private var isFirstAfterOpen: Bool
     private var payload = ByteWriter(capacity: 4096)
@@ -57,6 +58,7 @@ struct ActiveSegment {
         lastKind = tail.lastKind
         counts = tail.counts
         runs = tail.runs
+        nextNumber = (tail.runs.values.max() ?? .max) &+ 1
     }
 
     /// Whether the last block is a mark, so that no further one is due.
@@ -105,6 +107,7 @@ struct ActiveSegment {
         counts.unitCount += 1
         if declares {
             runs[unit.run] = number
+            nextNumber &+= 1
             counts.runCount += 1
         }
         lastRun = (unit.run, number)
@@ -113,7 +116,7 @@ struct ActiveSegment {
     private func number(of run: RunID) -> (number: UInt64, declares: Bool) {
         if let lastRun, lastRun.id == run { return (lastRun.number, false) }
         if let number = runs[run] { return (number, false) }
-        return (UInt64(runs.count), true)
+        return (nextNumber, true)
     }
 
     /// Lays the payload into `block` as one block, or as several when it is above the limit of one.

@@ -7,8 +7,8 @@
 /// | interval(n) | 0 and every nth | all; hash and output only where that state is shown |
 /// | compact | all | those that failed, were interrupted or were retries |
 ///
-/// Policies combine: a later one applies from its step on, and of the steps before, what both show is
-/// shown. The result of a completed run is always shown.
+/// Policies combine: a later one applies from its step on, and of the steps before, what both show
+/// is shown. The result of a completed run is always shown.
 public struct PolicyView: Hashable, Sendable {
     private var changes: [(step: UInt64, policy: CheckpointPolicy)] = []
 
