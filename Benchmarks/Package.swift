@@ -2,7 +2,7 @@
 
 import PackageDescription
 
-let loomlog = ["LoomFormat", "LoomStorage", "LoomLog", "LoomModel"].map {
+let loomlog = ["LoomFormat", "LoomStorage", "LoomLog", "LoomModel", "LoomRunner", "LoomRuns"].map {
     Target.Dependency.product(name: $0, package: "loomlog")
 }
 
@@ -21,6 +21,11 @@ let package = Package(
                 "BenchmarkSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(
+            name: "RunnerBenchmark",
+            dependencies: loomlog + [
+                "BenchmarkSupport", .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .executableTarget(
             name: "ModelBenchmark", dependencies: loomlog + ["BenchmarkSupport"]),

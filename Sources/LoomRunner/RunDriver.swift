@@ -70,13 +70,9 @@ struct RunDriver<Loop: StepLoop> {
     }
 
     private func call(_ state: Loop.State, _ attempt: AttemptID) async -> Attempted {
-        var logger = options.logger
-        logger[metadataKey: "run"] = "\(journal.run)"
-        logger[metadataKey: "step"] = "\(attempt.step)"
-        logger[metadataKey: "attempt"] = "\(attempt.attempt)"
         let context = StepContext(
-            run: journal.run, attempt: attempt, inputHash: track.inputHash, logger: logger,
-            journal: journal)
+            run: journal.run, attempt: attempt, stateBytes: track.bytes,
+            baseLogger: options.logger, journal: journal)
         do {
             return .outcome(try await runner.loop.step(state, context))
         } catch {

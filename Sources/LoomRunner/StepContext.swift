@@ -8,11 +8,22 @@ public struct StepContext: Sendable {
     public let run: RunID
     /// The step, and which try at it.
     public let attempt: AttemptID
-    /// The identity of the state that the step reads.
-    public let inputHash: ContentHash
-    /// A logger that names run, step and attempt.
-    public let logger: Logger
+    /// The stored state that the step reads.
+    let stateBytes: [UInt8]
+    let baseLogger: Logger
     let journal: RunJournal
+
+    /// The identity of the state that the step reads. Made when asked for, as most steps do not.
+    public var inputHash: ContentHash { InputHash.of(state: stateBytes) }
+
+    /// A logger that names run, step and attempt. Made when asked for.
+    public var logger: Logger {
+        var logger = baseLogger
+        logger[metadataKey: "run"] = "\(run)"
+        logger[metadataKey: "step"] = "\(attempt.step)"
+        logger[metadataKey: "attempt"] = "\(attempt.attempt)"
+        return logger
+    }
 
     /// For effects that are made without a tool: the same for every attempt at this step and state.
     public var idempotencyKey: String {

@@ -135,6 +135,20 @@ struct SplitMix: RandomNumberGenerator {
         #expect((small.deltas + small.snapshots) / 2000 < 1024, "\(small)")
     }
 
+    /// Sparing the search for small differences gave up wherever the base's rest was small.
+    @Test("blocks that changed places, and changes at both ends, cost tens of bytes")
+    func moved() throws {
+        var generator = SplitMix(5)
+        let base = bytes(20_000, alphabet: 200, &generator)
+        let rotated = Array(base.suffix(12_000)) + Array(base.prefix(8000))
+        #expect(StateDelta.encode(from: base, to: rotated).count < 40)
+        var edited = base
+        edited[10] ^= 1
+        edited.insert(contentsOf: [1, 2, 3], at: 10_000)
+        edited.removeSubrange(15_000..<15_004)
+        #expect(StateDelta.encode(from: base, to: edited + [9]).count < 60)
+    }
+
     @Test("a reader's track follows a writer's")
     func tracks() throws {
         for seed in 0..<50 {

@@ -50,8 +50,8 @@ public struct StateTrack: Sendable {
         return base
     }
 
-    /// The identity of the state that a step reads, as the read side derives it.
-    public var inputHash: ContentHash { InputHash.of(state: base) }
+    /// The present state of a writer, who always has it whole.
+    public var bytes: [UInt8] { base }
 
     /// Goes on to the next state of the writer, who has the present one whole.
     public mutating func commit(_ next: [UInt8], pauses: Bool) -> Change {
