@@ -15,9 +15,10 @@ struct RunDriver<Loop: StepLoop> {
         self.track = track
     }
 
-    /// What one attempt led to.
+    /// What one attempt led to, encoded: what cannot be stored is a failure of the attempt.
     private enum Attempted {
-        case outcome(Outcome<Loop.State, Loop.Output>)
+        case next(Loop.State, [UInt8], pausing: PauseReason?)
+        case complete(Loop.Output, [UInt8])
         case failed(any Error)
     }
 
@@ -34,18 +35,16 @@ struct RunDriver<Loop: StepLoop> {
         var attempt = try await beginAttempt()
         while true {
             switch await call(state, attempt) {
-            case .outcome(.continue(let next)):
+            case .next(let next, let bytes, var reason):
                 remaining = remaining.map { $0 - 1 }
-                let goesOn = remaining != 0 && !Task.isCancelled
-                let started = try await commit(next, attempt, pausing: goesOn ? nil : .budget)
+                if reason == nil && (remaining == 0 || Task.isCancelled) { reason = .budget }
+                let started = try await commit(bytes, attempt, pausing: reason)
                 state = next
                 guard let started else { return try await result(state) }
                 attempt = started
-            case .outcome(.pause(let next, let reason)):
-                _ = try await commit(next, attempt, pausing: .requested(reason))
-                return try await result(next)
-            case .outcome(.complete(let output)):
-                return try await complete(output, attempt)
+            case .complete(let output, let bytes):
+                try await journal.record([.runCompleted(attempt, result: bytes)], isBarrier: true)
+                return try await result(nil, output)
             case .failed(let error):
                 guard let again = try await recover(from: error, attempt) else {
                     return try await result(state)
@@ -74,7 +73,14 @@ struct RunDriver<Loop: StepLoop> {
             run: journal.run, attempt: attempt, stateBytes: track.bytes,
             baseLogger: options.logger, journal: journal)
         do {
-            return .outcome(try await runner.loop.step(state, context))
+            switch try await runner.loop.step(state, context) {
+            case .continue(let next):
+                return .next(next, try Loop.stateCodec.encode(next), pausing: nil)
+            case .pause(let next, let reason):
+                return .next(next, try Loop.stateCodec.encode(next), pausing: .requested(reason))
+            case .complete(let output):
+                return .complete(output, try Loop.outputCodec.encode(output))
+            }
         } catch {
             return .failed(error)
         }
@@ -82,9 +88,9 @@ struct RunDriver<Loop: StepLoop> {
 
     /// Commits a step together with what follows it: the start of the next one, or the pause.
     private mutating func commit(
-        _ next: Loop.State, _ attempt: AttemptID, pausing reason: PauseReason?
+        _ next: [UInt8], _ attempt: AttemptID, pausing reason: PauseReason?
     ) async throws -> AttemptID? {
-        let change = track.commit(try Loop.stateCodec.encode(next), pauses: reason != nil)
+        let change = track.commit(next, pauses: reason != nil)
         var events: [RunEvent.Content] = [.stepCommitted(attempt, delta: change.delta)]
         let step = attempt.step + 1
         if let snapshot = change.snapshot { events.append(.snapshot(step: step, state: snapshot)) }
@@ -107,14 +113,6 @@ struct RunDriver<Loop: StepLoop> {
     ) async throws -> RunResult<Loop> {
         try await journal.record([.paused(reason)], isBarrier: true)
         return try await result(state)
-    }
-
-    private func complete(
-        _ output: Loop.Output, _ attempt: AttemptID
-    ) async throws -> RunResult<Loop> {
-        let bytes = try Loop.outputCodec.encode(output)
-        try await journal.record([.runCompleted(attempt, result: bytes)], isBarrier: true)
-        return try await result(nil, output)
     }
 
     /// Records a failed attempt and what follows: another attempt, the failure of the run, a pause.

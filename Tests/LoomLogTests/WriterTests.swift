@@ -150,4 +150,24 @@ import Testing
         let writing = #expect(throws: LogError.self) { try LogWriter(path: folder.log) }
         #expect(writing?.code == .corrupt)
     }
+
+    /// The writer's end waited for a sync that was itself inside the callback.
+    @Test("a callback may hold the last reference to the writer", .timeLimit(.minutes(1)))
+    func lastReferenceInCallback() throws {
+        let folder = try TemporaryFolder()
+        let isTold = Monitor(false)
+        do {
+            let writer = try LogWriter(path: folder.log)
+            let appended = try writer.append(.numbered(0))
+            writer.whenDurable(appended.position) { [writer] error in
+                #expect(error == nil && writer.position.nextSequence == 2)
+                isTold.withLock { $0 = true }
+                isTold.notifyAll()
+            }
+        }
+        isTold.wait { $0 ? .finish(()) : .wait(until: nil) }
+        var options = LogOptions()
+        options.lockWaitNanoseconds = 5_000_000_000
+        #expect(try LogWriter(path: folder.log, options: options).position.nextSequence == 2)
+    }
 }

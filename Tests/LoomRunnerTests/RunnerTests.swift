@@ -230,4 +230,24 @@ struct Counter: StepLoop {
             #expect(try reader.get(run).summary.interruptedAttemptCount == 10)
         }
     }
+
+    private struct NotANumber: StepLoop {
+        static let name = "nan"
+        func step(_ state: Double, _ context: StepContext) async throws -> Outcome<Double, Double> {
+            state < 2 ? .continue(state + 1) : .continue(.nan)
+        }
+    }
+
+    /// A state without a canonical form was thrown past the log: the run said `running` for ever.
+    @Test("a state that cannot be stored fails the run, with the reason")
+    func unencodable() async throws {
+        let run = try RunID("nan")
+        try await withStore { store, reader in
+            let runner = Runner(NotANumber(), store: store, options: options)
+            let failed = try await runner.start(run, state: 0)
+            #expect(failed.status == .failed)
+            #expect(failed.failure?.message.contains("nan has no place in JSON") == true)
+            #expect(try reader.get(run).state == Array("2".utf8))
+        }
+    }
 }

@@ -92,13 +92,14 @@ extension WriterCore {
             return prepared
         }
         guard let prepared = claimed else { return }
-        defer { endSync() }
+        var waiters: [WriterState.Waiter] = []
+        defer { endSync(telling: waiters) }
         do throws(StorageError) {
             let file = monitor.withLock { $0.active.file }
             try file.syncData()
             try seal()
             try file.syncData()
-            if try replaceActive(with: prepared) { try file.close() }
+            if try replaceActive(with: prepared, telling: &waiters) { try file.close() }
         } catch {
             poison(LogError(error, doing: "rolling to a new segment"))
         }
@@ -116,7 +117,9 @@ extension WriterCore {
     }
 
     /// - Returns: Whether the segment was replaced; false when there was no room for the manifest.
-    private func replaceActive(with prepared: PreparedSegment) throws(StorageError) -> Bool {
+    private func replaceActive(
+        with prepared: PreparedSegment, telling waiters: inout [WriterState.Waiter]
+    ) throws(StorageError) -> Bool {
         let (header, manifest) = monitor.withLock { state in nextHeader(prepared, &state) }
         let active = try maker.begin(prepared, header: header, isFirstAfterOpen: false)
         let loaded: ManifestStore.Loaded
@@ -128,10 +131,10 @@ extension WriterCore {
                 throw (error.cause as? StorageError)
                     ?? StorageError(.write, maker.directory.root, .ioError)
             }
-            hold(prepared, error)
+            waiters = hold(prepared, error)
             return false
         }
-        let waiters = try monitor.withLock { state throws(StorageError) in
+        waiters = try monitor.withLock { state throws(StorageError) in
             state.active = active
             state.manifest = loaded
             state.next = .none
@@ -143,22 +146,21 @@ extension WriterCore {
             try state.mark.setDurable(active.durableWord)
             return state.takeDurableWaiters()
         }
-        for waiter in waiters { waiter.callback(nil) }
         return true
     }
 
     /// The roll could not be finished for want of space: everything durable is told, the rest
     /// waits.
-    private func hold(_ prepared: PreparedSegment, _ error: LogError) {
+    private func hold(
+        _ prepared: PreparedSegment, _ error: LogError
+    ) -> [WriterState.Waiter] {
         maker.discard(prepared)
-        let waiters = monitor.withLock { state in
+        return monitor.withLock { state in
             state.next = .failed(error, retryAt: now + Self.retryNanoseconds)
             state.durableSequence = state.nextSequence
             state.active.durableOffset = state.active.offset
             return state.takeDurableWaiters()
         }
-        monitor.notifyAll()
-        for waiter in waiters { waiter.callback(nil) }
     }
 
     /// The header of the next segment, and the manifest that seals the active one.

@@ -69,25 +69,27 @@ extension WriterCore {
         }
     }
 
-    /// Gives the right to sync back and wakes whoever waits for it.
-    func endSync() {
+    /// Gives the right to sync back, wakes whoever waits for it, and then tells who is now durable.
+    ///
+    /// In this order: a callback may hold the last reference to the writer, whose end waits for the
+    /// right.
+    func endSync(telling waiters: [WriterState.Waiter]) {
         monitor.withLock { $0.isSyncing = false }
         monitor.notifyAll()
+        for waiter in waiters { waiter.callback(nil) }
     }
 
     /// Syncs everything that is published now.
     func sync() {
         guard let sample = beginSync() else { return }
-        defer { endSync() }
-        cover(sample)
+        endSync(telling: cover(sample))
     }
 
-    /// Syncs a sample and tells who waited for it; poisons the writer when that fails.
-    private func cover(_ sample: Sample) {
-        let waiters: [WriterState.Waiter]
+    /// Syncs a sample and returns who waited for it; poisons the writer when that fails.
+    private func cover(_ sample: Sample) -> [WriterState.Waiter] {
         do throws(StorageError) {
             try sample.file.syncData()
-            waiters = try monitor.withLock { state throws(StorageError) in
+            return try monitor.withLock { state throws(StorageError) in
                 state.active.durableOffset = sample.offset
                 state.durableSequence = sample.sequence
                 let time = now
@@ -98,16 +100,16 @@ extension WriterCore {
             }
         } catch {
             poison(LogError(error, doing: "syncing the log"))
-            return
+            return []
         }
-        for waiter in waiters { waiter.callback(nil) }
     }
 
     /// Proves on disk that the end is the end, once the log is quiet and synced. Nobody waits for
     /// it.
     func mark() {
         guard beginSync() != nil else { return }
-        defer { endSync() }
+        var waiters: [WriterState.Waiter] = []
+        defer { endSync(telling: waiters) }
         let sample: Sample?
         do throws(StorageError) {
             sample = try monitor.withLock { state throws(StorageError) in
@@ -123,6 +125,6 @@ extension WriterCore {
             poison(LogError(error, doing: "marking the end of the log"))
             return
         }
-        if let sample { cover(sample) }
+        if let sample { waiters = cover(sample) }
     }
 }

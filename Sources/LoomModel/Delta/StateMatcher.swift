@@ -80,7 +80,9 @@
     private mutating func nextMatch(base from: Int, target position: Int) -> Match? {
         // A difference of a few bytes, a counter say, is cheaper inserted than searched.
         guard targetEnd - position >= Self.agreeBytes else { return nil }
-        if baseEnd - from >= Self.agreeBytes, let near = nearMatch(base: from, target: position) { return near }
+        if baseEnd - from >= Self.agreeBytes, let near = nearMatch(base: from, target: position) {
+            return near
+        }
         // An index is built once, and not for an end that is shorter than one of its blocks.
         guard targetEnd - position >= BlockIndex.blockBytesMin else { return nil }
         if index == nil { index = unsafe BlockIndex(base, from: 0, to: base.count) }
