@@ -65,9 +65,10 @@ struct DocsTools: Sendable {
 
     /// Names below the folder, in order; hidden ones and build folders are passed over.
     static func textFiles(_ folder: String) throws -> [String] {
-        guard let walk = FileManager.default.enumerator(atPath: folder) else {
-            throw StepFailure("there is no folder \(folder)", category: .validation)
-        }
+        let kind = try? FileManager.default.attributesOfItem(atPath: folder)[.type]
+        guard kind as? FileAttributeType == .typeDirectory,
+            let walk = FileManager.default.enumerator(atPath: folder)
+        else { throw StepFailure("there is no folder \(folder)", category: .validation) }
         var files: [String] = []
         while let name = walk.nextObject() as? String {
             let isHidden = name.split(separator: "/").contains { $0.hasPrefix(".") }

@@ -35,6 +35,8 @@ struct DriveArguments: ParsableArguments {
     @Option(help: "Steps after which the run is paused (default: none).") var maxSteps: Int?
     @Option(help: "What an acknowledged step survives: off, normal or full.")
     var durability = Durability.normal
+    @Flag(help: "Wait while another process has the log, instead of giving up.")
+    var wait = false
     @Option(help: "A file that gets a line for every tool call that really runs.")
     var journal: String?
     @Option(help: "Kill this process with SIGKILL in this step, after its tool call was recorded.")
@@ -50,8 +52,9 @@ struct DriveArguments: ParsableArguments {
     ) async throws {
         try await reporting {
             let run = try run.run()
-            let writer = try LogWriter(
-                path: log.directory, options: LogOptions(durability: durability))
+            var logOptions = LogOptions(durability: durability)
+            if wait { logOptions.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
+            let writer = try LogWriter(path: log.directory, options: logOptions)
             let reader = try LogReader(path: log.directory)
             var agent = DocsAgent(tools: DocsTools(journal: journal))
             if let killInStep {

@@ -1,0 +1,56 @@
+import Foundation
+import LoomFormat
+import LoomLog
+import LoomModel
+import LoomRunner
+import SystemPackage
+import Testing
+
+// The loop of README.md, as it stands there.
+struct ReadmeCounter: StepLoop {
+    struct State: Codable, Sendable { var current: Int; var target: Int }
+    static let name = "counter"
+    let charge = Tool<Int, String>("charge", safety: .once) { amount, call in
+        "charged \(amount) under \(call.idempotencyKey)"  // never made twice
+    }
+
+    func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Int> {
+        if state.current == state.target { return .complete(state.current) }
+        _ = try await context.call(charge, state.current)
+        return .continue(State(current: state.current + 1, target: state.target))
+    }
+}
+
+@Suite struct ReadmeTests {
+    @Test("the example of the README compiles, runs, and is the one above")
+    func example() async throws {
+        let path = FilePath(NSTemporaryDirectory()).appending("readme-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(atPath: path.string) }
+        let writer = try LogWriter(path: path)
+        let store = LogRunStore(writer: writer, reader: try LogReader(path: path))
+        let runner = Runner(ReadmeCounter(), store: store)
+        var result = try await runner.start(
+            RunID("demo"), state: .init(current: 0, target: 10), stepsMax: 5)
+        #expect(result.status == .paused)
+        result = try await runner.resume(RunID("demo"))
+        #expect(result.output == 10)
+        try writer.close()
+
+        let root = URL(filePath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let readme = Self.squeezed(
+            try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8))
+        let here = try String(contentsOfFile: #filePath, encoding: .utf8)
+        let loop = here[
+            try #require(here.range(of: "struct State"))
+                .lowerBound..<(try #require(here.range(of: "@Suite")).lowerBound)]
+        #expect(readme.contains(Self.squeezed(String(loop))))
+        for line in [
+            "let writer = try LogWriter(path: \"runs.loom\")",
+            "let runner = Runner(Counter(), store: store)",
+            "result = try await runner.resume(RunID(\"demo\"))",
+        ] { #expect(readme.contains(Self.squeezed(line))) }
+    }
+
+    private static func squeezed(_ text: String) -> String { text.filter { !$0.isWhitespace } }
+}
