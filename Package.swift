@@ -30,6 +30,7 @@ let package = Package(
         .library(name: "LoomRuns", targets: ["LoomRuns"]),
         .library(name: "LoomRunner", targets: ["LoomRunner"]),
         .library(name: "LoomCommands", targets: ["LoomCommands"]),
+        .library(name: "LoomTesting", targets: ["LoomTesting", "LoomStorage"]),
         .executable(name: "loomlog", targets: ["loomlog"]),
         .executable(name: "docs-agent", targets: ["docs-agent"]),
     ],
@@ -66,6 +67,9 @@ let package = Package(
             dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging],
             swiftSettings: settings),
 
+        .target(
+            name: "LoomTesting", dependencies: ["LoomFormat", "LoomModel", "LoomRunner"],
+            swiftSettings: settings),
         .target(
             name: "LoomInspect",
             dependencies: ["LoomFormat", "LoomModel", "LoomStorage", systemPackage],
@@ -122,6 +126,13 @@ let package = Package(
                 "loomlog", "docs-agent", systemPackage,
             ],
             exclude: ["Parity"], swiftSettings: settings),
+        .testTarget(
+            name: "LoomTestingTests",
+            dependencies: [
+                "LoomTesting", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomStorage",
+                systemPackage,
+            ],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

@@ -78,8 +78,8 @@ struct ThreeTools: StepLoop {
     }
 }
 
-/// A crash at every storage call and inside every tool call: the run resumes to the same result, and no
-/// effect happens twice that must not.
+/// A crash at every storage call and inside every tool call: the run resumes to the same result,
+/// and no effect happens twice that must not.
 @Suite struct CrashResumeTests {
     static let isHeavy = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil
     private static let log: FilePath = "/runs.loom"
@@ -136,7 +136,8 @@ struct ThreeTools: StepLoop {
         } catch { return "\(error)" }
         for (effect, count) in world.effects {
             if effect.hasPrefix("once") && count != 1 { return "\(effect): \(count) times" }
-            // What a power loss may take with the last steps: in `off` all, in `normal` pure results.
+            // What a power loss may take with the last steps: in `off` all, in `normal` pure
+            // results.
             let mayBeLost = losesPower && (durability == .off || effect.hasPrefix("pure"))
             let isAgain = count > before[effect, default: 0]
             if acknowledged.contains(effect), isAgain, !mayBeLost {
