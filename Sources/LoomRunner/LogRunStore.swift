@@ -128,7 +128,8 @@ public final class LogRunStore: RunStore {
         table.withLock { table in
             guard table.runs[run]?.epoch == epoch else { return }
             // Also a run that was claimed and never begun stays in the table: its epoch must not be
-            // given again, or an older holder would pass the fence (found by the conformance suite).
+            // given again, or an older holder would pass the fence (found by the conformance
+            // suite).
             table.runs[run]?.holder = nil
         }
     }
