@@ -60,7 +60,9 @@ func drive<Loop: StepLoop>(
     let result = try await Runner(loop, store: store, options: options)
         .start(RunID("demo"), state: .init(current: 0, target: steps))
     try writer.close()
-    guard result.output == steps, result.stepIndex == UInt64(steps) else { throw CancellationError() }
+    guard result.output == steps, result.stepIndex == UInt64(steps) else {
+        throw CancellationError()
+    }
     return steps
 }
 
