@@ -8,6 +8,8 @@ public struct StateTrack: Sendable {
     private var chain = DeltaChain()
     private var policy = SnapshotPolicy()
 
+    private static let batchHunks = 1024
+
     /// Creates the track of a run without events.
     public init() {}
 
@@ -37,6 +39,8 @@ public struct StateTrack: Sendable {
             let hunksBefore = chain.hunkCount
             try chain.append(delta.rawSpan)
             policy.deltaAdded(bytes: delta.count, hunks: chain.hunkCount - hunksBefore)
+            // Appending to a chain costs as much as it has pieces: long ones are composed in batches.
+            if chain.hunkCount > Self.batchHunks { _ = try materialise() }
         default: break
         }
     }
