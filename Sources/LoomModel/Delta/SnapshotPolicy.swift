@@ -1,13 +1,13 @@
 /// When a whole state is stored beside the delta of its step.
 ///
-/// Reading a state costs its last snapshot and the chain of deltas since. A snapshot is due when the
-/// chain has cost as many bytes as the snapshot would, so that snapshots at most double what is
-/// written. At a pause only a chain above a quarter of the snapshot is worth one: a scheduled loop with
-/// a budget of one step must not store every state whole.
+/// Reading a state costs its last snapshot and the chain of deltas since. A snapshot is due when
+/// the chain has cost as many bytes as the snapshot would, so that snapshots at most double what is
+/// written. At a pause only a chain above a quarter of the snapshot is worth one: a scheduled loop
+/// with a budget of one step must not store every state whole.
 ///
-/// Hunks have a limit as well, far off: with 4,096, the first choice, a state of 1 MiB with two small
-/// changes a step cost 1,234 bytes a step, most of it snapshots that the bytes did not call for.
-/// Readers compose in batches instead (``StateTrack``), so that long chains cost linear time.
+/// Hunks have a limit as well, far off: with 4,096, the first choice, a state of 1 MiB with two
+/// small changes a step cost 1,234 bytes a step, most of it snapshots that the bytes did not call
+/// for. Readers compose in batches instead (``StateTrack``), so that long chains cost linear time.
 public struct SnapshotPolicy: Hashable, Sendable {
     /// Hunks of a chain after which a snapshot is due.
     public static let hunksMax = 65_536

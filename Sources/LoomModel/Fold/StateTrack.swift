@@ -39,7 +39,8 @@ public struct StateTrack: Sendable {
             let hunksBefore = chain.hunkCount
             try chain.append(delta.rawSpan)
             policy.deltaAdded(bytes: delta.count, hunks: chain.hunkCount - hunksBefore)
-            // Appending to a chain costs as much as it has pieces: long ones are composed in batches.
+            // Appending to a chain costs as much as it has pieces: long ones are composed in
+            // batches.
             if chain.hunkCount > Self.batchHunks { _ = try materialise() }
         default: break
         }
