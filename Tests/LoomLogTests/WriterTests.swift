@@ -170,4 +170,39 @@ import Testing
         options.lockWaitNanoseconds = 5_000_000_000
         #expect(try LogWriter(path: folder.log, options: options).position.nextSequence == 2)
     }
+
+    /// Who waited for a writer that went away waited for ever.
+    @Test("a writer that goes away tells everybody who waits", .timeLimit(.minutes(1)))
+    func abandonTells() throws {
+        let folder = try TemporaryFolder()
+        let told = Monitor(0)
+        for number in 0..<30 {
+            var options = LogOptions(durability: .normal)
+            options.lockWaitNanoseconds = 5_000_000_000
+            let writer = try LogWriter(path: folder.log, options: options)
+            let appended = try writer.append(.numbered(number))
+            writer.whenDurable(appended.position) { _ in
+                told.withLock { $0 += 1 }
+                told.notifyAll()
+            }
+        }
+        told.wait { $0 == 30 ? .finish(()) : .wait(until: nil) }
+    }
+
+    @Test("a store that fails in the middle is the last one")
+    func failedStore() throws {
+        let storage = SimulatedStorage()
+        var options = LogOptions(durability: .off)
+        options.driver = .inline
+        let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
+        for number in 0..<3 { try writer.append(.numbered(number)) }
+        storage.failCall(at: storage.callCount, with: .ioError, extent: .part)
+        #expect(throws: LogError.self) { try writer.append(.numbered(3)) }
+        let calls = storage.callCount
+        #expect(throws: LogError.self) { try writer.append(.numbered(4)) }
+        #expect(storage.callCount == calls)
+        let again = try LogWriter(
+            path: "/a.loom", options: options, storage: storage.killImage(.everythingPending))
+        #expect((4...5).contains(again.position.nextSequence))
+    }
 }

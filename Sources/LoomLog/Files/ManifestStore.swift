@@ -26,8 +26,17 @@ struct ManifestStore: Sendable {
     /// may have finished its manifest in the meantime, so that is looked at again before it is
     /// damage.
     func load() throws(LogError) -> Loaded {
-        for _ in 0..<3 {
-            let loaded = try loadOnce()
+        for attempt in 1...5 {
+            let loaded: Loaded
+            do throws(LogError) {
+                loaded = try loadOnce()
+            } catch {
+                // A writer that rolls fast removed the file between the listing and the opening.
+                guard (error.cause as? StorageError)?.isNotFound == true, error.code == .io,
+                    attempt < 5
+                else { throw error }
+                continue
+            }
             if loaded.tornGenerations.isEmpty { return loaded }
             if try unlistedSegments(loaded.manifest).allSatisfy({ !$0.hasUnits }) { return loaded }
         }

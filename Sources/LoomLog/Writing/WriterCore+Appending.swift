@@ -69,6 +69,8 @@ extension WriterCore {
                 isBarrier: isBarrier || options.durability == .full)
             try state.mark.publish(state.active.publishedWord)
         } catch {
+            // Before the lock is given up: nobody may store where this store was cut.
+            state.phase = .poisoned(LogError(error, doing: "appending"))
             throw .failed(error)
         }
         let wakesWorker = wakesWorker(&state)

@@ -28,9 +28,12 @@ final class WriterCore: Sendable {
     /// Starts the threads, if there are to be any.
     func start() throws(LogError) {
         guard options.driver == .threads else { return }
-        try storing("starting the sync thread") { () throws(StorageError) in
+        do throws(StorageError) {
             try WorkerThread.start("loom-sync") { self.work() }
             try WorkerThread.start("loom-prepare") { self.prepareInBackground() }
+        } catch {
+            abandon()
+            throw LogError(error, doing: "starting the sync thread")
         }
     }
 
@@ -98,8 +101,14 @@ final class WriterCore: Sendable {
     /// Goes away without a word, as a killed process does: the next opening recovers.
     func abandon() {
         guard let isFirst = try? quiesce(for: .closed), isFirst else { return }
+        let waiters = monitor.withLock { state in
+            defer { state.waiters = [] }
+            return state.waiters
+        }
         monitor.notifyAll()
         release()
+        let told = LogError(.closed, "the writer went away before this was durable")
+        for waiter in waiters { waiter.callback(told) }
     }
 
     /// Waits until no other thread works on the files, then sets the phase.
