@@ -103,8 +103,11 @@ let package = Package(
             path: "Tools/crash-writer", swiftSettings: settings),
 
         .testTarget(
-            name: "LoomFormatTests", dependencies: ["LoomFormat"], swiftSettings: testSettings),
-        .testTarget(name: "LoomModelTests", dependencies: ["LoomModel"], swiftSettings: settings),
+            name: "LoomFormatTests", dependencies: ["LoomFormat", "LoomTesting"],
+            swiftSettings: testSettings),
+        .testTarget(
+            name: "LoomModelTests", dependencies: ["LoomModel", "LoomTesting"],
+            swiftSettings: settings),
         .testTarget(
             name: "LoomStorageTests", dependencies: ["LoomStorage", systemPackage],
             swiftSettings: settings),
@@ -117,13 +120,15 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "LoomRunnerTests",
-            dependencies: ["LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", systemPackage],
+            dependencies: [
+                "LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", "LoomTesting", systemPackage,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "LoomCommandsTests",
             dependencies: [
                 "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
-                "loomlog", "docs-agent", systemPackage,
+                "LoomTesting", "loomlog", "docs-agent", systemPackage,
             ],
             exclude: ["Parity"], swiftSettings: settings),
         .testTarget(

@@ -52,10 +52,3 @@ struct ParityLoop: StepLoop {
         return .continue(State(current: next, target: state.target))
     }
 }
-
-/// Time that passes only when somebody waits.
-final class ParityClock: RunClock {
-    private let time = Mutex<UInt64>(1_700_000_000_000_000)
-    func now() -> EventTime { EventTime(microseconds: time.withLock { $0 }) }
-    func sleep(microseconds: UInt64) async throws { time.withLock { $0 += microseconds } }
-}

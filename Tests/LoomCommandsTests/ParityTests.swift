@@ -5,6 +5,7 @@ import LoomLog
 import LoomModel
 import LoomRunner
 import LoomRuns
+import LoomTesting
 import SystemPackage
 import Testing
 
@@ -34,7 +35,7 @@ import Testing
         let writer = try LogWriter(path: log)
         let store = LogRunStore(writer: writer, reader: try LogReader(path: log))
         var options = RunnerOptions()
-        options.clock = ParityClock()
+        options.clock = VirtualRunClock()
         options.policy = policy
         let runner = Runner(ParityLoop(scenario: scenario), store: store, options: options)
         let answers = ParityAnswers(runner: runner, reader: try RunReader(path: log))

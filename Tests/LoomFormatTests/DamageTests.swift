@@ -1,4 +1,5 @@
 import LoomFormat
+import LoomTesting
 import Testing
 
 @Suite struct DamageTests {
@@ -8,7 +9,7 @@ import Testing
         let whole = walk(good)
         #expect(whole.blocks == 3)
         #expect(whole.end == good.count)
-        var generator = SplitMix(1)
+        var generator = SeededGenerator(1)
         for bit in 128 * 8..<good.count * 8 {
             // Of the filler's zeros a sample is enough.
             if bit > 300 * 8, bit < 4096 * 8, generator.next() % 50 != 0 { continue }
@@ -100,7 +101,7 @@ import Testing
         unit.append([])
         var payload = ByteWriter()
         unit.writePayload(number: .max, declares: true, to: &payload)
-        var generator = SplitMix(2)
+        var generator = SeededGenerator(2)
         for round in 0..<40_000 {
             var bytes = [good, manifest, payload.bytes, TinyLog.mark.encoded()][round % 4]
             if round % 5 == 0 { bytes = bytes.prefix(Int(generator.next() % 200)).map { $0 } }

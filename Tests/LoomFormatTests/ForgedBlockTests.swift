@@ -1,4 +1,5 @@
 import LoomFormat
+import LoomTesting
 import Testing
 
 /// Blocks whose hashes are right and whose fields are not: the checks behind the hash are reached.
@@ -103,7 +104,7 @@ import Testing
         #expect(throws: FormatError.self) {
             try wrong.decodePayload(bytes.rawSpan.extracting(droppingFirst: 64), into: &decoded)
         }
-        var generator = SplitMix(4)
+        var generator = SeededGenerator(4)
         for _ in 0..<5000 {
             var damaged = Array(bytes.dropFirst(64))
             damaged[Int(generator.next() % UInt64(header.storedLength))] ^=

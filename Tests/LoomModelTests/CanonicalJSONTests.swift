@@ -1,5 +1,6 @@
 import Foundation
 import LoomModel
+import LoomTesting
 import Testing
 
 /// One set of values that covers every rule of canonical JSON, with the bytes that they must have.
@@ -91,7 +92,7 @@ import Testing
             #expect(back == value)
         }
         #expect(try text(Float(0.1)) == "0.1")
-        var generator = SplitMix(9)
+        var generator = SeededGenerator(9)
         for _ in 0..<20_000 {
             let value = Double(bitPattern: generator.next())
             guard value.isFinite else { continue }

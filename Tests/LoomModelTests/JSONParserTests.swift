@@ -1,5 +1,6 @@
 import Foundation
 import LoomModel
+import LoomTesting
 import Testing
 
 @Suite struct JSONParserTests {
@@ -49,7 +50,7 @@ import Testing
             #"{"a":[1,2.5e-3,true,null,"x\u0041\n"],"b":{"c":"é😀","d":[]},"e":-12}"#,
             "[[[[[1,2],3],4],5],\"\\ud83d\\ude00\"]", "18446744073709551615",
         ].map { Array($0.utf8) }
-        var generator = SplitMix(11)
+        var generator = SeededGenerator(11)
         let alphabet = Array("{}[]\",:\\u0123456789eE+-.truefalsn \u{1}".utf8) + [0xFF, 0xC3]
         for round in 0..<60_000 {
             var bytes = seeds[round % seeds.count]

@@ -1,28 +1,17 @@
 import Foundation
 import LoomFormat
 import LoomModel
+import LoomTesting
 import Testing
 
-/// A seeded generator, so that a failure can be repeated.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 @Suite struct StateDeltaTests {
-    private func bytes(_ count: Int, alphabet: UInt8, _ generator: inout SplitMix) -> [UInt8] {
+    private func bytes(_ count: Int, alphabet: UInt8, _ generator: inout SeededGenerator) -> [UInt8]
+    {
         (0..<count).map { _ in UInt8.random(in: 0..<alphabet, using: &generator) }
     }
 
     /// A state made of another by some random edits of every kind.
-    private func edited(_ base: [UInt8], _ generator: inout SplitMix) -> [UInt8] {
+    private func edited(_ base: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
         var state = base
         for _ in 0..<Int.random(in: 0...5, using: &generator) {
             let place = Int.random(in: 0...state.count, using: &generator)
@@ -46,7 +35,7 @@ struct SplitMix: RandomNumberGenerator {
     @Test("a delta applied to its base gives the target, for edits of every kind")
     func roundTrips() throws {
         for seed in 0..<3000 {
-            var generator = SplitMix(UInt64(seed))
+            var generator = SeededGenerator(UInt64(seed))
             let alphabet: UInt8 = [1, 2, 200][seed % 3]
             let base = bytes(
                 Int.random(in: 0...[0, 10, 300, 3000][seed % 4], using: &generator),
@@ -64,7 +53,7 @@ struct SplitMix: RandomNumberGenerator {
     @Test("composing deltas is the same as applying them one after another")
     func composes() throws {
         for seed in 0..<200 {
-            var generator = SplitMix(UInt64(seed))
+            var generator = SeededGenerator(UInt64(seed))
             let base = bytes(400, alphabet: 200, &generator)
             var state = base
             var chain = DeltaChain()
@@ -79,7 +68,7 @@ struct SplitMix: RandomNumberGenerator {
 
     @Test("a delta is refused on another base, and a cut or changed one never traps")
     func hostile() throws {
-        var generator = SplitMix(1)
+        var generator = SeededGenerator(1)
         let base = bytes(500, alphabet: 50, &generator)
         let delta = StateDelta.encode(from: base, to: edited(edited(base, &generator), &generator))
         #expect(throws: FormatError.self) {
@@ -106,7 +95,7 @@ struct SplitMix: RandomNumberGenerator {
     /// Bytes of deltas and of snapshots over some steps of a loop that counts and appends a
     /// message.
     private func cost(stateBytes: Int, steps: Int) -> (deltas: Int, snapshots: Int) {
-        var generator = SplitMix(3)
+        var generator = SeededGenerator(3)
         var messages = bytes(stateBytes, alphabet: 90, &generator)
         func make(_ counter: Int) -> [UInt8] {
             Array(#"{"counter":\#(counter),"messages":""#.utf8) + messages + Array(#""}"#.utf8)
@@ -138,7 +127,7 @@ struct SplitMix: RandomNumberGenerator {
     /// Sparing the search for small differences gave up wherever the base's rest was small.
     @Test("blocks that changed places, and changes at both ends, cost tens of bytes")
     func moved() throws {
-        var generator = SplitMix(5)
+        var generator = SeededGenerator(5)
         let base = bytes(20_000, alphabet: 200, &generator)
         let rotated = Array(base.suffix(12_000)) + Array(base.prefix(8000))
         #expect(StateDelta.encode(from: base, to: rotated).count < 40)
@@ -152,7 +141,7 @@ struct SplitMix: RandomNumberGenerator {
     @Test("a reader's track follows a writer's")
     func tracks() throws {
         for seed in 0..<50 {
-            var generator = SplitMix(UInt64(seed))
+            var generator = SeededGenerator(UInt64(seed))
             var state = bytes(200, alphabet: 200, &generator)
             let time = EventTime(microseconds: 1)
             var writer = StateTrack(initial: state)

@@ -5,6 +5,7 @@ import LoomModel
 import LoomRunner
 import LoomRuns
 import LoomStorage
+import LoomTesting
 import Synchronization
 import SystemPackage
 import Testing
@@ -99,7 +100,7 @@ struct ThreeTools: StepLoop {
         let reader = try LogReader(path: Self.log, storage: storage)
         let store = LogRunStore(writer: writer, reader: reader)
         var options = RunnerOptions()
-        options.clock = VirtualClock()
+        options.clock = VirtualRunClock()
         options.policy = policy
         let runner = Runner(
             ThreeTools(world: world, storage: storage), store: store, options: options)

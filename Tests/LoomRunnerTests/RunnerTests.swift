@@ -5,6 +5,7 @@ import LoomModel
 import LoomRunner
 import LoomRuns
 import LoomStorage
+import LoomTesting
 import Synchronization
 import SystemPackage
 import Testing
@@ -14,16 +15,6 @@ final class Tally: Sendable {
     private let counts = Mutex<[String: Int]>([:])
     func add(_ name: String) { counts.withLock { $0[name, default: 0] += 1 } }
     subscript(_ name: String) -> Int { counts.withLock { $0[name, default: 0] } }
-}
-
-/// Time that passes only when somebody waits.
-final class VirtualClock: RunClock {
-    private let time = Mutex<UInt64>(1_000_000)
-    func now() -> EventTime { EventTime(microseconds: time.withLock { $0 }) }
-    func sleep(microseconds: UInt64) async throws {
-        time.withLock { $0 += microseconds }
-        try Task.checkCancellation()
-    }
 }
 
 struct Counter: StepLoop {
@@ -72,7 +63,7 @@ struct Counter: StepLoop {
 
     private var options: RunnerOptions {
         var options = RunnerOptions()
-        options.clock = VirtualClock()
+        options.clock = VirtualRunClock()
         return options
     }
 
