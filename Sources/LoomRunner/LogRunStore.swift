@@ -78,13 +78,15 @@ public final class LogRunStore: RunStore {
             unit.append(bytes.bytes)
         }
         let answer: Result<Appended, LogError>? = table.withLock { table in
-            guard var entry = table.runs[run], entry.epoch == epoch, entry.position == position,
-                entry.holder != nil
-            else { return nil }
+            // In place: one look into the table, as this is the path of every step.
+            guard let index = table.runs.index(forKey: run) else { return nil }
+            let entry = table.runs.values[index]
+            guard entry.epoch == epoch, entry.position == position, entry.holder != nil else {
+                return nil
+            }
             do throws(LogError) {
                 let appended = try writer.append(unit)
-                entry.position += UInt64(events.count)
-                table.runs[run] = entry
+                table.runs.values[index].position += UInt64(events.count)
                 return .success(appended)
             } catch {
                 return .failure(error)

@@ -59,7 +59,6 @@ struct RunDriver<Loop: StepLoop> {
         let summary = await journal.summary
         let id = AttemptID(step: summary.stepIndex, attempt: summary.nextAttempt)
         try await journal.record([.attemptStarted(id)])
-        await journal.beginAttempt()
         return id
     }
 
@@ -104,7 +103,6 @@ struct RunDriver<Loop: StepLoop> {
         let started = AttemptID(step: step, attempt: 0)
         events.append(.attemptStarted(started))
         try await journal.record(events)
-        await journal.beginAttempt()
         return started
     }
 

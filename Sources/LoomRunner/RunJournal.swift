@@ -54,6 +54,8 @@ actor RunJournal {
             } catch {
                 throw stop(.corrupt(run, error.description))
             }
+            // A new attempt counts its calls from the start.
+            if case .attemptStarted = event.content { occurrences.removeAll(keepingCapacity: true) }
         }
         let answer: AppendAnswer
         do throws(RunStoreError) {
@@ -73,9 +75,6 @@ actor RunJournal {
         failure = failure ?? error
         return error
     }
-
-    /// A new attempt counts its calls from the start.
-    func beginAttempt() { occurrences.removeAll(keepingCapacity: true) }
 
     /// The start of a call, with the key that tells it from others.
     func startFor(
