@@ -119,7 +119,11 @@ actor RunJournal {
         switch found {
         case .none: return .begun(try await begin(start))
         case .unknown where start.safety != .once: return .begun(try await begin(start))
-        case .unknown, .completed, .mismatch: return .found(found)
+        case .unknown(let call):
+            // Whoever finds it settles it, until `end`: another task with this key waits for that.
+            inFlight[call.position] = []
+            return .found(found)
+        case .completed, .mismatch: return .found(found)
         }
     }
 
@@ -128,7 +132,12 @@ actor RunJournal {
     func begin(_ start: ToolStart) async throws(RunnerError) -> UInt64 {
         let position = fold.summary.nextPosition
         inFlight[position] = []
-        return try await record([.toolStarted(start)], isBarrier: start.safety == .once)
+        do throws(RunnerError) {
+            return try await record([.toolStarted(start)], isBarrier: start.safety == .once)
+        } catch {
+            end(position)
+            throw error
+        }
     }
 
     /// The call at this position is no longer being made, whatever became of it.

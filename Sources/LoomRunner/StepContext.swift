@@ -58,7 +58,10 @@ public struct StepContext: Sendable {
         case .found(.mismatch(let known)):
             throw RunnerError.keyMismatch(key: key ?? known.start.name, tool: tool.name)
         case .found(.unknown(let known)):
-            if let response = try await settle(known, tool, request, call) { return response }
+            let settled = try await ending(known.position) {
+                try await settle(known, tool, request, call)
+            }
+            if let settled { return settled }
         case .found(.none): break
         }
         return try await make(try await journal.begin(start), tool, request, call)
@@ -86,10 +89,17 @@ public struct StepContext: Sendable {
     private func make<Request, Response>(
         _ position: UInt64, _ tool: Tool<Request, Response>, _ request: Request, _ call: ToolCall
     ) async throws -> Response {
+        try await ending(position) { try await perform(position, tool, request, call) }
+    }
+
+    /// Runs `body`, and lets go of a call whatever becomes of it: others may wait for it.
+    private func ending<Result>(
+        _ position: UInt64, _ body: () async throws -> Result
+    ) async throws -> Result {
         do {
-            let response = try await perform(position, tool, request, call)
+            let result = try await body()
             await journal.end(position)
-            return response
+            return result
         } catch {
             await journal.end(position)
             throw error

@@ -241,4 +241,51 @@ struct Counter: StepLoop {
             #expect(try reader.get(run).state == Array("2".utf8))
         }
     }
+
+    private struct SameKey: StepLoop {
+        static let name = "same-key"
+        let tally: Tally
+        var crashes = false
+
+        func step(_ state: Int, _ context: StepContext) async throws -> Outcome<Int, [String]> {
+            let charge = Tool<String, String>(
+                "charge", safety: .once,
+                reconcile: { _, _ in
+                    tally.add("reconciled")
+                    await Task.yield()
+                    return .happened("paid before")
+                }
+            ) { _, _ in
+                tally.add("charged")
+                if crashes { throw StepFailure("the connection broke") }
+                await Task.yield()
+                return "paid"
+            }
+            async let first = context.call(charge, "order 7", key: "order-7")
+            async let second = context.call(charge, "order 7", key: "order-7")
+            return .complete(try await [first, second])
+        }
+    }
+
+    /// Two tasks that found the same call unfinished both settled it, and the run was called
+    /// damaged.
+    @Test("two concurrent calls with one key happen once, and are settled once")
+    func sameKey() async throws {
+        try await withStore { store, reader in
+            let runner = Runner(SameKey(tally: tally), store: store, options: options)
+            let done = try await runner.start(try RunID("a"), state: 0)
+            #expect(done.output == ["paid", "paid"])
+            #expect(tally["charged"] == 1)
+            let broken = SameKey(tally: tally, crashes: true)
+            let run = try RunID("b")
+            let cut = try await Runner(broken, store: store, options: options).start(run, state: 0)
+            #expect(cut.status == .paused || cut.status == .completed)
+            let settled =
+                cut.status == .completed ? cut : try await runner.resume(run)
+            #expect(settled.output == ["paid before", "paid before"])
+            #expect(tally["charged"] == 2)
+            #expect(tally["reconciled"] == 1)
+            #expect(try reader.verify(run).isValid)
+        }
+    }
 }
