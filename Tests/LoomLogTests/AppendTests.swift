@@ -101,7 +101,9 @@ import Testing
         let writer = try LogWriter(path: folder.log, options: options)
         let appended = try writer.append(.numbered(0))
         #expect(!appended.needsSync)
-        POSIXStorage().machine.sleep(nanoseconds: 200_000_000)
+        for _ in 0..<500 where writer.durablePosition != appended.position {
+            POSIXStorage().machine.sleep(nanoseconds: 10_000_000)
+        }
         #expect(writer.durablePosition == appended.position)
         try writer.append(.numbered(1))
         try writer.close()
