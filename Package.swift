@@ -64,7 +64,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "LoomRunner",
-            dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging],
+            dependencies: [
+                "LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging, systemPackage,
+            ],
             swiftSettings: settings),
 
         .target(

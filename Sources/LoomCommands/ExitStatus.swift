@@ -52,9 +52,9 @@ struct CommandFailure {
         hint = error.hint
         switch error {
         case .unknownRun: status = .notFound
-        case .runExists, .runIsOver: status = .runExists
-        case .negativeBudget, .keyMismatch: status = .usage
-        case .held, .fenced: status = .held
+        case .runExists, .otherInput, .runIsOver, .notFailed: status = .runExists
+        case .negativeBudget, .keyMismatch, .noSuchCall, .reservedName: status = .usage
+        case .held, .fenced, .stillRunning: status = .held
         case .storage: status = .io
         default: status = .damaged
         }

@@ -94,7 +94,7 @@ extension ToolCallRow {
     public func json(of view: RunView) -> JSONValue {
         let key: String =
             switch start.key {
-            case .explicit(let key): key
+            case .explicit(let key), .shared(let key): key
             case .occurrence(let number): "\(start.attempt.step)/\(start.name)/\(number)"
             }
         return .object([

@@ -10,8 +10,8 @@ internal import Synchronization
 /// ```
 public final class MemoryRunStore: RunStore {
     private struct Stored {
-        var event: RunEvent
-        var place: RunFold.Place
+        var bytes: [UInt8]
+        var epoch: UInt64
     }
 
     private struct Entry {
@@ -19,6 +19,9 @@ public final class MemoryRunStore: RunStore {
         var holder: String?
         var events: [Stored] = []
     }
+
+    /// As a process would name itself.
+    public var writer: String { "memory" }
 
     private let runs = Mutex<[RunID: Entry]>([:])
 
@@ -37,21 +40,18 @@ public final class MemoryRunStore: RunStore {
         }
     }
 
-    /// See ``LoomRunner/RunStore/append(_:to:epoch:position:isBarrier:)``.
-    public func append(
-        _ events: [RunEvent], to run: RunID, epoch: UInt64, position: UInt64, isBarrier: Bool
-    ) async throws(RunStoreError) -> AppendAnswer {
-        runs.withLock { runs in
-            guard var entry = runs[run], entry.holder != nil, entry.epoch == epoch,
-                UInt64(entry.events.count) == position
+    /// See ``LoomRunner/RunStore/append(_:)``.
+    public func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
+        let answer = runs.withLock { runs -> AppendAnswer in
+            guard var entry = runs[unit.run], entry.holder != nil, entry.epoch == unit.epoch,
+                UInt64(entry.events.count) == unit.position
             else { return .fenced }
-            for event in events {
-                let place = RunFold.Place(position: UInt64(entry.events.count), epoch: epoch)
-                entry.events.append(Stored(event: event, place: place))
-            }
-            runs[run] = entry
+            runs[unit.run] = nil
+            entry.events += unit.events.map { Stored(bytes: $0, epoch: unit.epoch) }
+            runs[unit.run] = entry
             return .ok
         }
+        return .answered(answer)
     }
 
     /// See ``LoomRunner/RunStore/read(_:from:_:)``.
@@ -60,8 +60,9 @@ public final class MemoryRunStore: RunStore {
         _ body: (RunEvent, RunFold.Place) throws -> Void
     ) async throws {
         let events = runs.withLock { $0[run]?.events ?? [] }
-        for stored in events where stored.place.position >= position {
-            try body(stored.event, stored.place)
+        for (index, stored) in events.enumerated() where UInt64(index) >= position {
+            guard let event = try RunEvent(decoding: stored.bytes.rawSpan) else { continue }
+            try body(event, .init(position: UInt64(index), epoch: stored.epoch))
         }
     }
 

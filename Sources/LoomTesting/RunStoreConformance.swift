@@ -48,9 +48,10 @@ public struct RunStoreConformance: Sendable {
     private static func append(
         _ store: any RunStore, _ run: RunID, _ claim: RunClaim, at position: UInt64, count: Int = 1
     ) async throws -> AppendAnswer {
-        let events = (0..<count).map { event(position + UInt64($0)) }
-        return try await store.append(
-            events, to: run, epoch: claim.epoch, position: position, isBarrier: true)
+        var unit = RecordUnit(
+            run: run, epoch: claim.epoch, position: position, isBarrier: true)
+        for index in 0..<count { unit.append(event(position + UInt64(index)).encoded()) }
+        return try await store.commit(unit)
     }
 
     private static func read(

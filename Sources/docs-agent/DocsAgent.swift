@@ -6,7 +6,7 @@ import LoomRunner
 /// and quotes the passages. The model is built in and deterministic, so that an interrupted run
 /// must come to the same transcript as one that was not; the transcript is the state.
 struct DocsAgent: StepLoop {
-    static let name = "docs-agent"
+    let name = "docs-agent"
 
     /// What the agent knows: the question, and every message so far.
     struct State: Codable, Sendable, Equatable {

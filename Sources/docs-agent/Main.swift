@@ -54,8 +54,7 @@ struct DriveArguments: ParsableArguments {
             let run = try run.run()
             var logOptions = LogOptions(durability: durability)
             if wait { logOptions.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
-            let writer = try LogWriter(path: log.directory, options: logOptions)
-            let reader = try LogReader(path: log.directory)
+            let store = try LogRunStore(path: log.directory, options: logOptions)
             var agent = DocsAgent(tools: DocsTools(journal: journal))
             if let killInStep {
                 agent.afterTool = { context in
@@ -63,10 +62,9 @@ struct DriveArguments: ParsableArguments {
                 }
             }
             var options = RunnerOptions()
-            options.holder = "docs-agent, pid \(getpid())"
-            let store = LogRunStore(writer: writer, reader: reader)
+            options.holder = "docs-agent"
             let result = try await body(Runner(agent, store: store, options: options), run)
-            try writer.close()
+            try store.close()
             let view = try log.reader().get(run)
             output.print(view.json, lines(of: result))
             if result.status == .failed { throw ExitCode(1) }

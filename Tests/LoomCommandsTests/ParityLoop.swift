@@ -22,7 +22,7 @@ struct ParityLoop: StepLoop {
         var current: Int
     }
 
-    static let name = "parity"
+    let name = "parity"
     let scenario: String
 
     func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Result> {

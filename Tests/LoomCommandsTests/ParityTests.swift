@@ -32,8 +32,7 @@ import Testing
     ) async throws {
         let log = FilePath(NSTemporaryDirectory()).appending("parity-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(atPath: log.string) }
-        let writer = try LogWriter(path: log)
-        let store = LogRunStore(writer: writer, reader: try LogReader(path: log))
+        let store = try LogRunStore(path: log)
         var options = RunnerOptions()
         options.clock = VirtualRunClock()
         options.policy = policy
@@ -57,7 +56,7 @@ import Testing
         }
         let list = try RunReader(path: log).list().map(\.json)
         #expect(.array(list) == recorded["list_runs"], "\(scenario), \(policy): list")
-        try writer.close()
+        try store.close()
     }
 
     /// The recording in the shape that its README's rules give it.

@@ -46,7 +46,7 @@ struct ThreeTools: StepLoop {
         var step = 0
         var answers: [String] = []
     }
-    static let name = "three-tools"
+    let name = "three-tools"
     static let steps = 4
     let world: World
     let storage: SimulatedStorage
@@ -96,9 +96,7 @@ struct ThreeTools: StepLoop {
         var logOptions = LogOptions(durability: durability)
         logOptions.driver = .inline
         logOptions.firstSegmentBytes = 64 << 10
-        let writer = try LogWriter(path: Self.log, options: logOptions, storage: storage)
-        let reader = try LogReader(path: Self.log, storage: storage)
-        let store = LogRunStore(writer: writer, reader: reader)
+        let store = try LogRunStore(path: Self.log, options: logOptions, storage: storage)
         var options = RunnerOptions()
         options.clock = VirtualRunClock()
         options.policy = policy
@@ -107,11 +105,11 @@ struct ThreeTools: StepLoop {
         let run = try RunID("demo")
         do {
             let result = try await runner.start(run, state: .init())
-            try writer.close()
+            try store.close()
             return result
         } catch RunnerError.runExists {
             let result = try await runner.resume(run)
-            try writer.close()
+            try store.close()
             return result
         }
     }
@@ -210,7 +208,7 @@ struct ThreeTools: StepLoop {
         let folder = FilePath(NSTemporaryDirectory()).appending("once-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(atPath: folder.string) }
         struct Once: StepLoop {
-            static let name = "once"
+            let name = "once"
             let world: World
             func step(_ state: Int, _ context: StepContext) async throws -> Outcome<Int, String> {
                 let charge = Tool<Int, String>("charge", safety: .once) { _, _ in
@@ -220,8 +218,7 @@ struct ThreeTools: StepLoop {
                 return .complete(try await context.call(charge, 1))
             }
         }
-        let writer = try LogWriter(path: folder)
-        let store = LogRunStore(writer: writer, reader: try LogReader(path: folder))
+        let store = try LogRunStore(path: folder)
         let world = World()
         let runner = Runner(Once(world: world), store: store)
         let run = try RunID("demo")
@@ -235,6 +232,6 @@ struct ThreeTools: StepLoop {
         try await runner.resolve(run, call: call, as: .completed(result: Array(#""paid""#.utf8)))
         #expect(try await runner.resume(run).output == "paid")
         #expect(world.count("charge") == 1)
-        try writer.close()
+        try store.close()
     }
 }

@@ -9,7 +9,7 @@ import Testing
 // The loop of README.md, as it stands there.
 struct ReadmeCounter: StepLoop {
     struct State: Codable, Sendable { var current: Int; var target: Int }
-    static let name = "counter"
+    let name = "counter"
     let charge = Tool<Int, String>("charge", safety: .once) { amount, call in
         "charged \(amount) under \(call.idempotencyKey)"  // never made twice
     }
@@ -26,15 +26,14 @@ struct ReadmeCounter: StepLoop {
     func example() async throws {
         let path = FilePath(NSTemporaryDirectory()).appending("readme-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(atPath: path.string) }
-        let writer = try LogWriter(path: path)
-        let store = LogRunStore(writer: writer, reader: try LogReader(path: path))
+        let store = try LogRunStore(path: path)
         let runner = Runner(ReadmeCounter(), store: store)
         var result = try await runner.start(
             RunID("demo"), state: .init(current: 0, target: 10), stepsMax: 5)
         #expect(result.status == .paused)
         result = try await runner.resume(RunID("demo"))
         #expect(result.output == 10)
-        try writer.close()
+        try store.close()
 
         let root = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
@@ -46,7 +45,7 @@ struct ReadmeCounter: StepLoop {
                 .lowerBound..<(try #require(here.range(of: "@Suite")).lowerBound)]
         #expect(readme.contains(Self.squeezed(String(loop))))
         for line in [
-            "let writer = try LogWriter(path: \"runs.loom\")",
+            "let store = try LogRunStore(path: \"runs.loom\")",
             "let runner = Runner(Counter(), store: store)",
             "result = try await runner.resume(RunID(\"demo\"))",
         ] { #expect(readme.contains(Self.squeezed(line))) }

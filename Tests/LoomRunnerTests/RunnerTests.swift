@@ -22,7 +22,7 @@ struct Counter: StepLoop {
         var current: Int
         var target: Int
     }
-    static let name = "counter"
+    let name = "counter"
     let tally: Tally
     /// Steps at which the first attempts throw, and how often.
     var failures: [Int: Int] = [:]
@@ -54,10 +54,9 @@ struct Counter: StepLoop {
     private func withStore<Result>(
         _ body: (LogRunStore, RunReader) async throws -> Result
     ) async throws -> Result {
-        let writer = try LogWriter(path: folder)
-        let store = LogRunStore(writer: writer, reader: try LogReader(path: folder))
+        let store = try LogRunStore(path: folder)
         let result = try await body(store, try RunReader(path: folder))
-        try writer.close()
+        try store.close()
         return result
     }
 
@@ -208,10 +207,11 @@ struct Counter: StepLoop {
                 let claim = try await store.claim(run, holder: "one that dies")
                 let attempt = AttemptID(step: 0, attempt: UInt64(epoch))
                 let events: [RunEvent.Content] = [.resumed(holder: "x"), .attemptStarted(attempt)]
-                let answer = try await store.append(
-                    events.map { RunEvent(time: .init(microseconds: 1), $0) }, to: run,
-                    epoch: claim.epoch, position: claim.position, isBarrier: false)
-                #expect(answer == .ok)
+                var unit = RecordUnit(run: run, epoch: claim.epoch, position: claim.position)
+                for event in events {
+                    unit.append(RunEvent(time: .init(microseconds: 1), event).encoded())
+                }
+                #expect(try await store.commit(unit) == .ok)
                 await store.release(run, epoch: claim.epoch)
             }
             let paused = try await runner.resume(run)
@@ -223,7 +223,7 @@ struct Counter: StepLoop {
     }
 
     private struct NotANumber: StepLoop {
-        static let name = "nan"
+        let name = "nan"
         func step(_ state: Double, _ context: StepContext) async throws -> Outcome<Double, Double> {
             state < 2 ? .continue(state + 1) : .continue(.nan)
         }
@@ -243,7 +243,7 @@ struct Counter: StepLoop {
     }
 
     private struct SameKey: StepLoop {
-        static let name = "same-key"
+        let name = "same-key"
         let tally: Tally
         var crashes = false
 

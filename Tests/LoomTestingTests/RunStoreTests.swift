@@ -11,9 +11,7 @@ import Testing
     private static func logStore(_ storage: SimulatedStorage) throws -> LogRunStore {
         var options = LogOptions()
         options.driver = .inline
-        let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
-        return LogRunStore(
-            writer: writer, reader: try LogReader(path: "/a.loom", storage: storage))
+        return try LogRunStore(path: "/a.loom", options: options, storage: storage)
     }
 
     @Test("the store in memory keeps every promise")
@@ -29,18 +27,16 @@ import Testing
     /// Forgets to look at the epoch.
     private struct Careless: RunStore {
         let base = MemoryRunStore()
+        var writer: String { base.writer }
         func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
             try await base.claim(run, holder: holder)
         }
-        func append(
-            _ events: [RunEvent], to run: RunID, epoch: UInt64, position: UInt64, isBarrier: Bool
-        ) async throws(RunStoreError) -> AppendAnswer {
-            for newer in epoch...(epoch + 1) {
-                let answer = try await base.append(
-                    events, to: run, epoch: newer, position: position, isBarrier: isBarrier)
-                if answer == .ok { return .ok }
-            }
-            return .fenced
+        func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
+            var unit = unit
+            let appending = try base.append(unit)
+            if case .answered(.ok) = appending { return appending }
+            unit.epoch += 1
+            return try base.append(unit)
         }
         func read(
             _ run: RunID, from position: UInt64,
@@ -63,8 +59,9 @@ import Testing
         let claim = try await store.claim(run, holder: "a")
         storage.failCalls(of: .syncData, with: .ioError)
         let event = RunEvent(time: EventTime(microseconds: 0), .retried)
-        let answer = try await store.append(
-            [event], to: run, epoch: claim.epoch, position: 0, isBarrier: true)
+        var unit = RecordUnit(run: run, epoch: claim.epoch, position: 0, isBarrier: true)
+        unit.append(event.encoded())
+        let answer = try await store.commit(unit)
         guard case .unknown = answer else { return #expect(Bool(false), "\(answer)") }
     }
 

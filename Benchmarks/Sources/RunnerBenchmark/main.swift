@@ -14,7 +14,7 @@ struct Counter: StepLoop {
         var current: Int
         var target: Int
     }
-    static let name = "counter"
+    let name = "counter"
 
     func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Int> {
         if state.current == state.target { return .complete(state.current) }
@@ -24,8 +24,8 @@ struct Counter: StepLoop {
 
 /// The same with a codec of its own: sixteen bytes a state.
 struct ByteCounter: StepLoop {
-    static let name = "byte-counter"
-    static var stateCodec: ValueCodec<Counter.State> {
+    let name = "byte-counter"
+    var stateCodec: ValueCodec<Counter.State> {
         ValueCodec(name: "counter-bytes") { state in
             var writer = ByteWriter(capacity: 16)
             writer.writeUInt64(UInt64(state.current))
@@ -53,13 +53,12 @@ func drive<Loop: StepLoop>(
     _ loop: Loop, _ policy: CheckpointPolicy
 ) async throws -> Int where Loop.State == Counter.State, Loop.Output == Int {
     try? FileManager.default.removeItem(atPath: folder.string)
-    let writer = try LogWriter(path: folder)
-    let store = LogRunStore(writer: writer, reader: try LogReader(path: folder))
+    let store = try LogRunStore(path: folder)
     var options = RunnerOptions()
     options.policy = policy
     let result = try await Runner(loop, store: store, options: options)
         .start(RunID("demo"), state: .init(current: 0, target: steps))
-    try writer.close()
+    try store.close()
     guard result.output == steps, result.stepIndex == UInt64(steps) else {
         throw CancellationError()
     }

@@ -48,12 +48,23 @@ public struct ByteWriter: Sendable {
     /// Writes an unsigned LEB128 integer in its shortest form, one to ten bytes.
     @inlinable
     public mutating func writeVarint(_ value: UInt64) {
-        var rest = value
+        if value < 0x80 { return bytes.append(UInt8(truncatingIfNeeded: value)) }
+        writeLongVarint(value)
+    }
+
+    /// Put together in a word or two and appended at once: a time has eight bytes.
+    @usableFromInline
+    mutating func writeLongVarint(_ value: UInt64) {
+        var (words, rest, count) = (UInt128(0), value, 0)
         while rest >= 0x80 {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            words |= UInt128(rest & 0x7F | 0x80) << UInt128(8 * count)
             rest >>= 7
+            count += 1
         }
-        bytes.append(UInt8(truncatingIfNeeded: rest))
+        words |= UInt128(rest) << UInt128(8 * count)
+        unsafe withUnsafeBytes(of: words.littleEndian) {
+            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[...count]))
+        }
     }
 
     /// Writes a non-negative count or length as a varint.

@@ -44,6 +44,28 @@ public struct RecordUnit: Sendable {
         eventCount += 1
     }
 
+    /// Appends one event of a known length; `write` must write just as many bytes.
+    public mutating func append(byteCount: Int, _ write: (inout ByteWriter) -> Void) {
+        frames.writeUInt8(RecordTag.event.rawValue)
+        frames.writeLength(byteCount)
+        let start = frames.count
+        write(&frames)
+        precondition(frames.count - start == byteCount, "an event of another length")
+        eventCount += 1
+    }
+
+    /// The bytes of each event, in order.
+    public var events: [[UInt8]] {
+        var reader = ByteReader(frames.bytes.rawSpan)
+        var events: [[UInt8]] = []
+        // What this unit framed itself can be read.
+        while !reader.isAtEnd, (try? reader.readUInt8()) != nil,
+            let length = try? reader.readLength("event", limit: reader.remaining),
+            let event = try? reader.readArray(length)
+        { events.append(event) }
+        return events
+    }
+
     /// Empties the unit for the events that follow in the same run.
     public mutating func removeAll(nextPosition: UInt64) {
         position = nextPosition

@@ -19,6 +19,13 @@ public enum StateDelta {
     /// Costs about the time to compare the two when they differ in few places; a middle without
     /// near matches is indexed by blocks, in linear time and bounded memory.
     public static func encode(from base: [UInt8], to target: [UInt8]) -> [UInt8] {
+        encodeCounting(from: base, to: target).delta
+    }
+
+    /// The same, with the number of its hunks: for whoever follows the length of a chain.
+    static func encodeCounting(
+        from base: [UInt8], to target: [UInt8]
+    ) -> (delta: [UInt8], hunks: Int) {
         var writer = ByteWriter(capacity: 64)
         writer.writeLength(base.count)
         writer.writeLength(target.count)
@@ -31,7 +38,7 @@ public enum StateDelta {
                 }
             }
         }
-        return hunks.finish()
+        return (hunks.finish(), hunks.count)
     }
 
     /// Applies a delta.
@@ -56,19 +63,12 @@ public enum StateDelta {
         }
         return result
     }
-
-    /// How many hunks a delta has; 0 for one that is malformed.
-    public static func hunkCount(of delta: [UInt8]) -> Int {
-        guard var reader = try? DeltaReader(delta.rawSpan, limit: Int.max) else { return 0 }
-        var count = 0
-        while let _ = try? reader.next() { count += 1 }
-        return count
-    }
 }
 
-/// Writes hunks; holds the last one back, as what follows may only lengthen it.
+/// Writes hunks, and counts them.
 private struct HunkWriter {
     var writer: ByteWriter
+    private(set) var count = 0
     private var cursor = 0
 
     init(writer: ByteWriter) { self.writer = writer }
@@ -76,6 +76,7 @@ private struct HunkWriter {
     mutating func append(
         copy: Range<Int>, insert: Range<Int>, of target: UnsafeRawBufferPointer
     ) {
+        count += 1
         let move = copy.isEmpty ? 0 : copy.lowerBound - cursor
         writer.writeVarint(UInt64(bitPattern: Int64(move << 1) ^ Int64(move >> 63)))
         writer.writeLength(copy.count)

@@ -21,13 +21,15 @@ extension RunCreation {
         policy.encode(to: &writer)
         Label.encode(labels, to: &writer)
         writer.writeSized(state)
+        writer.writeVarint(payloads.shownBytesMax ?? 0)
     }
 
     init(decoding reader: inout ByteReader) throws(FormatError) {
         self.init(
             loop: try reader.readText("loop name"), stateVersion: try reader.readVarint(),
             codec: try reader.readText("codec"), policy: try CheckpointPolicy(decoding: &reader),
-            labels: try Label.decodeAll(&reader), state: try reader.readSized("state"))
+            labels: try Label.decodeAll(&reader), state: try reader.readSized("state"),
+            payloads: try PayloadPolicy(decoding: &reader))
     }
 }
 
@@ -73,6 +75,13 @@ extension CheckpointPolicy {
         case 3: self = .compact
         case let other: throw .unsupported("checkpoint policy", found: UInt64(other))
         }
+    }
+}
+
+extension PayloadPolicy {
+    /// The field came after the others: without it there is no limit.
+    fileprivate init(decoding reader: inout ByteReader) throws(FormatError) {
+        self.init(shownBytesMax: reader.isAtEnd ? nil : try reader.readVarint())
     }
 }
 
@@ -189,6 +198,9 @@ extension ToolStart {
         case .occurrence(let number):
             writer.writeUInt8(2)
             writer.writeVarint(number)
+        case .shared(let key):
+            writer.writeUInt8(3)
+            writer.writeString(key)
         }
         writer.writeSized(request)
     }
@@ -201,6 +213,7 @@ extension ToolStart {
         switch try reader.readUInt8() {
         case 1: key = .explicit(try reader.readText("tool key"))
         case 2: key = .occurrence(try reader.readVarint())
+        case 3: key = .shared(try reader.readText("tool key"))
         case let other: throw .unsupported("tool key kind", found: UInt64(other))
         }
         self.init(

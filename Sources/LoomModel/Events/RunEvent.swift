@@ -84,11 +84,14 @@ public struct RunCreation: Hashable, Sendable {
     public var labels: [Label]
     /// The state that step 0 reads.
     public var state: [UInt8]
+    /// What lists show of large values.
+    public var payloads: PayloadPolicy
 
     /// Creates the facts of a new run.
     public init(
         loop: String, stateVersion: UInt64 = 1, codec: String = "json",
-        policy: CheckpointPolicy = .full, labels: [Label] = [], state: [UInt8]
+        policy: CheckpointPolicy = .full, labels: [Label] = [], state: [UInt8],
+        payloads: PayloadPolicy = .whole
     ) {
         self.loop = loop
         self.stateVersion = stateVersion
@@ -96,6 +99,7 @@ public struct RunCreation: Hashable, Sendable {
         self.policy = policy
         self.labels = labels
         self.state = state
+        self.payloads = payloads
     }
 }
 
@@ -121,6 +125,25 @@ public enum CheckpointPolicy: Hashable, Sendable {
     case interval(UInt64)
     /// Every state; of attempts, those that failed, were interrupted or were retries.
     case compact
+}
+
+/// How much of a value the lists of a run show. What is stored, and what a step gets, is whole.
+public struct PayloadPolicy: Hashable, Sendable {
+    /// Bytes above which a list shows length and hash in place of a value; `nil` for no limit.
+    public var shownBytesMax: UInt64?
+
+    /// Creates a policy. A limit of 0 is no limit.
+    public init(shownBytesMax: UInt64? = nil) {
+        self.shownBytesMax = shownBytesMax == 0 ? nil : shownBytesMax
+    }
+
+    /// Everything is shown.
+    public static let whole = PayloadPolicy()
+
+    /// Whether a value is shown as it is.
+    public func shows(_ value: [UInt8]) -> Bool {
+        shownBytesMax.map { UInt64(value.count) <= $0 } ?? true
+    }
 }
 
 /// Why nobody drives a run that is not over.
@@ -190,6 +213,9 @@ public enum ToolSafety: String, Hashable, Sendable, CaseIterable {
 public enum ToolKey: Hashable, Sendable {
     /// Chosen by the step; holds for the whole run.
     case explicit(String)
+    /// Chosen by the step; holds for the whole store: runs that use it share one call, which is
+    /// kept in a run of its own.
+    case shared(String)
     /// The nth call of this name and request in its attempt; dies with its step.
     case occurrence(UInt64)
 }

@@ -83,6 +83,27 @@ public struct RunFold: Sendable {
         }
     }
 
+    /// Applies an advance: as its events one by one. When it throws, the fold is as it was before.
+    public mutating func apply(_ advance: StepAdvance, at place: Place) throws(Violation) {
+        guard place.position == summary.nextPosition, place.epoch >= summary.epoch,
+            summary.status == .running, summary.openAttempt == advance.attempt
+        else {
+            // The single events say what is wrong, and change nothing that is kept.
+            var copy = self
+            for (index, event) in advance.events.enumerated() {
+                let place = Place(position: place.position + UInt64(index), epoch: place.epoch)
+                try copy.apply(event, at: place)
+            }
+            self = copy
+            return
+        }
+        commitStep()
+        start(advance.next)
+        summary.nextPosition += UInt64(advance.eventCount)
+        summary.epoch = place.epoch
+        summary.updated = advance.time
+    }
+
     private mutating func advance(to place: Place, time: EventTime) {
         summary.nextPosition = place.position + 1
         summary.epoch = place.epoch
@@ -94,6 +115,7 @@ public struct RunFold: Sendable {
         summary.stateVersion = creation.stateVersion
         summary.codec = creation.codec
         summary.policy = creation.policy
+        summary.payloads = creation.payloads
         summary.created = time
         label(creation.labels)
         run()

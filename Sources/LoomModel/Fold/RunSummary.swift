@@ -25,6 +25,8 @@ public struct RunSummary: Hashable, Sendable {
     public internal(set) var codec = ""
     /// What the read side keeps.
     public internal(set) var policy = CheckpointPolicy.full
+    /// What lists show of large values.
+    public internal(set) var payloads = PayloadPolicy.whole
     /// Labels by name.
     public internal(set) var labels: [String: String] = [:]
     /// Where the run stands.

@@ -60,9 +60,9 @@ public struct StateTrack: Sendable {
 
     /// Goes on to the next state of the writer, who has the present one whole.
     public mutating func commit(_ next: [UInt8], pauses: Bool) -> Change {
-        let delta = StateDelta.encode(from: base, to: next)
+        let (delta, hunks) = StateDelta.encodeCounting(from: base, to: next)
         base = next
-        policy.deltaAdded(bytes: delta.count, hunks: StateDelta.hunkCount(of: delta))
+        policy.deltaAdded(bytes: delta.count, hunks: hunks)
         guard policy.isSnapshotDue(stateBytes: next.count, pauses: pauses) else {
             return Change(delta: delta, snapshot: nil)
         }

@@ -70,9 +70,14 @@ public struct ToolCallTable: Sendable {
 
     private static func identity(of start: ToolStart) -> Identity {
         switch start.key {
-        case .explicit: Identity(key: start.key, name: nil, request: nil)
+        case .explicit, .shared: Identity(key: start.key, name: nil, request: nil)
         case .occurrence: Identity(key: start.key, name: start.name, request: start.request)
         }
+    }
+
+    /// The unfinished call that began at a position of the run.
+    public func unfinished(at position: UInt64) -> Call? {
+        openCalls[position].flatMap { entries[$0]?.call }
     }
 
     func isOpen(_ position: UInt64) -> Bool { openCalls[position] != nil }
@@ -102,8 +107,8 @@ public struct ToolCallTable: Sendable {
     mutating func endStep() {
         if entries.isEmpty { return }
         entries = entries.filter { identity, _ in
-            if case .explicit = identity.key { return true }
-            return false
+            if case .occurrence = identity.key { return false }
+            return true
         }
         openCalls = openCalls.filter { entries[$0.value] != nil }
     }

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// Writes values as canonical JSON: equal values have equal bytes, on every machine, for ever.
 ///
 /// Keys are ordered by their UTF-8 bytes; no whitespace; escapes only for `"`, `\` and controls;
@@ -19,9 +21,35 @@ public struct CanonicalJSONEncoder: Sendable {
     ///
     /// - Throws: `EncodingError`, with the coding path of what cannot be written.
     public func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
-        let encoder = JSONEncoding()
+        var encoder = SpareEncoding.take() ?? JSONEncoding()
         try encoder.write(value)
-        return encoder.bytes.array
+        let bytes = encoder.bytes.array
+        // A value that kept its encoder keeps it for good.
+        if isKnownUniquelyReferenced(&encoder) { SpareEncoding.put(encoder) }
+        return bytes
+    }
+}
+
+/// One encoding that is kept for its memory: a loop encodes a small state at every step.
+///
+/// Sendable without checks: whoever takes it has it alone.
+private struct SpareEncoding: @unchecked Sendable {
+    private static let slot = Mutex<SpareEncoding?>(nil)
+    private static let bytesMax = 64 << 10
+    private let encoding: JSONEncoding
+
+    static func take() -> JSONEncoding? {
+        slot.withLockIfAvailable { slot -> SpareEncoding? in
+            defer { slot = nil }
+            return slot
+        }??.encoding
+    }
+
+    static func put(_ encoding: JSONEncoding) {
+        guard encoding.bytes.count <= bytesMax else { return }
+        encoding.empty()
+        let spare = SpareEncoding(encoding: encoding)
+        _ = slot.withLockIfAvailable { $0 = spare }
     }
 }
 
@@ -70,6 +98,13 @@ final class JSONEncoding {
     init(parentPath: [any CodingKey] = [], depth: Int = 0) {
         self.parentPath = parentPath
         self.depth = depth
+    }
+
+    /// Forgets everything but the memory. Only after an encoding that went well.
+    func empty() {
+        bytes.truncate(to: 0)
+        members.truncate(to: 0)
+        frames.truncate(to: 0)
     }
 
     /// Writes one value where the buffer ends.

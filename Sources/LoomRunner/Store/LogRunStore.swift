@@ -1,7 +1,9 @@
 public import LoomFormat
 public import LoomLog
 public import LoomModel
+public import LoomStorage
 internal import Synchronization
+public import SystemPackage
 
 /// Runs in a log: the first implementation of ``RunStore``.
 ///
@@ -10,12 +12,14 @@ internal import Synchronization
 /// archives index it.
 ///
 /// ```swift
-/// let store = LogRunStore(writer: try LogWriter(path: "runs.loom"))
+/// let store = try LogRunStore(path: "runs.loom")
 /// let runner = Runner(Counter(), store: store)
+/// …
+/// try store.close()
 /// ```
 public final class LogRunStore: RunStore {
     /// The log's writer.
-    public let writer: LogWriter
+    public let log: LogWriter
     private let reader: LogReader
     private let table = Mutex(Table())
 
@@ -30,11 +34,22 @@ public final class LogRunStore: RunStore {
         var runs: [RunID: Entry] = [:]
     }
 
-    /// Creates a store over an open writer and a reader of the same log.
-    public init(writer: LogWriter, reader: LogReader) {
-        self.writer = writer
-        self.reader = reader
+    /// Opens a log for writing; creates it when there is none.
+    ///
+    /// - Throws: ``LogError`` with code `locked` when another process has it, and others.
+    public init(
+        path: FilePath, options: LogOptions = LogOptions(),
+        storage: any Storage = POSIXStorage()
+    ) throws(LogError) {
+        log = try LogWriter(path: path, options: options, storage: storage)
+        reader = try LogReader(path: path, storage: storage)
     }
+
+    /// Closes the log in good order: everything in it is durable when this returns.
+    public func close() throws(LogError) { try log.close() }
+
+    /// The process that has the log open, in the words of its lock.
+    public var writer: String { log.holder }
 
     /// See ``RunStore/claim(_:holder:)``.
     public func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
@@ -66,47 +81,38 @@ public final class LogRunStore: RunStore {
         table.isLoaded = true
     }
 
-    /// See ``RunStore/append(_:to:epoch:position:isBarrier:)``.
-    public func append(
-        _ events: [RunEvent], to run: RunID, epoch: UInt64, position: UInt64, isBarrier: Bool
-    ) async throws(RunStoreError) -> AppendAnswer {
-        var unit = RecordUnit(run: run, epoch: epoch, position: position, isBarrier: isBarrier)
-        var bytes = ByteWriter(capacity: 128)
-        for event in events {
-            bytes.removeAll()
-            event.encode(to: &bytes)
-            unit.append(bytes.bytes)
-        }
+    /// See ``RunStore/append(_:)``.
+    public func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
         let answer: Result<Appended, LogError>? = table.withLock { table in
             // In place: one look into the table, as this is the path of every step.
-            guard let index = table.runs.index(forKey: run) else { return nil }
+            guard let index = table.runs.index(forKey: unit.run) else { return nil }
             let entry = table.runs.values[index]
-            guard entry.epoch == epoch, entry.position == position, entry.holder != nil else {
-                return nil
-            }
+            guard entry.epoch == unit.epoch, entry.position == unit.position, entry.holder != nil
+            else { return nil }
             do throws(LogError) {
-                let appended = try writer.append(unit)
-                table.runs.values[index].position += UInt64(events.count)
+                let appended = try log.append(unit)
+                table.runs.values[index].position += UInt64(unit.eventCount)
                 return .success(appended)
             } catch {
                 return .failure(error)
             }
         }
         switch answer {
-        case nil: return .fenced
+        case nil: return .answered(.fenced)
         case .failure(let error):
             // A failed store may have left the unit behind; every other refusal left nothing.
-            if error.code == .poisoned { return .unknown(error.description) }
+            if error.code == .poisoned { return .answered(.unknown(error.description)) }
             throw .unavailable(error.description)
         case .success(let appended):
-            guard appended.needsSync else { return .ok }
-            return await durable(appended.position)
+            guard appended.needsSync else { return .answered(.ok) }
+            let position = appended.position
+            return .pending { await self.durable(position) }
         }
     }
 
     private func durable(_ position: LogPosition) async -> AppendAnswer {
         await withCheckedContinuation { continuation in
-            writer.whenDurable(position) { error in
+            log.whenDurable(position) { error in
                 continuation.resume(returning: error.map { .unknown($0.description) } ?? .ok)
             }
         }

@@ -10,19 +10,11 @@ public import LoomModel
 /// let receipt = try await context.call(charge, order)
 /// ```
 public struct Tool<Request: Codable & Sendable, Response: Codable & Sendable>: Sendable {
-    /// What a `.once` tool says of a call whose outcome nobody knows.
-    public enum Reconciliation: Sendable {
-        /// It happened, and returned this.
-        case happened(Response)
-        /// It did not: it may be made now.
-        case didNotHappen
-    }
-
     /// The name in the log.
     public let name: String
     /// How often it may happen.
     public let safety: ToolSafety
-    let reconcile: (@Sendable (Request, ToolCall) async throws -> Reconciliation)?
+    let reconcile: (@Sendable (Request, ToolCall) async throws -> Reconciliation<Response>)?
     let body: @Sendable (Request, ToolCall) async throws -> Response
 
     /// Creates a tool.
@@ -32,7 +24,7 @@ public struct Tool<Request: Codable & Sendable, Response: Codable & Sendable>: S
     ///   - reconcile: For `.once`: finds out whether it did. Without it the run pauses.
     public init(
         _ name: String, safety: ToolSafety,
-        reconcile: (@Sendable (Request, ToolCall) async throws -> Reconciliation)? = nil,
+        reconcile: (@Sendable (Request, ToolCall) async throws -> Reconciliation<Response>)? = nil,
         _ body: @escaping @Sendable (Request, ToolCall) async throws -> Response
     ) {
         self.name = name
@@ -40,6 +32,14 @@ public struct Tool<Request: Codable & Sendable, Response: Codable & Sendable>: S
         self.reconcile = reconcile
         self.body = body
     }
+}
+
+/// What a `.once` tool says of a call whose outcome nobody knows.
+public enum Reconciliation<Response: Sendable>: Sendable {
+    /// It happened, and returned this.
+    case happened(Response)
+    /// It did not: it may be made now.
+    case didNotHappen
 }
 
 /// What a tool is told of the call that it makes.

@@ -4,27 +4,29 @@ public import LoomModel
 /// Where a runner keeps its runs: the one narrow seam under it.
 ///
 /// A run is a row of events, each at a dense position. Whoever drives it has *claimed* it under an
-/// epoch that is higher than every one before; an append names run, epoch and position, and the
+/// epoch that is higher than every one before; a unit names run, epoch and position, and the
 /// compare on the two is the fence that keeps an older holder out. What any implementation must do
 /// is said by the conformance suite in LoomTesting.
 ///
-/// Calls of one run arrive one after another in order of position: an implementation must decide
-/// their order before it first suspends.
+/// Units come encoded: what is stored and compared is the same in every store.
 public protocol RunStore: Sendable {
+    /// Who this store writes as, in words that a reader of the store can compare: a run that says
+    /// `running` and was taken by somebody else is an interrupted one.
+    var writer: String { get }
+
     /// Takes a run, also one that does not exist yet; raises its epoch.
     ///
     /// - Throws: ``RunStoreError/held(run:by:)`` while another holder has it.
     func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim
 
-    /// Appends events at the position that `claim` has come to, whole or not at all.
+    /// Appends a unit at the position that its run has come to, whole or not at all.
     ///
-    /// - Parameter isBarrier: Whether the events must survive a power loss before this returns, in
-    /// a
-    ///   store that distinguishes.
+    /// Its place is decided when this returns, so that units of one run may follow one another
+    /// without waiting. A unit that is a barrier must survive a power loss before it is answered
+    /// with `ok`, in a store that distinguishes.
+    ///
     /// - Throws: When the events were certainly not appended.
-    func append(
-        _ events: [RunEvent], to run: RunID, epoch: UInt64, position: UInt64, isBarrier: Bool
-    ) async throws(RunStoreError) -> AppendAnswer
+    func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending
 
     /// Calls `body` with the events of a run from a position on, in order.
     func read(
@@ -34,6 +36,13 @@ public protocol RunStore: Sendable {
 
     /// Gives a run up. Of a claim that was fenced, nothing happens.
     func release(_ run: RunID, epoch: UInt64) async
+}
+
+extension RunStore {
+    /// Appends a unit and waits for the answer.
+    public func commit(_ unit: RecordUnit) async throws(RunStoreError) -> AppendAnswer {
+        try await append(unit).answer
+    }
 }
 
 /// What a holder was given.
@@ -47,6 +56,24 @@ public struct RunClaim: Hashable, Sendable {
     public init(epoch: UInt64, position: UInt64) {
         self.epoch = epoch
         self.position = position
+    }
+}
+
+/// An append whose place is decided.
+public enum Appending: Sendable {
+    /// The answer is there.
+    case answered(AppendAnswer)
+    /// It is waited for: for a sync, or for the other side.
+    case pending(@Sendable () async -> AppendAnswer)
+
+    /// The answer, waited for where it is not there.
+    public var answer: AppendAnswer {
+        get async {
+            switch self {
+            case .answered(let answer): answer
+            case .pending(let wait): await wait()
+            }
+        }
     }
 }
 

@@ -7,6 +7,10 @@ public enum RunnerError: Error, Sendable {
     case unknownRun(RunID)
     /// There is one already.
     case runExists(RunID)
+    /// There is one already, and it began with another state.
+    case otherInput(RunID)
+    /// The run did not fail, so it cannot be retried.
+    case notFailed(RunID, RunStatus)
     /// The run is over, in this status.
     case runIsOver(RunID, RunStatus)
     /// The run belongs to another loop.
@@ -29,6 +33,13 @@ public enum RunnerError: Error, Sendable {
     case negativeBudget(Int)
     /// A call of a `.once` tool may have happened: somebody has to say whether it did.
     case unknownOutcome(tool: String, call: UInt64)
+    /// The run has no unfinished call that began at this position.
+    case noSuchCall(RunID, UInt64)
+    /// A step went on after its timeout and its cancellation. The run is left as interrupted; in
+    /// this process nobody gets it until the step ends.
+    case stillRunning(RunID, step: UInt64)
+    /// The name is one of those that the runner keeps for itself.
+    case reservedName(RunID)
 }
 
 extension RunnerError: CustomStringConvertible {
@@ -37,6 +48,9 @@ extension RunnerError: CustomStringConvertible {
         switch self {
         case .unknownRun(let run): "there is no run \(run)"
         case .runExists(let run): "run \(run) exists already"
+        case .otherInput(let run): "run \(run) exists already and began with another state"
+        case .notFailed(let run, let status):
+            "run \(run) is \(status.rawValue); only a failed run is retried"
         case .runIsOver(let run, let status): "run \(run) is \(status.rawValue)"
         case .loopMismatch(let stored, let expected):
             "the run belongs to the loop \(stored), not to \(expected)"
@@ -53,6 +67,10 @@ extension RunnerError: CustomStringConvertible {
         case .negativeBudget(let budget): "a budget of \(budget) steps"
         case .unknownOutcome(let tool, let call):
             "nobody knows whether call \(call) of \(tool) happened"
+        case .noSuchCall(let run, let call): "run \(run) has no unfinished call \(call)"
+        case .stillRunning(let run, let step):
+            "step \(step) of run \(run) goes on after its timeout; the run is left as interrupted"
+        case .reservedName(let run): "the name \(run) is kept for shared tool keys"
         }
     }
 
@@ -61,6 +79,12 @@ extension RunnerError: CustomStringConvertible {
         switch self {
         case .unknownRun: "loomlog list shows the runs of the log"
         case .runExists: "use resume to go on with it, or another --run-id"
+        case .otherInput: "use another --run-id, or resume to go on with the one that is there"
+        case .notFailed(_, let status) where status.isResumable: "resume goes on with it"
+        case .noSuchCall: "loomlog tool-calls RUN shows the calls; those that are started are open"
+        case .stillRunning: "end this process and resume the run in another one"
+        case .keyMismatch: "a key stands for one request: give another request another key"
+        case .loopMismatch: "resume it with the program that started it"
         case .runIsOver(_, .failed): "retry opens a failed run from its last committed state"
         case .stateVersion: "give the loop a migrate function; the run stays resumable"
         case .held: "wait for the other one to finish, or pass --wait"

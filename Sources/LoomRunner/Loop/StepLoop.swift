@@ -10,7 +10,7 @@ internal import LoomModel
 /// ```swift
 /// struct Counter: StepLoop {
 ///     struct State: Codable, Sendable { var current: Int; var target: Int }
-///     static let name = "counter"
+///     let name = "counter"
 ///
 ///     func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Int> {
 ///         if state.current >= state.target { return .complete(state.current) }
@@ -20,18 +20,18 @@ internal import LoomModel
 /// ```
 public protocol StepLoop: Sendable {
     /// What a step reads and leaves behind.
-    associatedtype State: Codable & Sendable
+    associatedtype State: Sendable
     /// What the last step returns.
-    associatedtype Output: Codable & Sendable
+    associatedtype Output: Sendable
 
     /// The durable name of the loop: a run is resumed only by a loop of its name.
-    static var name: String { get }
+    var name: String { get }
     /// The version of the state's shape; 1 unless said otherwise.
-    static var stateVersion: UInt64 { get }
+    var stateVersion: UInt64 { get }
     /// How states are stored; canonical JSON unless said otherwise.
-    static var stateCodec: ValueCodec<State> { get }
+    var stateCodec: ValueCodec<State> { get }
     /// How results are stored; canonical JSON unless said otherwise.
-    static var outputCodec: ValueCodec<Output> { get }
+    var outputCodec: ValueCodec<Output> { get }
 
     /// Does one step. Throwing fails the attempt; the retry policy decides what follows.
     func step(
@@ -39,25 +39,31 @@ public protocol StepLoop: Sendable {
     ) async throws -> Outcome<State, Output>
 
     /// Reads a state of an older version. Without it, such a run is refused and stays resumable.
-    static func migrate(_ state: [UInt8], from version: UInt64) throws -> State
+    func migrate(_ state: [UInt8], from version: UInt64) throws -> State
 }
 
 extension StepLoop {
     /// The first version.
-    public static var stateVersion: UInt64 { 1 }
-    /// Canonical JSON.
-    public static var stateCodec: ValueCodec<State> { .json }
-    /// Canonical JSON.
-    public static var outputCodec: ValueCodec<Output> { .json }
+    @inlinable public var stateVersion: UInt64 { 1 }
 
     /// Refuses.
-    public static func migrate(_ state: [UInt8], from version: UInt64) throws -> State {
+    public func migrate(_ state: [UInt8], from version: UInt64) throws -> State {
         throw RunnerError.stateVersion(stored: version, expected: stateVersion)
     }
 }
 
+extension StepLoop where State: Codable {
+    /// Canonical JSON.
+    @inlinable public var stateCodec: ValueCodec<State> { .json }
+}
+
+extension StepLoop where Output: Codable {
+    /// Canonical JSON.
+    @inlinable public var outputCodec: ValueCodec<Output> { .json }
+}
+
 /// What a step leads to.
-public enum Outcome<State, Output> {
+@frozen public enum Outcome<State, Output> {
     /// Another step, on this state.
     case `continue`(State)
     /// The end of the run, with its result.
@@ -68,31 +74,31 @@ public enum Outcome<State, Output> {
 
 extension Outcome: Sendable where State: Sendable, Output: Sendable {}
 
-/// How values of a type are stored, and under which name the log says so.
-public struct ValueCodec<Value>: Sendable {
-    /// The name in the run's first event; `json` is canonical JSON.
+/// A loop made of a closure: for small ones that need no type.
+///
+/// Made by ``Runner/init(_:store:options:step:)``.
+public struct ClosureLoop<State: Codable & Sendable, Output: Codable & Sendable>: StepLoop {
+    /// The durable name of the loop.
     public let name: String
-    /// The bytes of a value. Equal values must have equal bytes.
-    public let encode: @Sendable (Value) throws -> [UInt8]
-    /// The value of bytes.
-    public let decode: @Sendable ([UInt8]) throws -> Value
+    @usableFromInline let body:
+        @Sendable (State, StepContext) async throws -> Outcome<
+            State, Output
+        >
 
-    /// Creates a codec.
-    public init(
-        name: String, encode: @escaping @Sendable (Value) throws -> [UInt8],
-        decode: @escaping @Sendable ([UInt8]) throws -> Value
+    @inlinable
+    init(
+        _ name: String,
+        _ body: @escaping @Sendable (State, StepContext) async throws -> Outcome<State, Output>
     ) {
         self.name = name
-        self.encode = encode
-        self.decode = decode
+        self.body = body
     }
-}
 
-extension ValueCodec where Value: Codable & SendableMetatype {
-    /// Canonical JSON: any tool can show the values.
-    public static var json: ValueCodec<Value> {
-        ValueCodec(
-            name: "json", encode: { try CanonicalJSONEncoder().encode($0) },
-            decode: { try CanonicalJSONDecoder().decode(Value.self, from: $0) })
+    /// Calls the closure.
+    @inlinable
+    public func step(
+        _ state: State, _ context: StepContext
+    ) async throws -> Outcome<State, Output> {
+        try await body(state, context)
     }
 }

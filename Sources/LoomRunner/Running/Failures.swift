@@ -1,0 +1,89 @@
+public import LoomModel
+internal import SystemPackage
+
+/// An error that says for itself how it is to be treated.
+public protocol ClassifiedError: Error {
+    /// What kind of error it is.
+    var category: FailureCategory { get }
+    /// Whether trying again may help.
+    var isRetryable: Bool { get }
+    /// The least time to wait before trying again, when the other side said so.
+    var retryAfter: Duration? { get }
+}
+
+extension ClassifiedError {
+    /// Transient errors are worth another try.
+    public var isRetryable: Bool { category == .transient }
+    /// Nobody said.
+    public var retryAfter: Duration? { nil }
+}
+
+/// A failure to throw from a step or a tool.
+///
+/// ```swift
+/// throw StepFailure("the service is busy", category: .transient, retryAfter: .seconds(2))
+/// ```
+public struct StepFailure: ClassifiedError, CustomStringConvertible {
+    /// What happened.
+    public let description: String
+    /// What kind of failure it is.
+    public let category: FailureCategory
+    /// Whether trying again may help; unless said otherwise, when it is transient.
+    public let isRetryable: Bool
+    /// The least time to wait before trying again.
+    public let retryAfter: Duration?
+
+    /// Creates a failure.
+    public init(
+        _ message: String, category: FailureCategory = .unknown, isRetryable: Bool? = nil,
+        retryAfter: Duration? = nil
+    ) {
+        description = message
+        self.category = category
+        self.isRetryable = isRetryable ?? (category == .transient)
+        self.retryAfter = retryAfter
+    }
+}
+
+extension Failure {
+    /// What is recorded of an error: `TypeName: message`, and its class.
+    ///
+    /// An error that does not classify itself is unknown, unless it is a timeout or a broken
+    /// connection of the system or of Foundation: these are transient.
+    public init(recording error: any Error) {
+        let message = "\(type(of: error)): \(error)"
+        if let classified = error as? any ClassifiedError {
+            self.init(
+                message: message, category: classified.category,
+                isRetryable: classified.isRetryable)
+        } else {
+            let isTransient = KnownErrors.isTransient(error)
+            self.init(
+                message: message, category: isTransient ? .transient : .unknown,
+                isRetryable: isTransient)
+        }
+    }
+}
+
+/// Errors of others that are known to pass.
+private enum KnownErrors {
+    private static let errnos: Set<CInt> = [
+        Errno.timedOut, .connectionReset, .connectionRefused, .connectionAbort, .brokenPipe,
+        .networkUnreachable, .networkDown, .networkReset, .hostIsDown, .noRouteToHost,
+        .resourceTemporarilyUnavailable, .interrupted,
+    ].reduce(into: []) { $0.insert($1.rawValue) }
+
+    /// Of NSURLErrorDomain: timed out, cannot find or connect to host, connection lost, DNS failed,
+    /// not connected.
+    private static let urlCodes: Set<Int> = [-1001, -1003, -1004, -1005, -1006, -1009]
+
+    /// By domain and code, which every error has, so that Foundation is not needed for it.
+    static func isTransient(_ error: any Error) -> Bool {
+        if let errno = error as? Errno { return errnos.contains(errno.rawValue) }
+        switch error._domain {
+        case "NSPOSIXErrorDomain": return errnos.contains(CInt(truncatingIfNeeded: error._code))
+        case "NSURLErrorDomain": return urlCodes.contains(error._code)
+        default: return false
+        }
+    }
+}

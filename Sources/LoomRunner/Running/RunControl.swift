@@ -1,0 +1,100 @@
+public import LoomFormat
+public import LoomModel
+
+/// What can be done to a run without its loop: retry, cancel, resolve, label, change its policy.
+///
+/// Each call claims the run, records one event as a barrier, and lets go. Of a run that somebody
+/// drives it throws ``RunnerError/held(_:by:)``.
+///
+/// ```swift
+/// try await RunControl(store: store).retry(RunID("demo"))
+/// ```
+public struct RunControl: Sendable {
+    private let access: RunAccess
+
+    /// Creates the control of a store's runs; of the options, holder and clock count.
+    public init(store: any RunStore, options: RunnerOptions = RunnerOptions()) {
+        access = RunAccess(store: store, options: options)
+    }
+
+    /// Opens a failed run again, from its last committed state. Resuming drives it on.
+    public func retry(_ run: RunID) async throws {
+        try await change(run) { fold in
+            guard fold.summary.status == .failed else {
+                throw RunnerError.notFailed(run, fold.summary.status)
+            }
+            return [.retried]
+        }
+    }
+
+    /// Gives a run up: it cannot be resumed any more.
+    public func cancel(_ run: RunID, reason: String = "") async throws {
+        try await change(run) { fold in
+            guard fold.summary.status.isResumable else {
+                throw RunnerError.runIsOver(run, fold.summary.status)
+            }
+            return [.cancelled(reason: reason)]
+        }
+    }
+
+    /// Sets labels; an empty value takes one away.
+    public func label(_ run: RunID, _ labels: [Label]) async throws {
+        try await change(run) { _ in [.labelled(labels)] }
+    }
+
+    /// Changes what the read side keeps, from the present step on; of the past, what both policies
+    /// show is shown.
+    public func setPolicy(_ run: RunID, _ policy: CheckpointPolicy) async throws {
+        try await change(run) { _ in [.policyChanged(policy)] }
+    }
+
+    /// Says what became of a `.once` call whose outcome nobody knew, by the position of its start.
+    ///
+    /// A call with a shared key is settled in the whole store.
+    public func resolve(
+        _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome
+    ) async throws {
+        guard let call = try await access.load(run).fold.calls.unfinished(at: position) else {
+            let isThere = try await access.load(run).fold.summary.nextPosition > 0
+            throw isThere ? RunnerError.noSuchCall(run, position) : .unknownRun(run)
+        }
+        if case .shared(let key) = call.start.key {
+            try await SharedCall.resolve(key, as: outcome, access)
+        }
+        try await change(run) { fold in
+            guard fold.calls.unfinished(at: position) != nil else {
+                throw RunnerError.noSuchCall(run, position)
+            }
+            return [.toolFinished(ToolFinish(start: position, outcome: outcome))]
+        }
+    }
+
+    /// Records something of a run that nobody drives.
+    private func change(
+        _ run: RunID, _ contents: (RunFold) throws -> [RunEvent.Content]
+    ) async throws {
+        try await access.claimed(run) { claim in
+            guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
+            let fold = try await access.load(run).fold
+            let events = try contents(fold)
+            try await access.journal(run, claim, fold).record(events, isBarrier: true)
+        }
+    }
+}
+
+extension Runner {
+    /// See ``RunControl/retry(_:)``.
+    public func retry(_ run: RunID) async throws { try await control.retry(run) }
+
+    /// See ``RunControl/cancel(_:reason:)``.
+    public func cancel(_ run: RunID, reason: String = "") async throws {
+        try await control.cancel(run, reason: reason)
+    }
+
+    /// See ``RunControl/resolve(_:call:as:)``.
+    public func resolve(
+        _ run: RunID, call: UInt64, as outcome: ToolFinish.Outcome
+    ) async throws { try await control.resolve(run, call: call, as: outcome) }
+
+    private var control: RunControl { RunControl(store: store, options: options) }
+}

@@ -1,0 +1,144 @@
+internal import LoomFormat
+internal import LoomModel
+
+/// Drives one claimed run from step to step. Used by one task.
+struct RunDriver {
+    private let body: LoopBody
+    private let scope: RunScope
+    private let cell: AnyStateCell
+    private var track: StateTrack
+    private let options: RunnerOptions
+    private var journal: RunJournal { scope.journal }
+
+    init(
+        _ body: LoopBody, _ scope: RunScope, _ cell: AnyStateCell, _ track: StateTrack,
+        _ options: RunnerOptions
+    ) {
+        self.body = body
+        self.scope = scope
+        self.cell = cell
+        self.track = track
+        self.options = options
+    }
+
+    /// Runs steps until the run is over, paused, or out of budget.
+    ///
+    /// A loop, not a recursion: a run of any number of steps needs one frame and constant memory.
+    mutating func drive(stepsMax: Int?) async throws {
+        var remaining = stepsMax
+        if remaining == 0 { return try await pause(.budget) }
+        // A step that is cut again and again may be what kills the process: not for ever.
+        if journal.summary.interruptionsOfStep >= options.retry.interruptionsMax {
+            return try await pause(.interruptedTooOften)
+        }
+        var attempt = try await beginAttempt()
+        while true {
+            let outcome: EncodedOutcome
+            do {
+                outcome = try await call(attempt)
+            } catch {
+                guard let again = try await recover(from: error, attempt) else { return }
+                attempt = again
+                continue
+            }
+            remaining = remaining.map { $0 - 1 }
+            switch outcome {
+            case .next(let bytes):
+                guard remaining != 0, !Task.isCancelled else {
+                    // A cancelled task stops between two steps, and says so.
+                    return try await commit(
+                        bytes, attempt, pausing: Task.isCancelled ? .interrupted : .budget)
+                }
+                attempt = try await journal.advance(attempt, track.commit(bytes, pauses: false))
+            case .pause(let bytes, let reason):
+                return try await commit(bytes, attempt, pausing: .requested(reason))
+            case .complete(let bytes):
+                try await journal.record([.runCompleted(attempt, result: bytes)], isBarrier: true)
+                return
+            }
+        }
+    }
+
+    private func call(_ attempt: AttemptID) async throws -> EncodedOutcome {
+        let context = StepContext(attempt: attempt, stateBytes: track.bytes, scope: scope)
+        guard let limit = options.attemptTimeout else { return try await body.step(cell, context) }
+        let (body, cell) = (body, cell)
+        let timed = TimedAttempt(limit, grace: options.timeoutGrace, clock: options.clock)
+        return try await timed.run(.stillRunning(journal.run, step: attempt.step)) {
+            try await body.step(cell, context)
+        }
+    }
+
+    /// The start of the next attempt at the present step.
+    private func beginAttempt() async throws -> AttemptID {
+        let summary = journal.summary
+        let id = AttemptID(step: summary.stepIndex, attempt: summary.nextAttempt)
+        try await journal.record([.attemptStarted(id)])
+        return id
+    }
+
+    /// Commits a step after which nobody drives the run on.
+    private mutating func commit(
+        _ next: [UInt8], _ attempt: AttemptID, pausing reason: PauseReason
+    ) async throws {
+        let change = track.commit(next, pauses: true)
+        var events: [RunEvent.Content] = [.stepCommitted(attempt, delta: change.delta)]
+        if let snapshot = change.snapshot {
+            events.append(.snapshot(step: attempt.step + 1, state: snapshot))
+        }
+        try await journal.record(events + [.paused(reason)], isBarrier: true)
+    }
+
+    private func pause(_ reason: PauseReason) async throws {
+        try await journal.record([.paused(reason)], isBarrier: true)
+    }
+
+    /// Records a failed attempt and what follows: another attempt, the failure of the run, a pause.
+    ///
+    /// - Returns: The attempt to make next, after its delay; `nil` when the run stands.
+    private func recover(
+        from error: any Error, _ attempt: AttemptID
+    ) async throws -> AttemptID? {
+        switch error {
+        case let error as StepStillRuns:
+            try await pause(.interrupted)
+            journal.stop(error.reason)
+            throw error
+        case RunnerError.unknownOutcome(_, let call):
+            try await pause(.unknownOutcome(call: call))
+            return nil
+        case RunnerError.keyMismatch: break
+        case let error as RunnerError:
+            // The store failed under the step: that is no failure of the run.
+            throw error
+        case is CancellationError where Task.isCancelled:
+            try await pause(.interrupted)
+            return nil
+        default: break
+        }
+        return try await fail(attempt, with: error)
+    }
+
+    private func fail(
+        _ attempt: AttemptID, with error: any Error
+    ) async throws -> AttemptID? {
+        let failure = Failure(recording: error)
+        let decision = options.retry.decision(
+            after: failure, count: journal.summary.failuresOfStep + 1,
+            retryAfter: (error as? any ClassifiedError)?.retryAfter,
+            random: Double.random(in: 0...1))
+        guard case .retry(let delay) = decision else {
+            try await journal.record(
+                [.attemptFailed(attempt, failure, decision), .failed(failure)], isBarrier: true)
+            return nil
+        }
+        try await journal.record([.attemptFailed(attempt, failure, decision)])
+        do {
+            try await options.clock.sleep(microseconds: delay)
+        } catch {
+            try await pause(.interrupted)
+            return nil
+        }
+        return try await beginAttempt()
+    }
+}

@@ -1,0 +1,106 @@
+internal import LoomModel
+
+// Tool calls of the present attempt: found, begun, ended.
+
+extension RunJournal {
+    /// The start of a call, with the key that tells it from others.
+    func startFor(
+        _ name: String, safety: ToolSafety, key: ToolKey?, request: [UInt8], attempt: AttemptID
+    ) -> ToolStart {
+        let key = key ?? .occurrence(nextOccurrence(name, request))
+        return ToolStart(
+            attempt: attempt, name: name, safety: safety, key: key, request: request)
+    }
+
+    private func nextOccurrence(_ name: String, _ request: [UInt8]) -> UInt64 {
+        withState { state in
+            let occurrence = Occurrence(name: name, request: request)
+            let number = state.occurrences[occurrence, default: 0]
+            state.occurrences[occurrence] = number + 1
+            return number
+        }
+    }
+
+    /// What a step finds when it wants to make a call.
+    enum Lookup {
+        /// The call was started for it, at this position.
+        case begun(UInt64)
+        /// It completed before.
+        case completed(ToolCallTable.Completed)
+        /// It may have happened. Whoever is told so settles it: others wait until ``end(_:)``.
+        case unknown(ToolCallTable.Call)
+        /// The key is in use with another request.
+        case mismatch(ToolCallTable.Call)
+    }
+
+    /// Looks a call up and starts it when nothing stands against it, as one: of two tasks with one
+    /// key only one starts, the other waits for it. An unfinished call that may be made again is
+    /// made again, under its key. The start of a `.once` call must not be lost.
+    func lookOrBegin(_ start: ToolStart) async throws(RunnerError) -> Lookup {
+        while true {
+            let decided = try withState { state throws(RunnerError) in
+                try decide(start, &state)
+            }
+            switch decided {
+            case .found(let lookup): return lookup
+            case .wait(let position): await waitForEnd(of: position)
+            case .begun(let position, let appending):
+                do throws(RunnerError) {
+                    try await settle(appending)
+                } catch {
+                    end(position)
+                    throw error
+                }
+                return .begun(position)
+            }
+        }
+    }
+
+    private enum Decision: Sendable {
+        case found(Lookup)
+        case wait(for: UInt64)
+        case begun(UInt64, Appending)
+    }
+
+    private func decide(
+        _ start: ToolStart, _ state: inout State
+    ) throws(RunnerError) -> Decision {
+        switch state.fold.calls.look(up: start) {
+        case .completed(let completed): return .found(.completed(completed))
+        case .mismatch(let call): return .found(.mismatch(call))
+        case .unknown(let call) where state.inFlight[call.position] != nil:
+            return .wait(for: call.position)
+        case .unknown(let call) where start.safety == .once:
+            state.inFlight[call.position] = []
+            return .found(.unknown(call))
+        case .none, .unknown:
+            let position = state.fold.summary.nextPosition
+            let appending = try append(
+                [.toolStarted(start)], isBarrier: start.safety == .once, &state)
+            state.inFlight[position] = []
+            return .begun(position, appending)
+        }
+    }
+
+    private func waitForEnd(of position: UInt64) async {
+        await withCheckedContinuation { continuation in
+            let waits = withState { state in
+                state.inFlight[position]?.append(continuation) != nil
+            }
+            if !waits { continuation.resume() }
+        }
+    }
+
+    /// The call at this position is no longer being made, whatever became of it.
+    func end(_ position: UInt64) {
+        let waiters = withState { $0.inFlight.removeValue(forKey: position) }
+        for waiter in waiters ?? [] { waiter.resume() }
+    }
+
+    func finish(
+        _ start: UInt64, _ outcome: ToolFinish.Outcome, isBarrier: Bool
+    ) async throws(RunnerError) {
+        try await record(
+            [.toolFinished(ToolFinish(start: start, outcome: outcome))], isBarrier: isBarrier)
+    }
+}

@@ -1,0 +1,156 @@
+internal import LoomFormat
+internal import LoomModel
+internal import Synchronization
+
+/// The events of one claimed run: gives them their positions, folds them, appends them in order.
+///
+/// The only one that knows the position. A lock, not an actor, as every step comes here: an append
+/// decides its place at once, and only whoever needs its answer waits, outside of the lock. Once an
+/// append was fenced or lost, nothing is appended any more.
+final class RunJournal: Sendable {
+    let run: RunID
+    private let store: any RunStore
+    private let clock: any RunClock
+    private let state: Mutex<State>
+
+    struct State: Sendable {
+        var fold: RunFold
+        var unit: RecordUnit
+        /// The bytes of one event; kept for its memory.
+        var event = ByteWriter(capacity: 256)
+        var failure: RunnerError?
+        /// Calls of each name and request in the present attempt.
+        var occurrences: [Occurrence: UInt64] = [:]
+        /// Calls that this process makes now, by the position of their start, and who waits for
+        /// them.
+        var inFlight: [UInt64: [CheckedContinuation<Void, Never>]] = [:]
+    }
+
+    struct Occurrence: Hashable {
+        var name: String
+        var request: [UInt8]
+    }
+
+    init(run: RunID, store: any RunStore, clock: any RunClock, epoch: UInt64, fold: RunFold) {
+        self.run = run
+        self.store = store
+        self.clock = clock
+        let unit = RecordUnit(run: run, epoch: epoch, position: fold.summary.nextPosition)
+        state = Mutex(State(fold: fold, unit: unit))
+    }
+
+    var summary: RunSummary { state.withLock { $0.fold.summary } }
+
+    /// Looks at the journal's state, or changes what is not in the log.
+    func withState<Result: Sendable, Failure>(
+        _ body: (inout State) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try state.withLock { state throws(Failure) in try body(&state) }
+    }
+
+    /// Appends events as one unit.
+    ///
+    /// - Returns: The position of the first.
+    @discardableResult
+    func record(
+        _ contents: [RunEvent.Content], isBarrier: Bool = false
+    ) async throws(RunnerError) -> UInt64 {
+        let (first, appending) = try state.withLock {
+            state throws(RunnerError) -> (UInt64, Appending) in
+            let first = state.fold.summary.nextPosition
+            return (first, try append(contents, isBarrier: isBarrier, &state))
+        }
+        try await settle(appending)
+        return first
+    }
+
+    /// The end of a step that goes on, with the start of the next one: the path of every step.
+    func advance(
+        _ attempt: AttemptID, _ change: StateTrack.Change
+    ) async throws(RunnerError) -> AttemptID {
+        let appending = try state.withLock { state throws(RunnerError) -> Appending in
+            let advance = StepAdvance(attempt, change, time: try begin(&state))
+            do throws(RunFold.Violation) {
+                try state.fold.apply(advance, at: place(&state))
+            } catch {
+                throw fail(.corrupt(run, error.description), &state)
+            }
+            if !state.occurrences.isEmpty { state.occurrences.removeAll(keepingCapacity: true) }
+            advance.encode(to: &state.unit)
+            return try append(isBarrier: false, &state)
+        }
+        // Without a word in the usual case: not even an asynchronous call.
+        if case .answered(.ok) = appending {} else { try await settle(appending) }
+        return AttemptID(step: attempt.step + 1, attempt: 0)
+    }
+
+    /// Appends events as one unit, with the lock held: for whoever has to decide and append as one.
+    func append(
+        _ contents: [RunEvent.Content], isBarrier: Bool, _ state: inout State
+    ) throws(RunnerError) -> Appending {
+        let time = try begin(&state)
+        for content in contents { try add(content, time, &state) }
+        return try append(isBarrier: isBarrier, &state)
+    }
+
+    /// Waits for the answer of an append; what is not an acknowledgement ends this journal.
+    func settle(_ appending: Appending) async throws(RunnerError) {
+        switch await appending.answer {
+        case .ok: return
+        case .fenced: throw stop(.fenced(run))
+        case .unknown(let reason): throw stop(.storage(reason))
+        }
+    }
+
+    /// Ends the journal: whoever still runs records nothing more.
+    @discardableResult
+    func stop(_ error: RunnerError) -> RunnerError {
+        state.withLock { $0.failure = $0.failure ?? error }
+        return error
+    }
+
+    private func begin(_ state: inout State) throws(RunnerError) -> EventTime {
+        if let failure = state.failure { throw failure }
+        state.unit.removeAll(nextPosition: state.fold.summary.nextPosition)
+        return clock.now()
+    }
+
+    /// Folded first: what the fold refuses is a fault of the runner and must not reach the log.
+    private func add(
+        _ content: RunEvent.Content, _ time: EventTime, _ state: inout State
+    ) throws(RunnerError) {
+        let event = RunEvent(time: time, content)
+        do throws(RunFold.Violation) {
+            try state.fold.apply(event, at: place(&state))
+        } catch {
+            throw fail(.corrupt(run, error.description), &state)
+        }
+        // A new attempt counts its calls from the start.
+        if case .attemptStarted = content, !state.occurrences.isEmpty {
+            state.occurrences.removeAll(keepingCapacity: true)
+        }
+        state.event.removeAll()
+        event.encode(to: &state.event)
+        state.unit.append(state.event.bytes)
+    }
+
+    private func place(_ state: inout State) -> RunFold.Place {
+        RunFold.Place(position: state.fold.summary.nextPosition, epoch: state.unit.epoch)
+    }
+
+    private func append(
+        isBarrier: Bool, _ state: inout State
+    ) throws(RunnerError) -> Appending {
+        state.unit.isBarrier = isBarrier
+        do throws(RunStoreError) {
+            return try store.append(state.unit)
+        } catch {
+            throw fail(RunnerError(error), &state)
+        }
+    }
+
+    private func fail(_ error: RunnerError, _ state: inout State) -> RunnerError {
+        state.failure = state.failure ?? error
+        return error
+    }
+}

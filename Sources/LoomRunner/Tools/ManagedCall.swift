@@ -1,0 +1,179 @@
+internal import LoomFormat
+internal import LoomModel
+
+/// One managed call of a tool: found in the log, or recorded around the tool's body.
+struct ManagedCall<Response: Sendable>: Sendable {
+    let context: StepContext
+    let name: String
+    let safety: ToolSafety
+    let key: ToolKey?
+    let request: [UInt8]
+    let perform: @Sendable (ToolCall) async throws -> Response
+    let reconcile: (@Sendable (ToolCall) async throws -> Reconciliation<Response>)?
+    let encode: @Sendable (Response) throws -> [UInt8]
+    let decode: @Sendable ([UInt8]) throws -> Response
+
+    private var journal: RunJournal { context.scope.journal }
+
+    func run() async throws -> Response {
+        let start = journal.startFor(
+            name, safety: safety, key: key, request: request, attempt: context.attempt)
+        while true {
+            switch try await journal.lookOrBegin(start) {
+            case .begun(let position):
+                return try await ending(position) { try await make(start, position) }
+            case .completed(let completed):
+                try await journal.record(
+                    [.toolReused(context.attempt, finish: completed.position)])
+                return try decode(completed.result)
+            case .mismatch: throw mismatch(start)
+            case .unknown(let known):
+                let settled = try await ending(known.position) { () async throws -> Response? in
+                    if case .shared(let key) = start.key {
+                        return try await shared(key, start, known.position)
+                    }
+                    return try await settle(start, [(journal, known.position)])
+                }
+                // Known not to have happened: it is begun anew.
+                if let settled { return settled }
+            }
+        }
+    }
+
+    private func mismatch(_ start: ToolStart) -> RunnerError {
+        switch start.key {
+        case .explicit(let key), .shared(let key): .keyMismatch(key: key, tool: name)
+        case .occurrence: .keyMismatch(key: name, tool: name)
+        }
+    }
+
+    /// Runs `body`, and lets go of a call whatever becomes of it: others may wait for it.
+    private func ending<Result>(
+        _ position: UInt64, _ body: () async throws -> Result
+    ) async throws -> Result {
+        defer { journal.end(position) }
+        return try await body()
+    }
+
+    private func make(_ start: ToolStart, _ position: UInt64) async throws -> Response {
+        guard case .shared(let key) = start.key else {
+            return try await perform(start, [(journal, position)])
+        }
+        return try await shared(key, start, position)
+    }
+
+    /// Through the run that keeps the key for the whole store: it knows more than this run does.
+    private func shared(
+        _ key: String, _ start: ToolStart, _ position: UInt64
+    ) async throws -> Response {
+        let access = SharedCall(key: key, start: start, scope: context.scope)
+        return try await access.claimed { found in
+            switch found {
+            case .completed(let result):
+                let response = try decode(result)
+                try await journal.finish(position, .completed(result: result), isBarrier: true)
+                return response
+            case .mismatch:
+                let error = mismatch(start)
+                try await journal.finish(
+                    position, .failed(Failure(recording: error)), isBarrier: true)
+                throw error
+            case .unknown(let keeper, let keptAt):
+                let places = [(keeper, keptAt)]
+                if let settled = try await settle(start, places, in: position) {
+                    try await journal.finish(
+                        position, .completed(result: try encode(settled)), isBarrier: true)
+                    return settled
+                }
+                let again = try await access.begin(keeper)
+                return try await perform(start, [(keeper, again), (journal, position)])
+            case .none(let keeper):
+                let keptAt = try await access.begin(keeper)
+                return try await perform(start, [(keeper, keptAt), (journal, position)])
+            }
+        }
+    }
+
+    /// Finds out what became of a `.once` call; returns its response when it happened.
+    private func settle(
+        _ start: ToolStart, _ places: [(RunJournal, UInt64)], in own: UInt64? = nil
+    ) async throws -> Response? {
+        guard let reconcile else {
+            throw RunnerError.unknownOutcome(tool: name, call: own ?? places[0].1)
+        }
+        switch try await reconcile(call(start)) {
+        case .happened(let response):
+            try await finish(places, .completed(result: try encode(response)), isBarrier: true)
+            return response
+        case .didNotHappen:
+            try await finish(places, .didNotHappen, isBarrier: true)
+            return nil
+        }
+    }
+
+    /// Runs the tool and records its end at each place; the last place is in the step's own run.
+    private func perform(
+        _ start: ToolStart, _ places: [(RunJournal, UInt64)]
+    ) async throws -> Response {
+        let response: Response
+        let result: [UInt8]
+        do {
+            response = try await perform(call(start))
+            result = try encode(response)
+        } catch {
+            // A `.once` call that threw may have happened all the same, unless it says otherwise.
+            let isKnown = safety != .once || error is ToolDidNotHappen
+            guard isKnown, !(error is CancellationError) else {
+                if safety == .once {
+                    let own = places[places.count - 1].1
+                    throw RunnerError.unknownOutcome(tool: name, call: own)
+                }
+                throw error
+            }
+            try await finish(places, .failed(Failure(recording: error)), isBarrier: false)
+            throw error
+        }
+        // The result of a pure tool can always be had again; that of others must not be lost.
+        try await finish(places, .completed(result: result), isBarrier: safety != .pure)
+        return response
+    }
+
+    private func finish(
+        _ places: [(RunJournal, UInt64)], _ outcome: ToolFinish.Outcome, isBarrier: Bool
+    ) async throws {
+        for (journal, position) in places {
+            try await journal.finish(position, outcome, isBarrier: isBarrier)
+        }
+    }
+
+    private func call(_ start: ToolStart) -> ToolCall {
+        ToolCall(
+            idempotencyKey: start.idempotencyKey(in: journal.run), attempt: context.attempt)
+    }
+}
+
+extension ToolStart {
+    /// The same whenever this call is made again. Of the parts that tell a call from others, by
+    /// name, never joined into one string that is parsed.
+    fileprivate func idempotencyKey(in run: RunID) -> String {
+        var writer = ByteWriter()
+        switch key {
+        case .explicit(let key):
+            writer.writeString(run.rawValue)
+            writer.writeUInt8(1)
+            writer.writeString(key)
+        case .occurrence(let number):
+            writer.writeString(run.rawValue)
+            writer.writeUInt8(2)
+            writer.writeVarint(attempt.step)
+            writer.writeString(name)
+            writer.writeSized(request)
+            writer.writeVarint(number)
+        case .shared(let key):
+            writer.writeString("")
+            writer.writeUInt8(3)
+            writer.writeString(key)
+        }
+        return ContentHash(of: writer.bytes.rawSpan).description
+    }
+}

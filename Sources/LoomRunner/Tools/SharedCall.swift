@@ -1,0 +1,109 @@
+internal import LoomFormat
+internal import LoomModel
+
+/// A call whose key holds for the whole store: kept in a run of its own, which outlives the runs
+/// that use it. Claiming that run is what makes two callers wait for each other.
+struct SharedCall: Sendable {
+    let key: String
+    let start: ToolStart
+    let scope: RunScope
+
+    static let loop = "loomlog.key"
+    private static let prefix = "loomlog.key:"
+    private static let pollMicroseconds: UInt64 = 1_000
+
+    /// Refuses a name that could be that of a key's run.
+    static func checkIsFree(_ run: RunID) throws(RunnerError) {
+        if run.rawValue.hasPrefix(prefix) { throw .reservedName(run) }
+    }
+
+    private static func keeper(of key: String) throws -> RunID {
+        try RunID(prefix + ContentHash(of: Array(key.utf8).rawSpan).description)
+    }
+
+    /// What the store knows of the call.
+    enum Found {
+        case completed([UInt8])
+        case mismatch
+        case unknown(RunJournal, UInt64)
+        case none(RunJournal)
+    }
+
+    /// Runs `body` with the key's run claimed, waiting while another caller has it.
+    func claimed<Result: Sendable>(
+        _ body: (Found) async throws -> Result
+    ) async throws -> Result {
+        let run = try Self.keeper(of: key)
+        let claim = try await Self.claim(run, scope.store, scope.clock, holder: scope.holder)
+        do {
+            let result = try await body(try await look(run, claim))
+            await scope.store.release(run, epoch: claim.epoch)
+            return result
+        } catch {
+            await scope.store.release(run, epoch: claim.epoch)
+            throw error
+        }
+    }
+
+    private static func claim(
+        _ run: RunID, _ store: any RunStore, _ clock: any RunClock, holder: String
+    ) async throws -> RunClaim {
+        while true {
+            do throws(RunStoreError) {
+                return try await store.claim(run, holder: holder)
+            } catch .held {
+                try await clock.sleep(microseconds: pollMicroseconds)
+                await Task.yield()
+            } catch {
+                throw RunnerError(error)
+            }
+        }
+    }
+
+    private func look(_ run: RunID, _ claim: RunClaim) async throws -> Found {
+        let access = RunAccess(store: scope.store, clock: scope.clock, holder: scope.holder)
+        let fold = try await access.load(run).fold
+        let keeper = access.journal(run, claim, fold)
+        switch fold.calls.look(up: start) {
+        case .completed(let completed): return .completed(completed.result)
+        case .mismatch: return .mismatch
+        case .unknown(let call) where start.safety == .once: return .unknown(keeper, call.position)
+        case .none, .unknown: return .none(keeper)
+        }
+    }
+
+    /// Records the start of the call in the key's run; durable when it returns.
+    func begin(_ keeper: RunJournal) async throws -> UInt64 {
+        let summary = keeper.summary
+        var events: [RunEvent.Content] = []
+        if summary.nextPosition == 0 {
+            let state = JSONValue.object(["key": .string(key)]).canonicalBytes
+            events.append(.created(RunCreation(loop: Self.loop, state: state)))
+        }
+        let attempt = AttemptID(step: 0, attempt: summary.nextAttempt)
+        var start = start
+        start.attempt = attempt
+        events += [.resumed(holder: scope.holder), .attemptStarted(attempt), .toolStarted(start)]
+        let first = try await keeper.record(events, isBarrier: true)
+        return first + UInt64(events.count) - 1
+    }
+
+    /// Settles an unfinished call of a key, wherever it was made.
+    static func resolve(
+        _ key: String, as outcome: ToolFinish.Outcome, _ access: RunAccess
+    ) async throws {
+        let run = try keeper(of: key)
+        let claim = try await claim(run, access.store, access.clock, holder: access.holder)
+        do {
+            let fold = try await access.load(run).fold
+            if let call = fold.calls.unfinished.last {
+                try await access.journal(run, claim, fold)
+                    .finish(call.position, outcome, isBarrier: true)
+            }
+        } catch {
+            await access.store.release(run, epoch: claim.epoch)
+            throw error
+        }
+        await access.store.release(run, epoch: claim.epoch)
+    }
+}
