@@ -121,6 +121,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "LoomRunsTests",
+            dependencies: [
+                "LoomRuns", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomStorage",
+                "LoomTesting", systemPackage,
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "LoomRunnerTests",
             dependencies: [
                 "LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", "LoomTesting", systemPackage,

@@ -62,10 +62,9 @@ struct CommandFailure {
 
     private init(_ error: RunReadError) {
         message = error.description
+        hint = error.hint
         switch error {
-        case .unknownRun:
-            status = .notFound
-            hint = "loomlog list shows the runs of the log"
+        case .unknownRun, .notReached, .notKept: status = .notFound
         case .negative: status = .usage
         case .corrupt: status = .damaged
         }

@@ -63,7 +63,7 @@ extension HistoryRow {
         .object([
             "run_id": .string(view.run.rawValue),
             "step_index": .integer(Int64(step)),
-            "state": shown(state, view.summary.codec),
+            "state": listed(state, view.summary.codec, view),
         ])
     }
 }
@@ -79,7 +79,9 @@ extension AttemptRow {
             "input_hash": inputHash.map { .string($0.description) } ?? .null,
             "status": .string(status.rawValue),
             "outcome_kind": status == .completed ? .string(kind) : .null,
-            "output_json": output.map { .string(text($0, view.summary.codec)) } ?? .null,
+            "output_json": output.map {
+                .string(listed($0, view.summary.codec, view).canonicalText)
+            } ?? .null,
             "error": failure.map { .string($0.message) } ?? .null,
             "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
             "is_retryable": failure.map { .bool($0.isRetryable) } ?? .null,
@@ -107,7 +109,8 @@ extension ToolCallRow {
             "idempotency_key": .string(key),
             "request_hash": .string(ContentHash(of: start.request.rawSpan).description),
             "status": .string(status.rawValue),
-            "result_json": result.map { .string(text($0, "json")) } ?? .null,
+            "result_json": result.map { .string(listed($0, "json", view).canonicalText) }
+                ?? .null,
             "error": failure.map { .string($0.message) } ?? .null,
             "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
             "reuse_count": .integer(Int64(reuseCount)),
@@ -125,9 +128,15 @@ private func shown(_ bytes: [UInt8], _ codec: String) -> JSONValue {
     ])
 }
 
-/// The same as text.
-private func text(_ bytes: [UInt8], _ codec: String) -> String {
-    shown(bytes, codec).canonicalText
+/// A value in a list: beyond the run's limit by length and hash. `get` and `show` give it whole.
+private func listed(_ bytes: [UInt8], _ codec: String, _ view: RunView) -> JSONValue {
+    guard view.summary.payloads.shows(bytes) else {
+        return .object([
+            "payload_truncated": .bool(true), "payload_bytes": .integer(Int64(bytes.count)),
+            "payload_hash": .string(ContentHash(of: bytes.rawSpan).description),
+        ])
+    }
+    return shown(bytes, codec)
 }
 
 extension EventTime {

@@ -1,78 +1,14 @@
 public import LoomFormat
 public import LoomLog
-public import LoomModel
+internal import LoomModel
 public import LoomStorage
 public import SystemPackage
-
-/// Why a read gave no answer.
-public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// There is no run of this name.
-    case unknownRun(RunID)
-    /// A limit or offset below zero.
-    case negative(String, Int)
-    /// The events of the run cannot be read.
-    case corrupt(RunID, String)
-
-    /// One line.
-    public var description: String {
-        switch self {
-        case .unknownRun(let run): "there is no run \(run)"
-        case .negative(let name, let value): "\(name) is \(value), below zero"
-        case .corrupt(let run, let reason): "run \(run) is damaged: \(reason)"
-        }
-    }
-}
-
-/// What a run is now: its summary, with its state.
-public struct RunView: Hashable, Sendable {
-    /// The run.
-    public let run: RunID
-    /// The fold of its events.
-    public let summary: RunSummary
-    /// The state that its next step reads; `nil` when it is completed.
-    public let state: [UInt8]?
-    /// Whether it says `running` and nobody holds the log: its process died.
-    public let isInterrupted: Bool
-
-    /// The status to show.
-    public var status: String { isInterrupted ? "interrupted" : summary.status.rawValue }
-}
-
-/// A run explained: where it stands and what is remarkable about it.
-public struct RunExplanation: Hashable, Sendable {
-    /// What it is now.
-    public let view: RunView
-    /// How many of what its policy shows.
-    public let stats: RunStats
-    /// What does not add up; empty for a valid run.
-    public let violations: [String]
-    /// The violations, and `compact_attempt_log` where the policy leaves attempts out.
-    public var notes: [String] {
-        leavesAttemptsOut ? violations + ["compact_attempt_log"] : violations
-    }
-    let leavesAttemptsOut: Bool
-}
-
-/// How many rows the reads of a run show.
-public struct RunStats: Hashable, Sendable {
-    /// States.
-    public let stepCount: Int
-    /// Attempts.
-    public let attemptCount: Int
-    /// Attempts that were not the first of their step.
-    public let retryCount: Int
-    /// Attempts that failed.
-    public let failedAttemptCount: Int
-    /// Managed tool calls.
-    public let toolCallCount: Int
-    /// The category of the last failed attempt.
-    public let lastErrorCategory: FailureCategory?
-}
 
 /// Reads the runs of a log, also while it is written: needs the log alone, not the program that
 /// made it.
 ///
-/// In this version every answer is made from a scan of the log, so that its cost grows with it.
+/// In this version every answer is made from one or two passes over the log, so that its time grows
+/// with the log; its memory is that of the answer.
 ///
 /// ```swift
 /// let runs = try RunReader(path: "runs.loom")
@@ -80,7 +16,10 @@ public struct RunStats: Hashable, Sendable {
 /// print(view.status, view.summary.stepIndex)
 /// ```
 public struct RunReader: Sendable {
-    private let log: LogReader
+    let log: LogReader
+
+    /// The loop of the runs that keep the calls with shared keys: they are listed only by name.
+    private static let keyLoop = "loomlog.key"
 
     /// Looks at a log; changes nothing in it.
     public init(
@@ -91,51 +30,107 @@ public struct RunReader: Sendable {
 
     /// What a run is now.
     public func get(_ run: RunID) throws -> RunView {
-        var rows = try rows(of: run)
-        return try view(run, &rows, isHeld: try log.writer() != nil)
+        var position = try outline(of: run)
+        return try view(run, &position, writer: try log.writer())
     }
 
-    /// Every run of the log, by time of creation and then by name.
-    public func list() throws -> [RunView] {
-        var all: [RunID: RunRows] = [:]
-        try log.scan { event in try Self.apply(event, to: &all[event.run, default: RunRows()]) }
-        let isHeld = try log.writer() != nil
-        var views: [RunView] = []
-        for (run, rows) in all {
-            var rows = rows
-            views.append(try view(run, &rows, isHeld: isHeld))
+    /// The runs of the log that fit, by time of creation and then by name.
+    public func list(
+        _ filter: RunFilter = RunFilter(), limit: Int? = nil, offset: Int = 0
+    ) throws -> [RunView] {
+        var window = try RowWindow<RunView>(offset: offset, limit: limit)
+        var all: [RunID: RunPass.Position] = [:]
+        try log.scan { event in
+            if let prefix = filter.prefix, !event.run.rawValue.hasPrefix(prefix) { return }
+            try RunPass.visit(event, &all[event.run, default: RunPass.Position()])
         }
-        return views.sorted {
-            ($0.summary.created, $0.run) < ($1.summary.created, $1.run)
+        let writer = try log.writer()
+        let sorted = all.sorted {
+            ($0.value.fold.summary.created, $0.key) < ($1.value.fold.summary.created, $1.key)
         }
+        for (run, position) in sorted where position.fold.summary.nextPosition > 0 {
+            if position.fold.summary.loop == Self.keyLoop && filter.loop != Self.keyLoop {
+                continue
+            }
+            var position = position
+            let view = try view(run, &position, writer: writer)
+            if filter.fits(view) { window.add { view } }
+        }
+        return window.rows
     }
 
-    /// The states of a run, from the first on.
+    /// The states of a run that its policy shows, from the first on.
     public func history(
         _ run: RunID, limit: Int? = nil, offset: Int = 0
     ) throws -> [HistoryRow] {
-        try page(try rows(of: run).shownHistory, limit, offset)
+        var window = try RowWindow<HistoryRow>(offset: offset, limit: limit)
+        let outline = try outline(of: run)
+        let policies = outline.policies
+        func add(_ step: UInt64, _ track: inout StateTrack) throws {
+            guard policies.showsState(step) else { return }
+            try window.add { HistoryRow(step: step, state: try track.materialise()) }
+            if window.isFull { throw RunPass.Enough() }
+        }
+        _ = try pass(run, like: outline) { event, _, position in
+            switch event.content {
+            case .created: try add(0, &position.track)
+            case .stepCommitted(let id, _): try add(id.step + 1, &position.track)
+            default: break
+            }
+        }
+        return window.rows
     }
 
-    /// The attempts of a run, by step and try.
+    /// The state that a step of a run read, or will read.
+    ///
+    /// - Throws: ``RunReadError/notKept(_:step:kept:)`` where the policy does not show it;
+    ///   ``RunReadError/notReached(_:step:last:)``.
+    public func state(_ run: RunID, at step: UInt64) throws -> [UInt8] {
+        var outline = try outline(of: run)
+        let last = outline.fold.summary.stepIndex
+        guard step <= last else { throw RunReadError.notReached(run, step: step, last: last) }
+        if step == last { return try outline.track.materialise() }
+        guard outline.policies.showsState(step) else {
+            var kept = step
+            while !outline.policies.showsState(kept) { kept -= 1 }
+            throw RunReadError.notKept(run, step: step, kept: kept)
+        }
+        var found = try pass(run, like: outline) { _, _, position in
+            if position.fold.summary.stepIndex == step { throw RunPass.Enough() }
+        }
+        return try found.track.materialise()
+    }
+
+    /// The attempts of a run that its policy shows, by step and try.
     public func attempts(
         _ run: RunID, step: UInt64? = nil, limit: Int? = nil, offset: Int = 0
     ) throws -> [AttemptRow] {
-        let attempts = try rows(of: run).shownAttempts
-        return try page(attempts.filter { step == nil || $0.id.step == step }, limit, offset)
+        let window = try RowWindow<AttemptRow>(offset: offset, limit: limit)
+        let outline = try outline(of: run)
+        var collector = AttemptCollector(policies: outline.policies, step: step, window: window)
+        var end = try RunPass(log: log, run: run).scan(
+            below: outline.fold.summary.nextPosition,
+            before: { event, _, position in try collector.before(event, &position.track) },
+            after: { event, _, position in try collector.after(event, &position.track) })
+        try collector.finish(&end.track)
+        return collector.window.rows
     }
 
     /// The managed tool calls of a run, in the order in which they began.
     public func toolCalls(
         _ run: RunID, step: UInt64? = nil, limit: Int? = nil, offset: Int = 0
     ) throws -> [ToolCallRow] {
-        let calls = try rows(of: run).calls
-        return try page(
-            calls.filter { step == nil || $0.start.attempt.step == step }, limit, offset)
+        let window = try RowWindow<ToolCallRow>(offset: offset, limit: limit)
+        var collector = ToolCallCollector(step: step, window: window)
+        let end = try RunPass(log: log, run: run).scan(after: { event, place, _ in
+            collector.see(event, at: place.position)
+        })
+        guard end.fold.summary.nextPosition > 0 else { throw RunReadError.unknownRun(run) }
+        return collector.window.rows
     }
 
     /// How many rows of each kind the run's policy shows.
-    public func stats(_ run: RunID) throws -> RunStats { try explain(run).stats }
+    public func stats(_ run: RunID) throws -> RunStats { try outline(of: run).stats }
 
     /// Whether the events of a run are such as a runner writes; with what is wrong when not.
     public func verify(_ run: RunID) throws -> (isValid: Bool, notes: [String]) {
@@ -145,23 +140,17 @@ public struct RunReader: Sendable {
 
     /// Where a run stands and what is remarkable about it.
     public func explain(_ run: RunID) throws -> RunExplanation {
-        var rows = try rows(of: run)
-        let view = try view(run, &rows, isHeld: try log.writer() != nil)
-        let attempts = rows.shownAttempts
-        let stats = RunStats(
-            stepCount: rows.shownHistory.count, attemptCount: attempts.count,
-            retryCount: attempts.count { $0.id.attempt > 0 },
-            failedAttemptCount: attempts.count { $0.status == .failed },
-            toolCallCount: rows.calls.count,
-            lastErrorCategory: rows.fold.summary.lastFailureCategory)
+        var outline = try outline(of: run)
+        let view = try view(run, &outline, writer: try log.writer())
         return RunExplanation(
-            view: view, stats: stats, violations: violations(of: rows, view),
-            leavesAttemptsOut: rows.policies.leavesAttemptsOut)
+            view: view, stats: outline.stats, violations: violations(of: outline, view),
+            unfinishedCalls: outline.fold.calls.unfinished,
+            leavesAttemptsOut: outline.policies.leavesAttemptsOut)
     }
 
-    private func violations(of rows: RunRows, _ view: RunView) -> [String] {
-        var notes = rows.violations.map { "event \($0.place.position): \($0.description)" }
-        let summary = rows.fold.summary
+    private func violations(of outline: RunPass.Position, _ view: RunView) -> [String] {
+        var notes = outline.violations.map { "event \($0.place.position): \($0.description)" }
+        let summary = outline.fold.summary
         if summary.status == .completed && summary.result == nil {
             notes.append("completed_run_missing_result")
         }
@@ -174,38 +163,30 @@ public struct RunReader: Sendable {
         return notes
     }
 
-    private func rows(of run: RunID) throws -> RunRows {
-        var rows = RunRows()
-        try log.scan(run: run) { event in try Self.apply(event, to: &rows) }
-        guard rows.fold.summary.nextPosition > 0 else { throw RunReadError.unknownRun(run) }
-        return rows
+    /// The run up to now, without its rows.
+    private func outline(of run: RunID) throws -> RunPass.Position {
+        let position = try RunPass(log: log, run: run).scan()
+        guard position.fold.summary.nextPosition > 0 else { throw RunReadError.unknownRun(run) }
+        return position
     }
 
-    private static func apply(_ stored: LogEvent, to rows: inout RunRows) throws {
-        do throws(FormatError) {
-            // A kind of a newer version is stepped over.
-            guard let event = try RunEvent(decoding: stored.body.rawSpan) else { return }
-            try rows.apply(event, at: .init(position: stored.position, epoch: stored.epoch))
-        } catch {
-            throw RunReadError.corrupt(
-                stored.run,
-                "event \(stored.position) at \(stored.segmentID):\(stored.offset): \(error)")
-        }
+    /// A second pass over what the first one saw, and nothing that was written since.
+    private func pass(
+        _ run: RunID, like outline: RunPass.Position,
+        after: (RunEvent, RunFold.Place, inout RunPass.Position) throws -> Void
+    ) throws -> RunPass.Position {
+        try RunPass(log: log, run: run).scan(
+            below: outline.fold.summary.nextPosition, after: after)
     }
 
     private func view(
-        _ run: RunID, _ rows: inout RunRows, isHeld: Bool
+        _ run: RunID, _ position: inout RunPass.Position, writer: String?
     ) throws -> RunView {
-        let summary = rows.fold.summary
+        let summary = position.fold.summary
+        let isHeld = writer.map { summary.holder.contains($0) } ?? false
         return RunView(
             run: run, summary: summary,
-            state: summary.status == .completed ? nil : try rows.state(),
+            state: summary.status == .completed ? nil : try position.track.materialise(),
             isInterrupted: summary.status == .running && !isHeld)
-    }
-
-    private func page<Row>(_ rows: [Row], _ limit: Int?, _ offset: Int) throws -> [Row] {
-        if let limit, limit < 0 { throw RunReadError.negative("limit", limit) }
-        if offset < 0 { throw RunReadError.negative("offset", offset) }
-        return Array(rows.dropFirst(offset).prefix(limit ?? Int.max))
     }
 }

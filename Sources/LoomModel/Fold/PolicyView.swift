@@ -10,48 +10,79 @@
 /// Policies combine: a later one applies from its step on, and of the steps before, what both show
 /// is shown. The result of a completed run is always shown.
 public struct PolicyView: Hashable, Sendable {
-    private var changes: [(step: UInt64, policy: CheckpointPolicy)] = []
+    /// A policy, and the step from which on it applies.
+    public struct Change: Hashable, Sendable {
+        /// The first step.
+        public var step: UInt64
+        /// The policy.
+        public var policy: CheckpointPolicy
+    }
+
+    /// Every change, in order: with the first one at step 0 each begins a stretch of steps.
+    public private(set) var changes: [Change] = []
 
     /// Creates the view of a run that is yet without a policy: shows everything.
     public init() {}
 
     /// From this step on, a policy applies.
     public mutating func change(to policy: CheckpointPolicy, at step: UInt64) {
-        changes.append((step, policy))
+        changes.append(Change(step: step, policy: policy))
     }
 
     /// The policies that a step is seen through: the one that held then, and every later one.
-    private func policies(at step: UInt64) -> [CheckpointPolicy] {
+    private func policies(at step: UInt64) -> ArraySlice<Change> {
         let held = changes.lastIndex { $0.step <= step } ?? 0
-        return changes[min(held, changes.count)...].map(\.policy)
+        return changes[min(held, changes.count)...]
     }
 
     /// Whether the state that a step reads is shown.
     public func showsState(_ step: UInt64) -> Bool {
-        policies(at: step).allSatisfy { policy in
-            if case .interval(let every) = policy { return step % max(every, 1) == 0 }
+        policies(at: step).allSatisfy { change in
+            if case .interval(let every) = change.policy { return step % max(every, 1) == 0 }
             return true
         }
     }
 
+    /// How many of the states of steps 0 to `last` are shown; costs the number of changes.
+    public func shownStateCount(to last: UInt64) -> UInt64 {
+        guard !changes.isEmpty else { return last + 1 }
+        var count: UInt64 = 0
+        for (index, change) in changes.enumerated() {
+            let isLast = index + 1 == changes.count
+            let end = isLast ? last + 1 : min(changes[index + 1].step, last + 1)
+            guard change.step < end else { continue }
+            let every = commonInterval(of: changes[index...])
+            // Multiples of `every` below a step.
+            func multiples(below step: UInt64) -> UInt64 {
+                step == 0 ? 0 : (step - 1) / every + 1
+            }
+            count += multiples(below: end) - multiples(below: change.step)
+        }
+        return count
+    }
+
+    /// The least common multiple of the intervals; beyond 64 bits only step 0 is one of it.
+    private func commonInterval(of changes: ArraySlice<Change>) -> UInt64 {
+        var common: UInt64 = 1
+        for case .interval(let every) in changes.map(\.policy) where every > 1 {
+            var (a, b) = (common, every)
+            while b != 0 { (a, b) = (b, a % b) }
+            let (product, overflows) = (common / a).multipliedReportingOverflow(by: every)
+            common = overflows ? .max : product
+        }
+        return common
+    }
+
     /// Whether an attempt that was the first of its step and went well is shown.
     public func showsOrdinaryAttempt(_ step: UInt64) -> Bool {
-        !policies(at: step).contains(.compact)
+        !policies(at: step).contains { $0.policy == .compact }
+    }
+
+    /// Whether ordinary attempts of the stretch that the change of this index begins are shown.
+    public func showsOrdinaryAttempts(ofStretch index: Int) -> Bool {
+        !changes[index...].contains { $0.policy == .compact }
     }
 
     /// Whether attempts are left out anywhere.
     public var leavesAttemptsOut: Bool { changes.contains { $0.policy == .compact } }
-
-    /// Whether two views show the same.
-    public static func == (a: PolicyView, b: PolicyView) -> Bool {
-        a.changes.elementsEqual(b.changes) { $0 == $1 }
-    }
-
-    /// Hashes what decides the view.
-    public func hash(into hasher: inout Hasher) {
-        for change in changes {
-            hasher.combine(change.step)
-            hasher.combine(change.policy)
-        }
-    }
 }

@@ -40,11 +40,14 @@ public struct RunFold: Sendable {
         public var description: String
     }
 
+    /// Why an event cannot come next, or `nil` when it can.
+    public func refusal(of event: RunEvent, at place: Place) -> Violation? {
+        refusal(of: event.content, at: place).map { Violation(place: place, description: $0) }
+    }
+
     /// Applies the next event. When it throws, the fold is as it was before.
     public mutating func apply(_ event: RunEvent, at place: Place) throws(Violation) {
-        if let reason = refusal(of: event.content, at: place) {
-            throw Violation(place: place, description: reason)
-        }
+        if let violation = refusal(of: event, at: place) { throw violation }
         advance(to: place, time: event.time)
         switch event.content {
         case .created(let creation): create(creation, time: event.time)

@@ -1,0 +1,111 @@
+public import LoomFormat
+public import LoomModel
+
+/// Why a read gave no answer.
+public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// There is no run of this name.
+    case unknownRun(RunID)
+    /// A limit or offset below zero.
+    case negative(String, Int)
+    /// The run has not come to this step.
+    case notReached(RunID, step: UInt64, last: UInt64)
+    /// The run's policy does not keep the state of this step; the next one before it that is kept.
+    case notKept(RunID, step: UInt64, kept: UInt64)
+    /// The events of the run cannot be read.
+    case corrupt(RunID, String)
+
+    /// One line.
+    public var description: String {
+        switch self {
+        case .unknownRun(let run): "there is no run \(run)"
+        case .negative(let name, let value): "\(name) is \(value), below zero"
+        case .notReached(let run, let step, let last):
+            "run \(run) has not come to step \(step): its last one is \(last)"
+        case .notKept(let run, let step, _):
+            "the policy of run \(run) does not keep the state of step \(step)"
+        case .corrupt(let run, let reason): "run \(run) is damaged: \(reason)"
+        }
+    }
+
+    /// What to do about it, when there is something.
+    public var hint: String? {
+        switch self {
+        case .unknownRun: "loomlog list shows the runs of the log"
+        case .notReached(_, _, let last): "steps 0 to \(last) are there"
+        case .notKept(_, _, let kept): "the nearest state before it that is kept is that of \(kept)"
+        case .corrupt: "loomlog dump shows what the files hold"
+        case .negative: nil
+        }
+    }
+}
+
+/// What a run is now: its summary, with its state.
+public struct RunView: Hashable, Sendable {
+    /// The run.
+    public let run: RunID
+    /// The fold of its events.
+    public let summary: RunSummary
+    /// The state that its next step reads; `nil` when it is completed.
+    public let state: [UInt8]?
+    /// Whether it says `running` and the process that took it does not have the log: it died.
+    public let isInterrupted: Bool
+
+    /// The status to show.
+    public var status: String { isInterrupted ? "interrupted" : summary.status.rawValue }
+}
+
+/// A run explained: where it stands and what is remarkable about it.
+public struct RunExplanation: Hashable, Sendable {
+    /// What it is now.
+    public let view: RunView
+    /// How many of what its policy shows.
+    public let stats: RunStats
+    /// What does not add up; empty for a valid run.
+    public let violations: [String]
+    /// Tool calls that were started and of which nobody knows whether they happened.
+    public let unfinishedCalls: [ToolCallTable.Call]
+    /// The violations, and `compact_attempt_log` where the policy leaves attempts out.
+    public var notes: [String] {
+        leavesAttemptsOut ? violations + ["compact_attempt_log"] : violations
+    }
+    let leavesAttemptsOut: Bool
+}
+
+/// How many rows the reads of a run show.
+public struct RunStats: Hashable, Sendable {
+    /// States.
+    public let stepCount: Int
+    /// Attempts.
+    public let attemptCount: Int
+    /// Attempts that were not the first of their step.
+    public let retryCount: Int
+    /// Attempts that failed.
+    public let failedAttemptCount: Int
+    /// Managed tool calls.
+    public let toolCallCount: Int
+    /// The category of the last failed attempt.
+    public let lastErrorCategory: FailureCategory?
+}
+
+/// Which runs a list shows: those that fit every condition that is set.
+public struct RunFilter: Hashable, Sendable {
+    /// As ``RunView/status`` says it: `running`, `interrupted`, `paused`, `completed`, `failed`,
+    /// `cancelled`.
+    public var status: String?
+    /// The durable name of the loop.
+    public var loop: String?
+    /// How the run's name begins.
+    public var prefix: String?
+    /// Labels that the run has, with these values.
+    public var labels: [Label] = []
+
+    /// Creates a filter that lets every run through.
+    public init() {}
+
+    func fits(_ view: RunView) -> Bool {
+        let labels = view.summary.labels
+        return (status ?? view.status) == view.status
+            && (loop ?? view.summary.loop) == view.summary.loop
+            && self.labels.allSatisfy { labels[$0.name] == $0.value }
+    }
+}
