@@ -70,7 +70,11 @@ let package = Package(
             swiftSettings: settings),
 
         .target(
-            name: "LoomTesting", dependencies: ["LoomFormat", "LoomModel", "LoomRunner"],
+            name: "LoomTesting",
+            dependencies: [
+                "LoomFormat", "LoomStorage", "LoomLog", "LoomModel", "LoomRuns", "LoomRunner",
+                systemPackage,
+            ],
             swiftSettings: settings),
         .target(
             name: "LoomInspect",

@@ -20,7 +20,7 @@ import Testing
         ],
         "LoomTesting": [
             "LoomFormat", "LoomStorage", "LoomLog", "LoomModel", "LoomRuns", "LoomRunner",
-            "SystemPackage", "Synchronization",
+            "SystemPackage", "Synchronization", "Foundation",
         ],
         "LoomCommands": [
             "LoomFormat", "LoomModel", "LoomStorage", "LoomLog", "LoomRuns", "LoomInspect",

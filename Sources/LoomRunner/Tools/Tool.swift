@@ -32,6 +32,11 @@ public struct Tool<Request: Codable & Sendable, Response: Codable & Sendable>: S
         self.reconcile = reconcile
         self.body = body
     }
+
+    /// Runs the tool as it is, recorded by nobody: for tools that are made of others.
+    public func perform(_ request: Request, _ call: ToolCall) async throws -> Response {
+        try await body(request, call)
+    }
 }
 
 /// What a `.once` tool says of a call whose outcome nobody knows.
