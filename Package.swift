@@ -17,6 +17,9 @@ let settings = testSettings + [.strictMemorySafety()]
 let argumentParser: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let asyncAlgorithms: Target.Dependency = .product(
+    name: "AsyncAlgorithms", package: "swift-async-algorithms")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 // One direction, no circles: DESIGN of the modules is held by Tests/TidyTests/LayeringTests.swift.
@@ -29,16 +32,20 @@ let package = Package(
         .library(name: "LoomModel", targets: ["LoomModel"]),
         .library(name: "LoomRuns", targets: ["LoomRuns"]),
         .library(name: "LoomRunner", targets: ["LoomRunner"]),
+        .library(name: "LoomStdio", targets: ["LoomStdio"]),
         .library(name: "LoomCommands", targets: ["LoomCommands"]),
         .library(name: "LoomTesting", targets: ["LoomTesting", "LoomStorage"]),
         .executable(name: "loomlog", targets: ["loomlog"]),
         .executable(name: "docs-agent", targets: ["docs-agent"]),
+        .executable(name: "counter-agent", targets: ["counter-agent"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
         .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
         .systemLibrary(
@@ -70,6 +77,13 @@ let package = Package(
             swiftSettings: settings),
 
         .target(
+            name: "LoomStdio",
+            dependencies: [
+                "LoomFormat", "LoomModel", "LoomRunner", subprocess, asyncAlgorithms, logging,
+                systemPackage,
+            ],
+            swiftSettings: settings),
+        .target(
             name: "LoomTesting",
             dependencies: [
                 "LoomFormat", "LoomStorage", "LoomLog", "LoomModel", "LoomRuns", "LoomRunner",
@@ -80,22 +94,22 @@ let package = Package(
             name: "LoomInspect",
             dependencies: ["LoomFormat", "LoomModel", "LoomStorage", systemPackage],
             swiftSettings: settings),
+        // The agent of the demonstration: shared by docs-agent and `loomlog demo`.
+        .target(
+            name: "LoomDemo", dependencies: ["LoomModel", "LoomRunner"], swiftSettings: settings),
         .target(
             name: "LoomCommands",
             dependencies: [
                 "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "LoomRunner", "LoomInspect",
-                argumentParser, systemPackage,
+                "LoomStdio", "LoomDemo", argumentParser, logging, subprocess, systemPackage,
             ],
             swiftSettings: settings),
+        .executableTarget(name: "loomlog", dependencies: ["LoomCommands"], swiftSettings: settings),
         .executableTarget(
-            name: "loomlog", dependencies: ["LoomCommands", argumentParser], swiftSettings: settings
-        ),
+            name: "docs-agent", dependencies: ["LoomCommands", "LoomDemo"],
+            swiftSettings: settings),
         .executableTarget(
-            name: "docs-agent",
-            dependencies: [
-                "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
-                argumentParser, systemPackage,
-            ],
+            name: "counter-agent", dependencies: ["LoomCommands", "LoomModel", "LoomRunner", argumentParser],
             swiftSettings: settings),
 
         .executableTarget(

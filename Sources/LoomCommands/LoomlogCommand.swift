@@ -1,19 +1,27 @@
 public import ArgumentParser
 
-/// The `loomlog` command. Programs that embed a loop add ``ReadCommands`` to their own.
+/// The `loomlog` command. Programs that embed a loop are a ``StepLoopProgram``.
 public struct LoomlogCommand: AsyncParsableCommand {
     /// Its name and what it can do.
     public static let configuration = CommandConfiguration(
         commandName: "loomlog",
-        abstract: "Look at durable step loops: runs, their history, their tool calls, their log.",
-        discussion: """
-            A log is one directory (--log DIR, $LOOMLOG_DIR, or ./runs.loom). Reading takes no \
-            lock and changes nothing, also while a program writes. Exit status: 0 done, 64 wrong \
-            use, 65 damaged or of a newer version, 66 no such run or log, 73 the run exists or is \
-            over, 74 input or output failed, 75 held by another process.
+        abstract: "Drive durable step loops, and look at their runs: history, tool calls, the log.",
+        discussion: CommandLineTool.discussion + """
+
+
+            New here: loomlog demo. Completions: loomlog --generate-completion-script bash|zsh|fish.
             """,
-        version: "0.1.0",
-        subcommands: ReadCommands.all + [InfoCommand.self, DumpCommand.self])
+        version: CommandLineTool.version,
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Drive:",
+                subcommands: [RunCommand.self, ResumeCommand.self] + ChangeCommands.all),
+            CommandGroup(
+                name: "Look:", subcommands: ReadCommands.all + [InfoCommand.self]),
+            CommandGroup(name: "Care:", subcommands: [DumpCommand.self]),
+            CommandGroup(
+                name: "Try:", subcommands: [DemoCommand.self, DemoAgentCommand.self]),
+        ])
 
     /// Creates the command.
     public init() {}

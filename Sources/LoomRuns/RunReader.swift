@@ -85,11 +85,11 @@ public struct RunReader: Sendable {
     ///
     /// - Throws: ``RunReadError/notKept(_:step:kept:)`` where the policy does not show it;
     ///   ``RunReadError/notReached(_:step:last:)``.
-    public func state(_ run: RunID, at step: UInt64) throws -> [UInt8] {
+    public func state(_ run: RunID, at step: UInt64) throws -> HistoryRow {
         var outline = try outline(of: run)
         let last = outline.fold.summary.stepIndex
         guard step <= last else { throw RunReadError.notReached(run, step: step, last: last) }
-        if step == last { return try outline.track.materialise() }
+        if step == last { return HistoryRow(step: step, state: try outline.track.materialise()) }
         guard outline.policies.showsState(step) else {
             var kept = step
             while !outline.policies.showsState(kept) { kept -= 1 }
@@ -98,7 +98,7 @@ public struct RunReader: Sendable {
         var found = try pass(run, like: outline) { _, _, position in
             if position.fold.summary.stepIndex == step { throw RunPass.Enough() }
         }
-        return try found.track.materialise()
+        return HistoryRow(step: step, state: try found.track.materialise())
     }
 
     /// The attempts of a run that its policy shows, by step and try.

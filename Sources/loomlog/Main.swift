@@ -1,10 +1,6 @@
-internal import ArgumentParser
 internal import LoomCommands
 
 @main
 enum Main {
-    static func main() async {
-        Output.ignoreBrokenPipes()
-        await LoomlogCommand.main()
-    }
+    static func main() async { await CommandLineTool.main(LoomlogCommand.self) }
 }

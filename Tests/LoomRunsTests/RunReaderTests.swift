@@ -118,7 +118,7 @@ struct Uneven: StepLoop {
         try await drive(some, .interval(10), nil)
         let reader = try reader()
         for row in try reader.history(all) {
-            #expect(try reader.state(all, at: row.step) == row.state)
+            #expect(try reader.state(all, at: row.step) == row)
         }
         #expect(try reader.state(some, at: 20) == reader.state(all, at: 20))
         #expect(try reader.state(some, at: 24) == reader.state(all, at: 24))

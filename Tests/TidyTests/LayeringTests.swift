@@ -18,19 +18,23 @@ import Testing
             "Synchronization",
             "SystemPackage",
         ],
+        "LoomStdio": [
+            "LoomFormat", "LoomModel", "LoomRunner", "Subprocess", "AsyncAlgorithms", "Logging",
+            "Synchronization", "SystemPackage", "Foundation",
+        ],
         "LoomTesting": [
             "LoomFormat", "LoomStorage", "LoomLog", "LoomModel", "LoomRuns", "LoomRunner",
             "SystemPackage", "Synchronization", "Foundation",
         ],
+        "LoomDemo": ["LoomModel", "LoomRunner", "Foundation"],
         "LoomCommands": [
             "LoomFormat", "LoomModel", "LoomStorage", "LoomLog", "LoomRuns", "LoomInspect",
-            "LoomRunner", "ArgumentParser", "SystemPackage", "Logging", "Foundation", "Glibc",
+            "LoomRunner", "LoomStdio", "LoomDemo", "ArgumentParser", "SystemPackage", "Logging",
+            "Subprocess", "Synchronization", "Foundation", "Glibc",
         ],
-        "loomlog": ["LoomCommands", "ArgumentParser"],
-        "docs-agent": [
-            "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
-            "ArgumentParser", "Foundation", "SystemPackage",
-        ],
+        "loomlog": ["LoomCommands"],
+        "docs-agent": ["LoomCommands", "LoomDemo"],
+        "counter-agent": ["LoomCommands", "LoomModel", "LoomRunner", "ArgumentParser"],
     ]
 
     @Test("every module imports only what its layer allows")

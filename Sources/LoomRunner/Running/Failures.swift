@@ -9,6 +9,8 @@ public protocol ClassifiedError: Error {
     var isRetryable: Bool { get }
     /// The least time to wait before trying again, when the other side said so.
     var retryAfter: Duration? { get }
+    /// What is recorded of it.
+    var recordedMessage: String { get }
 }
 
 extension ClassifiedError {
@@ -16,6 +18,14 @@ extension ClassifiedError {
     public var isRetryable: Bool { category == .transient }
     /// Nobody said.
     public var retryAfter: Duration? { nil }
+    /// `TypeName: message`.
+    public var recordedMessage: String { "\(type(of: self)): \(self)" }
+}
+
+/// What ran the step failed, not the step: the attempt is interrupted and has not failed.
+public protocol StepHostError: Error {
+    /// Whether another attempt may be made at once. If not, the run is paused and the error thrown.
+    var isRestartable: Bool { get }
 }
 
 /// A failure to throw from a step or a tool.
@@ -51,15 +61,15 @@ extension Failure {
     /// An error that does not classify itself is unknown, unless it is a timeout or a broken
     /// connection of the system or of Foundation: these are transient.
     public init(recording error: any Error) {
-        let message = "\(type(of: error)): \(error)"
         if let classified = error as? any ClassifiedError {
             self.init(
-                message: message, category: classified.category,
+                message: classified.recordedMessage, category: classified.category,
                 isRetryable: classified.isRetryable)
         } else {
             let isTransient = KnownErrors.isTransient(error)
             self.init(
-                message: message, category: isTransient ? .transient : .unknown,
+                message: "\(type(of: error)): \(error)",
+                category: isTransient ? .transient : .unknown,
                 isRetryable: isTransient)
         }
     }

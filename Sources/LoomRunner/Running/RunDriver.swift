@@ -114,9 +114,23 @@ struct RunDriver {
         case is CancellationError where Task.isCancelled:
             try await pause(.interrupted)
             return nil
+        case let error as any StepHostError: return try await restart(after: error)
         default: break
         }
         return try await fail(attempt, with: error)
+    }
+
+    /// The next attempt, with what runs the step started anew: not for ever.
+    private func restart(after error: any StepHostError) async throws -> AttemptID? {
+        guard error.isRestartable else {
+            try await pause(.interrupted)
+            throw error
+        }
+        if journal.summary.interruptionsOfStep + 1 < options.retry.interruptionsMax {
+            return try await beginAttempt()
+        }
+        try await pause(.interruptedTooOften)
+        throw error
     }
 
     private func fail(

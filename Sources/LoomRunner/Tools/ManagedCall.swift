@@ -123,7 +123,8 @@ struct ManagedCall<Response: Sendable>: Sendable {
         } catch {
             // A `.once` call that threw may have happened all the same, unless it says otherwise.
             let isKnown = safety != .once || error is ToolDidNotHappen
-            guard isKnown, !(error is CancellationError) else {
+            let isCut = error is CancellationError || error is any StepHostError
+            guard isKnown, !isCut else {
                 if safety == .once {
                     let own = places[places.count - 1].1
                     throw RunnerError.unknownOutcome(tool: name, call: own)

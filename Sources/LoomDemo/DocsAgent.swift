@@ -1,15 +1,15 @@
-import Foundation
-import LoomModel
-import LoomRunner
+internal import Foundation
+internal import LoomModel
+package import LoomRunner
 
 /// Answers a question over a folder of text files: lists them, searches them, reads the best hits,
 /// and quotes the passages. The model is built in and deterministic, so that an interrupted run
 /// must come to the same transcript as one that was not; the transcript is the state.
-struct DocsAgent: StepLoop {
-    let name = "docs-agent"
+package struct DocsAgent: StepLoop {
+    package let name = "docs-agent"
 
     /// What the agent knows: the question, and every message so far.
-    struct State: Codable, Sendable, Equatable {
+    package struct State: Codable, Sendable, Equatable {
         var question: String
         var folder: String
         var transcript: [Message]
@@ -19,13 +19,13 @@ struct DocsAgent: StepLoop {
     }
 
     /// One message of the transcript.
-    struct Message: Codable, Sendable, Equatable {
+    package struct Message: Codable, Sendable, Equatable {
         var role: String
         var text: String
     }
 
     /// A passage that answers.
-    struct Quote: Codable, Sendable, Equatable {
+    package struct Quote: Codable, Sendable, Equatable {
         var file: String
         var line: Int
         var text: String
@@ -33,26 +33,31 @@ struct DocsAgent: StepLoop {
     }
 
     /// The end of a run.
-    struct Answer: Codable, Sendable, Equatable {
+    package struct Answer: Codable, Sendable, Equatable {
         var question: String
         var quotes: [Quote]
         var transcript: [Message]
     }
 
     let tools: DocsTools
+
+    /// Creates the agent with its tools.
+    package init(tools: DocsTools) { self.tools = tools }
+
     /// Files that are read in full before the answer is given.
-    var readsMax = 12
+    package var readsMax = 12
     /// Called in the middle of a step, after its tool call is recorded: for demonstrations of a
     /// crash.
-    var afterTool: (@Sendable (StepContext) async -> Void)?
+    package var afterTool: (@Sendable (StepContext) async -> Void)?
 
-    static func start(question: String, folder: String) -> State {
+    package static func start(question: String, folder: String) -> State {
         State(
             question: question, folder: folder,
             transcript: [Message(role: "user", text: question)], unread: [], quotes: [])
     }
 
-    func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Answer> {
+    package func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Answer>
+    {
         var state = state
         switch Plan(state, readsMax: readsMax) {
         case .list:

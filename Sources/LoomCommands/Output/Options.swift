@@ -32,7 +32,7 @@ public struct RunArguments: ParsableArguments {
     @Option(name: .customLong("run-id"), help: "The run.")
     public var option: String?
     /// The run, as an argument.
-    @Argument(help: "The run.")
+    @Argument(help: ArgumentHelp("The run.", valueName: "run"))
     public var argument: String?
 
     /// Creates the defaults.
@@ -47,9 +47,11 @@ public struct RunArguments: ParsableArguments {
     }
 
     /// The run.
-    public func run() throws -> RunID {
+    public func run() throws -> RunID { try Self.named(option ?? argument ?? "") }
+
+    static func named(_ name: String) throws -> RunID {
         do throws(FormatError) {
-            return try RunID(option ?? argument ?? "")
+            return try RunID(name)
         } catch {
             throw ValidationError("\(error)")
         }
@@ -59,10 +61,10 @@ public struct RunArguments: ParsableArguments {
 /// A page of a list.
 public struct PageArguments: ParsableArguments {
     /// How many rows.
-    @Option(help: "The most rows to print.")
+    @Option(parsing: .unconditional, help: "The most rows to print.")
     public var limit: Int?
     /// How many to pass over.
-    @Option(help: "Rows to pass over.")
+    @Option(parsing: .unconditional, help: "Rows to pass over.")
     public var offset = 0
 
     /// Creates the defaults.
@@ -86,7 +88,7 @@ public struct OutputArguments: ParsableArguments {
 
     /// Prints one value: as JSON, or as the lines that people read.
     public func print(_ value: JSONValue, _ lines: @autoclosure () -> [String]) {
-        Output.write(json ? [value.canonicalText] : lines())
+        Output.write(json ? [value.canonicalText] : lines().map(Output.printable))
     }
 }
 
@@ -107,7 +109,7 @@ public struct ListArguments: ParsableArguments {
         if json {
             Output.write([JSONValue.array(rows).canonicalText])
         } else {
-            Output.write(jsonl ? rows.map(\.canonicalText) : lines())
+            Output.write(jsonl ? rows.map(\.canonicalText) : lines().map(Output.printable))
         }
     }
 }
@@ -124,6 +126,26 @@ public enum Output {
         }
     }
 
+    /// Text without control characters: what a log holds must not steer a terminal.
+    static func printable(_ text: String) -> String {
+        func isControl(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+        }
+        guard text.unicodeScalars.contains(where: isControl) else { return text }
+        var clean = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars { clean.append(isControl(scalar) ? "\u{FFFD}" : scalar) }
+        return String(clean)
+    }
+
+    /// Writes one line to standard error: for people.
+    public static func note(_ line: String) { raw("\(printable(line))\n") }
+
+    static func raw(_ text: String) { raw(Array(text.utf8)) }
+
+    static func raw(_ bytes: [UInt8]) {
+        try? FileHandle.standardError.write(contentsOf: Data(bytes))
+    }
+
     /// To be called first: a broken pipe is then an error of a write and no signal.
     public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
@@ -138,6 +160,7 @@ public enum Output {
                 guard column < row.count - 1 else { continue }
                 line += String(repeating: " ", count: widths[column] - cell.count + 2)
             }
+            while line.hasSuffix(" ") { line.removeLast() }
             return line
         }
     }

@@ -1,8 +1,8 @@
 internal import ArgumentParser
-internal import Foundation
 internal import LoomLog
 internal import LoomRunner
 internal import LoomRuns
+internal import LoomStdio
 
 /// The exit statuses, by sysexits where it has one.
 enum ExitStatus: Int32 {
@@ -26,13 +26,34 @@ struct CommandFailure {
         case let error as LogError: self.init(error)
         case let error as RunnerError: self.init(error)
         case let error as RunReadError: self.init(error)
+        case let error as StepProgramError: self.init(error)
+        case let error as UsageError:
+            self.init(message: error.description, hint: error.hint, status: .usage)
+        case let error as ValidationError: self.init(message: error.message, status: .usage)
         default: self.init(message: "\(error)", status: .io)
         }
     }
 
-    private init(message: String, status: ExitStatus) {
+    init(message: String, hint: String? = nil, status: ExitStatus) {
         self.message = message
+        self.hint = hint
         self.status = status
+    }
+
+    private init(_ error: StepProgramError) {
+        message = error.description
+        hint = error.hint
+        switch error {
+        case .garbage, .lineTooLong, .version, .outOfTurn: status = .damaged
+        case .notStarted: status = .usage
+        case .silent, .ended: status = .io
+        }
+    }
+
+    /// Writes it to standard error.
+    func tell() {
+        Output.note("error: \(message.split(separator: "\n").joined(separator: " "))")
+        if let hint { Output.note("hint: \(hint)") }
     }
 
     private init(_ error: LogError) {
@@ -71,15 +92,26 @@ struct CommandFailure {
     }
 }
 
+/// A use of the command that cannot be carried out, found after its words were parsed.
+struct UsageError: Error, CustomStringConvertible {
+    let description: String
+    let hint: String
+
+    init(_ description: String, hint: String) {
+        self.description = description
+        self.hint = hint
+    }
+}
+
 /// Runs the body of a command; an error is told in the house's way and ends the process.
 public func reporting(_ body: () async throws -> Void) async throws {
     do {
         try await body()
-    } catch let error where error is LogError || error is RunnerError || error is RunReadError {
+    } catch let error as ExitCode {
+        throw error
+    } catch {
         let failure = CommandFailure(error)
-        var text = "error: \(failure.message)\n"
-        if let hint = failure.hint { text += "hint: \(hint)\n" }
-        FileHandle.standardError.write(Data(text.utf8))
+        failure.tell()
         throw ExitCode(failure.status.rawValue)
     }
 }

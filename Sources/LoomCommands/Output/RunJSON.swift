@@ -68,6 +68,21 @@ extension HistoryRow {
     }
 }
 
+extension HistoryRow {
+    /// The same with the state whole, whatever lists show.
+    func wholeJSON(of view: RunView) -> JSONValue {
+        .object([
+            "run_id": .string(view.run.rawValue), "step_index": .integer(Int64(step)),
+            "state": shown(state, view.summary.codec),
+        ])
+    }
+}
+
+extension JSONValue {
+    /// A stored value; of another codec than JSON, its name and its bytes.
+    static func stored(_ bytes: [UInt8], codec: String) -> JSONValue { shown(bytes, codec) }
+}
+
 extension AttemptRow {
     /// A row of `attempts`.
     public func json(of view: RunView) -> JSONValue {

@@ -1,10 +1,10 @@
-import Foundation
-import LoomModel
-import LoomRunner
+internal import Foundation
+internal import LoomModel
+internal import LoomRunner
 
 /// The agent's tools over a folder. They read and change nothing, but each call is written to a
 /// journal file when one is given: proof, outside the log, of what really ran.
-struct DocsTools: Sendable {
+package struct DocsTools: Sendable {
     /// What search is asked.
     struct Search: Codable, Sendable {
         var folder: String
@@ -28,7 +28,7 @@ struct DocsTools: Sendable {
     let search: Tool<Search, [Hit]>
     let readFile: Tool<Read, [DocsAgent.Quote]>
 
-    init(journal: String?) {
+    package init(journal: String?) {
         listFiles = Tool("list_files", safety: .idempotent) { folder, call in
             try Self.note(journal, "list_files", call)
             return try Self.textFiles(folder)

@@ -1,0 +1,132 @@
+internal import ArgumentParser
+internal import LoomFormat
+internal import LoomLog
+internal import LoomModel
+internal import LoomRunner
+internal import LoomRuns
+
+/// The commands that change a run without driving it.
+enum ChangeCommands {
+    static let all: [any ParsableCommand.Type] = [
+        RetryCommand.self, CancelCommand.self, ResolveCommand.self, LabelCommand.self,
+    ]
+}
+
+/// What they share.
+struct ChangeArguments: ParsableArguments {
+    @OptionGroup var log: LogArguments
+    @OptionGroup var output: OutputArguments
+    @Flag(help: "Wait while another process has the log, instead of giving up.")
+    var wait = false
+
+    /// Opens the log, changes the run, prints where it stands.
+    func change(
+        _ run: RunID, _ body: (RunControl) async throws -> Void
+    ) async throws {
+        var options = LogOptions()
+        options.createsIfMissing = false
+        if wait { options.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
+        let store = try LogRunStore(path: log.directory, options: options)
+        do {
+            try await body(RunControl(store: store))
+        } catch {
+            try? store.close()
+            throw error
+        }
+        try store.close()
+        let view = try log.reader().get(run)
+        output.print(view.json, view.lines)
+    }
+}
+
+struct RetryCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "retry", abstract: "Open a failed run again, from its last committed state.",
+        discussion: "The step's failures are counted anew. resume then drives it on.")
+    @OptionGroup var run: RunArguments
+    @OptionGroup var change: ChangeArguments
+
+    func run() async throws {
+        try await reporting {
+            let run = try run.run()
+            try await change.change(run) { try await $0.retry(run) }
+        }
+    }
+}
+
+struct CancelCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cancel", abstract: "Give a run up: it cannot be resumed any more.")
+    @OptionGroup var run: RunArguments
+    @OptionGroup var change: ChangeArguments
+    @Option(help: "Why, for those who look later.") var reason = ""
+
+    func run() async throws {
+        try await reporting {
+            let run = try run.run()
+            try await change.change(run) { try await $0.cancel(run, reason: reason) }
+        }
+    }
+}
+
+struct ResolveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resolve",
+        abstract: "Say what became of a tool call that may or may not have happened.",
+        discussion: """
+            A call of a tool that must not happen twice was cut in the middle, and the run waits. \
+            Look at the other side, then say what you found. explain shows the call.
+
+              loomlog resolve demo 14 --result '{"receipt":"r-1"}'
+              loomlog resolve demo 14 --did-not-happen
+            """)
+    @Argument(help: "The run.") var run: String
+    @Argument(help: "The call: its number in explain and tool-calls.") var call: UInt64
+    @OptionGroup var change: ChangeArguments
+    @Option(help: "It happened, and returned this JSON.") var result: String?
+    @Flag(help: "It did not happen: it may be made now.") var didNotHappen = false
+
+    func validate() throws {
+        guard (result == nil) == didNotHappen else {
+            throw ValidationError("say either --result JSON or --did-not-happen")
+        }
+        _ = try RunArguments.named(run)
+    }
+
+    func run() async throws {
+        try await reporting {
+            let run = try RunArguments.named(run)
+            var outcome = ToolFinish.Outcome.didNotHappen
+            if let result {
+                do throws(JSONError) {
+                    let value = try JSONValue(parsing: Array(result.utf8))
+                    outcome = .completed(result: value.canonicalBytes)
+                } catch {
+                    throw UsageError(
+                        "--result is no JSON: \(error)", hint: "a text needs its quotes: '\"done\"'"
+                    )
+                }
+            }
+            try await change.change(run) { try await $0.resolve(run, call: call, as: outcome) }
+        }
+    }
+}
+
+struct LabelCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "label", abstract: "Set labels of a run, or take them away.",
+        discussion: "  loomlog label demo team=infra owner=     sets team, takes owner away")
+    @Argument(help: "The run.") var run: String
+    @Argument(help: "NAME=VALUE; an empty value takes the label away.")
+    var labels: [LabelArgument]
+    @OptionGroup var change: ChangeArguments
+
+    func validate() throws { _ = try RunArguments.named(run) }
+
+    func run() async throws {
+        try await reporting {
+            let run = try RunArguments.named(run)
+            try await change.change(run) { try await $0.label(run, labels.map(\.label)) }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+public import ArgumentParser
+internal import Foundation
+internal import Logging
+internal import LoomFormat
+public import LoomLog
+internal import LoomModel
+internal import LoomRunner
+
+/// What `run` and `resume` share.
+struct DriveArguments: ParsableArguments {
+    @OptionGroup var log: LogArguments
+    @OptionGroup var run: RunArguments
+    @OptionGroup var output: OutputArguments
+
+    @Option(
+        parsing: .unconditional,
+        help: "Steps after which the run is paused (default: until it is done).")
+    var maxSteps: Int?
+    @Option(help: "What an acknowledged step survives: off, normal or full.")
+    var durability = Durability.normal
+    @Flag(help: "Wait while another process has the log, instead of giving up.")
+    var wait = false
+    @Option(
+        parsing: .unconditional,
+        help: "Seconds that one attempt at a step may take (default: any).")
+    var timeout: Double?
+    @Option(
+        parsing: .unconditional, help: "Failures of one step after which the run fails.")
+    var maxAttempts = 3
+    @Flag(help: "Print what the steps log to standard error, from level info on.")
+    var verbose = false
+
+    func validate() throws {
+        if let maxSteps, maxSteps < 0 { throw ValidationError("--max-steps is below zero") }
+        if let timeout, !(timeout > 0 && timeout < 1e9) {
+            throw ValidationError("--timeout must be above zero")
+        }
+        if maxAttempts < 1 { throw ValidationError("--max-attempts must be 1 or more") }
+    }
+
+    /// The runner's options.
+    var options: RunnerOptions {
+        var options = RunnerOptions()
+        options.retry.attemptsMax = UInt64(maxAttempts)
+        options.attemptTimeout = timeout.map { .seconds($0) }
+        options.logger = Logger(label: "loomlog") { StreamLogHandler.standardError(label: $0) }
+        options.logger.logLevel = verbose ? .info : .error
+        return options
+    }
+
+    /// The log's options.
+    func logOptions(creates: Bool) -> LogOptions {
+        var options = LogOptions(durability: durability)
+        options.createsIfMissing = creates
+        // A day: longer than anybody looks at a terminal.
+        if wait { options.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
+        return options
+    }
+}
+
+/// What a new run begins with.
+struct StartArguments: ParsableArguments {
+    @Option(help: "The first state, as JSON or as @FILE.") var input: String?
+    @Option(
+        help: "What lists keep: full, interval:N (every Nth state) or compact (no plain attempts).")
+    var policy = PolicyArgument(policy: .full)
+    @Option(
+        name: .customLong("label"), help: "A label, as NAME=VALUE; may be given several times.")
+    var labels: [LabelArgument] = []
+    @Option(
+        parsing: .unconditional,
+        help: "Bytes above which lists show a value by length and hash (default: all is shown).")
+    var payloadLimit: Int?
+    @Option(
+        help: "When the run exists: fail, attach (go on with it), attach-same-input.")
+    var ifExists = IfExistsArgument.fail
+
+    func validate() throws {
+        if let payloadLimit, payloadLimit < 1 {
+            throw ValidationError("--payload-limit must be 1 or more")
+        }
+    }
+
+    func options(_ options: RunnerOptions) -> RunnerOptions {
+        var options = options
+        options.policy = policy.policy
+        options.labels = labels.map(\.label)
+        options.payloads = PayloadPolicy(shownBytesMax: payloadLimit.map { UInt64($0) })
+        return options
+    }
+
+    /// The input as JSON, when there is one.
+    func json() throws -> JSONValue? {
+        guard let input else { return nil }
+        var bytes = Array(input.utf8)
+        if input.hasPrefix("@") {
+            let path = String(input.dropFirst())
+            guard let data = FileManager.default.contents(atPath: path) else {
+                throw UsageError("--input: \(path) cannot be read", hint: "check the file's name")
+            }
+            bytes = Array(data)
+        }
+        do throws(JSONError) {
+            return try JSONValue(parsing: bytes)
+        } catch {
+            throw UsageError(
+                "--input is no JSON: \(error)",
+                hint: "give JSON in quotes, as --input '{\"target\":10}', or a file as @FILE")
+        }
+    }
+
+    /// The first state of a type, from the input or else from the program.
+    func state<State: Decodable>(
+        _ type: State.Type, _ program: () throws -> State
+    ) throws -> State {
+        guard let json = try json() else { return try program() }
+        do {
+            return try CanonicalJSONDecoder().decode(State.self, from: json.canonicalBytes)
+        } catch {
+            throw UsageError(
+                "--input does not fit the state: \(StateMismatch.words(error))",
+                hint: "the state is a \(State.self)")
+        }
+    }
+}
+
+/// Why JSON is not a value of a type, in one line.
+private enum StateMismatch {
+    static func words(_ error: any Error) -> String {
+        func path(_ context: DecodingError.Context) -> String {
+            let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+            return path.isEmpty ? "" : " at \(path)"
+        }
+        switch error {
+        case DecodingError.keyNotFound(let key, let context):
+            return "it has no \(key.stringValue)\(path(context))"
+        case DecodingError.typeMismatch(_, let context),
+            DecodingError.valueNotFound(_, let context),
+            DecodingError.dataCorrupted(let context):
+            return "\(context.debugDescription)\(path(context))"
+        default: return "\(error)"
+        }
+    }
+}
+
+extension Durability: ExpressibleByArgument {}
+
+/// A checkpoint policy as an argument.
+struct PolicyArgument: ExpressibleByArgument {
+    let policy: CheckpointPolicy
+
+    init(policy: CheckpointPolicy) { self.policy = policy }
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+        switch (parts[0], parts.count) {
+        case ("full", 1): policy = .full
+        case ("compact", 1): policy = .compact
+        case ("interval", 2):
+            guard let every = UInt64(parts[1]), every > 0 else { return nil }
+            policy = .interval(every)
+        default: return nil
+        }
+    }
+
+    var defaultValueDescription: String { policy.words }
+    static let allValueStrings = ["full", "interval:N", "compact"]
+}
+
+/// A label as an argument.
+struct LabelArgument: ExpressibleByArgument {
+    let label: Label
+
+    init?(argument: String) {
+        guard let equals = argument.firstIndex(of: "="), equals > argument.startIndex else {
+            return nil
+        }
+        label = Label(
+            name: String(argument[..<equals]),
+            value: String(argument[argument.index(after: equals)...]))
+    }
+}
+
+/// What to do with a run that exists, as an argument.
+enum IfExistsArgument: String, ExpressibleByArgument, CaseIterable {
+    case fail
+    case attach
+    case attachSameInput = "attach-same-input"
+
+    var policy: ExistingRun {
+        switch self {
+        case .fail: .fail
+        case .attach: .attach
+        case .attachSameInput: .attachIfSameInput
+        }
+    }
+}
+
+extension CheckpointPolicy {
+    /// As it is given on the command line.
+    var words: String {
+        switch self {
+        case .full: "full"
+        case .interval(let every): "interval:\(every)"
+        case .compact: "compact"
+        }
+    }
+}

@@ -1,0 +1,112 @@
+internal import ArgumentParser
+internal import LoomModel
+internal import LoomRunner
+internal import LoomStdio
+
+/// How a step program is run.
+struct ProgramArguments: ParsableArguments {
+    @Argument(
+        parsing: .postTerminator,
+        help: "The step program and its arguments, after --; it speaks JSON lines.")
+    var program: [String] = []
+    @Option(help: "The folder that the program runs in (default: this one).") var cwd: String?
+    @Option(
+        name: .customLong("env"),
+        help: "A variable that the program gets: NAME to pass it on, NAME=VALUE to set it.")
+    var variables: [String] = []
+    @Option(parsing: .unconditional, help: "The longest line of the program, in bytes.")
+    var lineMax = 16 << 20
+
+    func validate() throws {
+        guard !program.isEmpty else {
+            throw ValidationError("name the step program after --, as in: -- python3 counter.py")
+        }
+        guard lineMax >= 1024 else { throw ValidationError("--line-max must be 1024 or more") }
+    }
+
+    var options: StepProgramOptions {
+        var options = StepProgramOptions(program)
+        options.folder = cwd
+        options.lineBytesMax = lineMax
+        for variable in variables {
+            let parts = variable.split(
+                separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts.count == 2 {
+                options.variables[String(parts[0])] = String(parts[1])
+            } else {
+                options.passed.append(variable)
+            }
+        }
+        options.errors = { Output.raw($0) }
+        return options
+    }
+
+    /// Starts the program, and stops it when `body` is done.
+    func running<Result>(_ body: (StdioLoop) async throws -> Result) async throws -> Result {
+        let loop = try await StdioLoop(options)
+        do {
+            let result = try await body(loop)
+            await loop.stop()
+            return result
+        } catch {
+            await loop.stop()
+            throw error
+        }
+    }
+}
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Start a run of a step program and drive it.",
+        usage: "loomlog run [RUN] [options] -- PROGRAM [ARGUMENT ...]",
+        discussion: """
+            The program reads one JSON object a line from its standard input and answers on its \
+            standard output: a hello, then for each step an outcome. Tools/python/loomlog_step.py \
+            does that for Python. What it prints to standard error is passed on.
+
+              loomlog run demo --max-steps 5 -- python3 counter.py
+              loomlog resume demo -- python3 counter.py
+            """)
+    @OptionGroup var drive: DriveArguments
+    @OptionGroup var start: StartArguments
+    @OptionGroup(title: "The step program") var program: ProgramArguments
+
+    func run() async throws {
+        try await reporting {
+            let input = try start.json()
+            try await Driving(drive, createsLog: true).drive { store in
+                try await program.running { loop in
+                    guard let state = input ?? loop.firstState else {
+                        throw UsageError(
+                            "the step program has no first state",
+                            hint: "give one by --input JSON or --input @FILE")
+                    }
+                    let runner = Runner(
+                        drive.watched(loop), store: store, options: start.options(drive.options))
+                    return try await runner.start(
+                        drive.run.run(), state: state, stepsMax: drive.maxSteps,
+                        ifExists: start.ifExists.policy)
+                }
+            }
+        }
+    }
+}
+
+struct ResumeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resume", abstract: "Go on with a run of a step program where it stood.",
+        usage: "loomlog resume [RUN] [options] -- PROGRAM [ARGUMENT ...]")
+    @OptionGroup var drive: DriveArguments
+    @OptionGroup(title: "The step program") var program: ProgramArguments
+
+    func run() async throws {
+        try await reporting {
+            try await Driving(drive, createsLog: false).drive { store in
+                try await program.running { loop in
+                    try await Runner(drive.watched(loop), store: store, options: drive.options)
+                        .resume(drive.run.run(), stepsMax: drive.maxSteps)
+                }
+            }
+        }
+    }
+}

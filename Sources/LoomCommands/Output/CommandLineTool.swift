@@ -1,0 +1,50 @@
+public import ArgumentParser
+internal import Foundation
+
+/// The outermost part of a command: errors in the house's way, broken pipes, version.
+public enum CommandLineTool {
+    /// The version of the package.
+    public static let version = "0.1.0"
+
+    /// What every command's help says of the log and of the exit status.
+    static let discussion = """
+        A log is one directory (--log DIR, $LOOMLOG_DIR, or ./runs.loom). Reading takes no lock \
+        and changes nothing, also while a program writes. Data goes to standard output, everything \
+        else to standard error.
+
+        Exit status: 0 done or paused, 1 the run failed, 64 wrong use, 65 damaged data or a newer \
+        version, 66 no such run or log, 73 the run exists or is over, 74 input, output or the step \
+        program failed, 75 held by another process, 130 Ctrl-C.
+        """
+
+    /// What this program was called by.
+    static var executableName: String {
+        URL(filePath: CommandLine.arguments.first ?? "loomlog").lastPathComponent
+    }
+
+    /// Parses and runs a command, and ends the process.
+    public static func main<Root: ParsableCommand>(_ root: Root.Type) async -> Never {
+        Output.ignoreBrokenPipes()
+        do {
+            var command = try Root.parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+            exit(0)
+        } catch {
+            // Help, version, and what was told already.
+            guard Root.exitCode(for: error) == .validationFailure else {
+                Root.exit(withError: error)
+            }
+            let words = CommandLine.arguments.dropFirst().prefix(while: { !$0.hasPrefix("-") })
+            let command = ([executableName] + words.prefix(1)).joined(separator: " ")
+            CommandFailure(
+                message: Root.message(for: error), hint: "\(command) --help says more",
+                status: .usage
+            ).tell()
+            exit(ExitStatus.usage.rawValue)
+        }
+    }
+}

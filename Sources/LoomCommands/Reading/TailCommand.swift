@@ -1,0 +1,68 @@
+internal import ArgumentParser
+internal import Foundation
+internal import LoomFormat
+internal import LoomModel
+internal import LoomRuns
+
+struct TailCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tail", abstract: "Print the last events of a run, or of all, as they come.",
+        discussion: "With --follow it goes on until Ctrl-C, also while a program writes.")
+    @OptionGroup var log: LogArguments
+    @Argument(help: "The run (default: all).") var run: String?
+    @OptionGroup var output: ListArguments
+    @Option(parsing: .unconditional, help: "How many events of the past to print.")
+    var limit = 20
+    @Flag(name: .shortAndLong, help: "Wait for more.") var follow = false
+
+    private static let pollMicroseconds: UInt32 = 100_000
+
+    func validate() throws {
+        if limit < 0 { throw ValidationError("--limit is below zero") }
+        if let run { _ = try RunArguments.named(run) }
+        if follow && output.json {
+            throw ValidationError("--follow has no end, so no array: use --jsonl")
+        }
+    }
+
+    func run() async throws {
+        try await reporting {
+            let run = try run.map { try RunArguments.named($0) }
+            let reader = try log.reader()
+            if let run { _ = try reader.get(run) }
+            var tail = try reader.tail(run)
+            var last: [RunTail.Row] = []
+            while let rows = try tail.next() {
+                last += rows
+                // Now and then, not at every event.
+                if last.count > limit + 1024 { last.removeFirst(last.count - limit) }
+            }
+            print(Array(last.suffix(limit)))
+            while follow {
+                while let rows = try tail.next() { print(rows) }
+                usleep(Self.pollMicroseconds)
+            }
+        }
+    }
+
+    private func print(_ rows: [RunTail.Row]) {
+        guard !rows.isEmpty || !follow else { return }
+        output.print(rows.map(\.json), rows.map(\.line))
+    }
+}
+
+extension RunTail.Row {
+    fileprivate var line: String {
+        let (type, text) = event.content.words
+        return "\(event.time.iso8601)  \(run) #\(place.position)  \(type)  \(text)"
+    }
+
+    fileprivate var json: JSONValue {
+        let (type, text) = event.content.words
+        return .object([
+            "sequence": .integer(Int64(sequence)), "run_id": .string(run.rawValue),
+            "position": .integer(Int64(place.position)), "epoch": .integer(Int64(place.epoch)),
+            "time": .string(event.time.iso8601), "type": .string(type), "text": .string(text),
+        ])
+    }
+}

@@ -1,0 +1,169 @@
+internal import Logging
+internal import LoomFormat
+internal import LoomModel
+internal import LoomRunner
+internal import Synchronization
+
+/// One step's exchange with the program: the state goes out, tool calls are answered or recorded,
+/// the outcome comes back.
+final class Conversation: Sendable {
+    private let program: StepProgram
+    private let context: StepContext
+    private let state = Mutex(State())
+
+    private struct State {
+        /// Calls that the program makes now, by its number for them.
+        var waiting: [Int64: CheckedContinuation<ToolEnd, any Error>] = [:]
+        /// Ends that came before anybody waited for them cannot be: the program is told first.
+        var ended: (any Error)?
+        /// What a call came to that decides about the run, whatever the program makes of it.
+        var verdict: (any Error)?
+    }
+
+    init(_ program: StepProgram, _ context: StepContext) {
+        self.program = program
+        self.context = context
+    }
+
+    func run(_ value: JSONValue) async throws -> Outcome<JSONValue, JSONValue> {
+        program.beginStep()
+        await program.send(opening(value))
+        let result = await withTaskGroup(of: Void.self) { group in
+            let result: Result<Outcome<JSONValue, JSONValue>, any Error>
+            do {
+                result = .success(
+                    try await listen { message in
+                        group.addTask { await self.answer(message) }
+                    })
+            } catch {
+                result = .failure(error)
+            }
+            // A call that the program left open has no end any more.
+            abandonCalls(because: result)
+            return result
+        }
+        if let verdict = state.withLock({ $0.verdict }) { throw verdict }
+        return try result.get()
+    }
+
+    private func opening(_ value: JSONValue) -> JSONValue {
+        let labels = context.labels.mapValues { JSONValue.string($0) }
+        return .object([
+            "type": .string("step"), "run_id": .string(context.run.rawValue),
+            "step_index": .integer(Int64(context.attempt.step)),
+            "attempt_index": .integer(Int64(context.attempt.attempt)),
+            "input_hash": .string(context.inputHash.description),
+            "idempotency_key": .string(context.idempotencyKey), "labels": .object(labels),
+            "state": value,
+        ])
+    }
+
+    /// Takes messages until the step has an outcome.
+    private func listen(
+        _ call: (ToolMessage) -> Void
+    ) async throws -> Outcome<JSONValue, JSONValue> {
+        while true {
+            switch try await program.next() {
+            case .tool(let message): call(message)
+            case .toolEnd(let id, let end):
+                guard let waiting = state.withLock({ $0.waiting.removeValue(forKey: id) }) else {
+                    throw StepProgramError.outOfTurn("the end of call \(id)")
+                }
+                waiting.resume(returning: end)
+            case .label(let name, let value): try await context.label(name, value)
+            case .log(let level, let message):
+                let level = Logger.Level(rawValue: level) ?? .info
+                context.logger.log(level: level, "\(message)")
+            case .outcome(.next(let next)): return .continue(next)
+            case .outcome(.pause(let next, let reason)): return .pause(next, reason: reason)
+            case .outcome(.complete(let result)): return .complete(result)
+            case .error(let error): throw error
+            case .hello: throw StepProgramError.outOfTurn("hello")
+            }
+        }
+    }
+
+    private func abandonCalls(because result: Result<Outcome<JSONValue, JSONValue>, any Error>) {
+        var reason: any Error = StepProgramError.outOfTurn("an outcome while a call was open")
+        if case .failure(let error) = result { reason = error }
+        let waiting = state.withLock { state in
+            defer { state.waiting = [:] }
+            state.ended = reason
+            return state.waiting
+        }
+        for continuation in waiting.values { continuation.resume(throwing: reason) }
+    }
+
+    /// Answers one tool call: from the log, or by having the program make it.
+    private func answer(_ message: ToolMessage) async {
+        let isMade = Mutex(false)
+        var reconcile: (@Sendable (ToolCall) async throws -> Reconciliation<[UInt8]>)?
+        if message.reconciles {
+            reconcile = { call in
+                let end = try await self.ask("tool_reconcile", message.id, call)
+                guard case .reconciled(let result) = end else {
+                    throw StepProgramError.outOfTurn("no word on call \(message.id)")
+                }
+                return result.map { .happened($0.canonicalBytes) } ?? .didNotHappen
+            }
+        }
+        do {
+            let result = try await context.call(
+                message.name, safety: message.safety, request: message.request.canonicalBytes,
+                key: message.key, reconcile: reconcile
+            ) { call in
+                isMade.withLock { $0 = true }
+                return try await self.make(message, call)
+            }
+            let value = try JSONValue(parsing: result)
+            await reply(
+                isMade.withLock { $0 } ? "tool_recorded" : "tool_result", message.id,
+                ["result": value])
+        } catch {
+            await refuse(message, error)
+        }
+    }
+
+    private func make(_ message: ToolMessage, _ call: ToolCall) async throws -> [UInt8] {
+        switch try await ask("tool_run", message.id, call) {
+        case .done(let result): return result.canonicalBytes
+        case .failed(let error, let didNotHappen):
+            guard didNotHappen, message.safety == .once else { throw error }
+            throw ToolDidNotHappen(error.description, category: error.category)
+        case .reconciled: throw StepProgramError.outOfTurn("a word on call \(message.id)")
+        }
+    }
+
+    /// Asks the program something about a call, and waits for its word.
+    private func ask(_ type: String, _ id: Int64, _ call: ToolCall) async throws -> ToolEnd {
+        try await withCheckedThrowingContinuation { continuation in
+            let ended = state.withLock { state -> (any Error)? in
+                if state.ended == nil { state.waiting[id] = continuation }
+                return state.ended
+            }
+            if let ended { return continuation.resume(throwing: ended) }
+            Task {
+                await self.reply(type, id, ["idempotency_key": .string(call.idempotencyKey)])
+            }
+        }
+    }
+
+    private func refuse(_ message: ToolMessage, _ error: any Error) async {
+        switch error {
+        case is ProgramError, is ToolDidNotHappen: await reply("tool_recorded", message.id, [:])
+        case RunnerError.keyMismatch:
+            await reply("tool_refused", message.id, ["error": .string("\(error)")])
+        default:
+            // The run pauses, or the store failed: decided, whatever the program does now.
+            state.withLock { $0.verdict = $0.verdict ?? error }
+            await reply("tool_unknown", message.id, ["error": .string("\(error)")])
+        }
+    }
+
+    private func reply(_ type: String, _ id: Int64, _ members: [String: JSONValue]) async {
+        var members = members
+        members["type"] = .string(type)
+        members["id"] = .integer(id)
+        await program.send(.object(members))
+    }
+}

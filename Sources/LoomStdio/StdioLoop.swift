@@ -1,0 +1,121 @@
+public import LoomModel
+public import LoomRunner
+internal import Synchronization
+
+/// A loop whose steps are done by another program, in any language, over its standard input and
+/// output: JSON lines, see the article on steps in any language.
+///
+/// The program is started once and does one step after the other. One that ends in a step is
+/// started anew, and the attempt counts as interrupted; what its tools have completed is answered
+/// from the log.
+///
+/// ```swift
+/// let loop = try await StdioLoop(StepProgramOptions(["python3", "counter.py"]))
+/// let result = try await Runner(loop, store: store).start(run, state: loop.firstState ?? .null)
+/// await loop.stop()
+/// ```
+public final class StdioLoop: StepLoop {
+    /// The durable name of the loop, as the program says it.
+    public let name: String
+    /// The version of its states.
+    public let stateVersion: UInt64
+    /// The first state, when the program has one.
+    public let firstState: JSONValue?
+
+    private let options: StepProgramOptions
+    private let program: Mutex<StepProgram?>
+
+    /// How long a cancelled step may go on before its program is killed.
+    private static let cancelGrace = Duration.seconds(1)
+
+    /// Starts the program and lets it introduce itself.
+    ///
+    /// - Throws: ``StepProgramError``.
+    public init(_ options: StepProgramOptions) async throws {
+        let (program, hello) = try await Self.begin(options)
+        self.options = options
+        name = hello.name
+        stateVersion = hello.stateVersion
+        firstState = hello.state
+        self.program = Mutex(program)
+    }
+
+    /// Ends the program. It may be called again, and the loop used again, which starts it anew.
+    public func stop() async {
+        let program = program.withLock { program in
+            defer { program = nil }
+            return program
+        }
+        await program?.stop()
+    }
+
+    /// States as the program gives them, in canonical form.
+    public var stateCodec: ValueCodec<JSONValue> { .anyJSON }
+    /// Results likewise.
+    public var outputCodec: ValueCodec<JSONValue> { .anyJSON }
+
+    private static func begin(
+        _ options: StepProgramOptions
+    ) async throws -> (StepProgram, ProgramHello) {
+        let program = try await StepProgram.start(options)
+        let hello = JSONValue.object([
+            "type": .string("hello"), "protocol": .integer(ProgramMessage.version),
+        ])
+        await program.send(hello)
+        let isLate = Mutex(false)
+        let watch = Task {
+            try await Task.sleep(for: options.helloTimeout)
+            isLate.withLock { $0 = true }
+            program.kill()
+        }
+        defer { watch.cancel() }
+        do {
+            guard case .hello(let hello) = try await program.next() else {
+                throw StepProgramError.outOfTurn("another message than hello")
+            }
+            return (program, hello)
+        } catch {
+            await program.stop()
+            if isLate.withLock({ $0 }) { throw StepProgramError.silent(options.helloTimeout) }
+            throw error
+        }
+    }
+
+    /// The running program, or a new one in place of one that ended.
+    private func running() async throws -> StepProgram {
+        if let program = program.withLock({ $0 }) { return program }
+        let (program, hello) = try await Self.begin(options)
+        guard hello.name == name, hello.stateVersion == stateVersion else {
+            await program.stop()
+            throw StepProgramError.outOfTurn("another name or state version after a restart")
+        }
+        self.program.withLock { $0 = program }
+        return program
+    }
+
+    /// Has the program do one step.
+    ///
+    /// A cancelled step may still come to its end for a second; then its process group is killed.
+    public func step(
+        _ state: JSONValue, _ context: StepContext
+    ) async throws -> Outcome<JSONValue, JSONValue> {
+        let program = try await running()
+        let talk = Task { try await Conversation(program, context).run(state) }
+        do {
+            return try await withTaskCancellationHandler {
+                try await talk.value
+            } onCancel: {
+                Task {
+                    try? await Task.sleep(for: Self.cancelGrace)
+                    program.kill()
+                }
+            }
+        } catch {
+            guard error is StepProgramError else { throw error }
+            self.program.withLock { $0 = nil }
+            await program.stop()
+            if Task.isCancelled { throw CancellationError() }
+            throw error
+        }
+    }
+}

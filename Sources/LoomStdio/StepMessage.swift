@@ -1,0 +1,184 @@
+public import LoomModel
+
+/// A message of a step program, one JSON object a line. See the article on steps in any language.
+enum ProgramMessage: Sendable {
+    case hello(ProgramHello)
+    case tool(ToolMessage)
+    /// The end of a tool call that the program was told to make or to reconcile.
+    case toolEnd(id: Int64, ToolEnd)
+    case label(name: String, value: String)
+    case log(level: String, message: String)
+    case outcome(StepOutcome)
+    case error(ProgramError)
+}
+
+/// What a step program says of itself before its first step.
+public struct ProgramHello: Sendable {
+    /// The durable name of the loop.
+    public var name: String
+    /// The version of the state's shape.
+    public var stateVersion: UInt64
+    /// The first state, when the program has one.
+    public var state: JSONValue?
+}
+
+/// A tool call that the program wants to make.
+struct ToolMessage: Sendable {
+    var id: Int64
+    var name: String
+    var safety: ToolSafety
+    var key: ToolKey?
+    var request: JSONValue
+    var reconciles: Bool
+}
+
+/// How a tool call ended in the program.
+enum ToolEnd: Sendable {
+    case done(JSONValue)
+    case failed(ProgramError, didNotHappen: Bool)
+    case reconciled(JSONValue?)
+}
+
+/// What a step led to.
+enum StepOutcome: Sendable {
+    case next(JSONValue)
+    case pause(JSONValue, reason: String)
+    case complete(JSONValue)
+}
+
+extension ProgramMessage {
+    /// The version of the protocol that is spoken here.
+    static let version: Int64 = 1
+
+    /// Reads one line; says in words what is wrong with it.
+    init(line: [UInt8]) throws(StepProgramError) {
+        let value: JSONValue
+        do throws(JSONError) {
+            value = try JSONValue(parsing: line)
+        } catch {
+            throw .garbage(Self.brief(line), "\(error)")
+        }
+        guard case .object(let members) = value, let type = members["type"]?.text else {
+            throw .garbage(Self.brief(line), "it is no object with a type")
+        }
+        let fields = MessageFields(members: members, line: Self.brief(line))
+        switch type {
+        case "hello": self = .hello(try fields.hello())
+        case "tool": self = .tool(try fields.tool())
+        case "tool_done": self = .toolEnd(id: try fields.id(), .done(try fields.value("result")))
+        case "tool_failed":
+            let didNotHappen = fields.members["did_not_happen"] == .bool(true)
+            self = .toolEnd(
+                id: try fields.id(), .failed(try fields.error(), didNotHappen: didNotHappen))
+        case "tool_reconciled":
+            let happened = fields.members["happened"] == .bool(true)
+            self = .toolEnd(
+                id: try fields.id(), .reconciled(happened ? try fields.value("result") : nil))
+        case "label":
+            self = .label(name: try fields.string("name"), value: try fields.string("value"))
+        case "log":
+            self = .log(
+                level: fields.members["level"]?.text ?? "info",
+                message: try fields.string("message"))
+        case "outcome": self = .outcome(try fields.outcome())
+        case "error": self = .error(try fields.error())
+        default: throw .garbage(Self.brief(line), "there is no message of type \(type)")
+        }
+    }
+
+    private static func brief(_ line: [UInt8]) -> String {
+        let text = String(decoding: line.prefix(80), as: UTF8.self)
+        let clean = String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F })
+        return line.count > 80 ? clean + "…" : clean
+    }
+}
+
+/// The members of one message, read by name.
+private struct MessageFields {
+    let members: [String: JSONValue]
+    let line: String
+
+    private func missing(_ name: String, _ kind: String) -> StepProgramError {
+        .garbage(line, "its \(name) is missing or no \(kind)")
+    }
+
+    func value(_ name: String) throws(StepProgramError) -> JSONValue {
+        guard let value = members[name] else { throw missing(name, "value") }
+        return value
+    }
+
+    func string(_ name: String) throws(StepProgramError) -> String {
+        guard let text = members[name]?.text else { throw missing(name, "string") }
+        return text
+    }
+
+    func id() throws(StepProgramError) -> Int64 {
+        guard case .integer(let id)? = members["id"] else { throw missing("id", "integer") }
+        return id
+    }
+
+    func hello() throws(StepProgramError) -> ProgramHello {
+        guard case .integer(let version)? = members["protocol"] else {
+            throw missing("protocol", "integer")
+        }
+        guard version == ProgramMessage.version else { throw .version(version) }
+        var stateVersion: UInt64 = 1
+        if case .integer(let number)? = members["state_version"], number >= 0 {
+            stateVersion = UInt64(number)
+        }
+        let name = try string("name")
+        guard !name.isEmpty else { throw missing("name", "name") }
+        return ProgramHello(name: name, stateVersion: stateVersion, state: members["state"])
+    }
+
+    func tool() throws(StepProgramError) -> ToolMessage {
+        let safety = members["safety"]?.text ?? ToolSafety.idempotent.rawValue
+        guard let safety = ToolSafety(rawValue: safety) else {
+            throw .garbage(line, "its safety is none of pure, idempotent, once")
+        }
+        let isShared = members["scope"]?.text == "store"
+        let key = members["key"]?.text.map { isShared ? ToolKey.shared($0) : .explicit($0) }
+        return ToolMessage(
+            id: try id(), name: try string("name"), safety: safety, key: key,
+            request: members["request"] ?? .null,
+            reconciles: members["reconciles"] == .bool(true))
+    }
+
+    func outcome() throws(StepProgramError) -> StepOutcome {
+        switch try string("kind") {
+        case "continue": return .next(try value("state"))
+        case "pause":
+            return .pause(try value("state"), reason: members["reason"]?.text ?? "")
+        case "complete": return .complete(members["result"] ?? .null)
+        case let kind: throw .garbage(line, "there is no outcome of kind \(kind)")
+        }
+    }
+
+    func error() throws(StepProgramError) -> ProgramError {
+        let text = members["category"]?.text ?? ""
+        let category = FailureCategory(rawValue: text) ?? .unknown
+        var isRetryable = category == .transient
+        if case .bool(let value)? = members["retryable"] { isRetryable = value }
+        return ProgramError(
+            description: try string("error"), category: category, isRetryable: isRetryable,
+            retryAfter: members["retry_after"]?.seconds)
+    }
+}
+
+extension JSONValue {
+    fileprivate var text: String? {
+        guard case .string(let text) = self else { return nil }
+        return text
+    }
+
+    /// A number of seconds, from 0 to a day.
+    fileprivate var seconds: Duration? {
+        let seconds: Double
+        switch self {
+        case .integer(let value): seconds = Double(value)
+        case .double(let value): seconds = value
+        default: return nil
+        }
+        return .milliseconds(Int(max(0, min(seconds, 86_400)) * 1000))
+    }
+}

@@ -1,0 +1,68 @@
+public import LoomModel
+public import LoomRunner
+
+/// The step program did not do its part: no failure of the step, which stays to be done.
+public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
+    /// It could not be started.
+    case notStarted(String)
+    /// It printed a line that is no message: how the line begins, and why.
+    case garbage(String, String)
+    /// It printed a line above so many bytes.
+    case lineTooLong(Int)
+    /// It speaks another version of the protocol.
+    case version(Int64)
+    /// It said nothing for so long after it was started.
+    case silent(Duration)
+    /// It sent a message out of turn.
+    case outOfTurn(String)
+    /// It ended, in the words of its status.
+    case ended(String)
+
+    /// A program that ended is started again; one that talks nonsense would do so again.
+    public var isRestartable: Bool {
+        if case .ended = self { return true }
+        return false
+    }
+
+    /// One line.
+    public var description: String {
+        switch self {
+        case .notStarted(let reason): "the step program could not be started: \(reason)"
+        case .garbage(let line, let reason):
+            "the step program printed \"\(line)\", which is no message: \(reason)"
+        case .lineTooLong(let limit): "the step program printed a line above \(limit) bytes"
+        case .version(let version):
+            "the step program speaks version \(version) of the protocol, not \(1)"
+        case .silent(let time): "the step program said nothing for \(time) after its start"
+        case .outOfTurn(let what): "the step program sent \(what) out of turn"
+        case .ended(let how): "the step program ended \(how)"
+        }
+    }
+
+    /// What to do about it.
+    public var hint: String {
+        switch self {
+        case .notStarted: "check the command after --, and that it can be found on PATH"
+        case .garbage, .outOfTurn:
+            "standard output is for messages only: print other things to standard error"
+        case .lineTooLong: "keep large data in files and their names in the state, or --line-max"
+        case .version: "use the loomlog_step.py of this loomlog"
+        case .silent: "it must answer hello before its first step; see --help"
+        case .ended: "what it printed to standard error stands above; the run can be resumed"
+        }
+    }
+}
+
+/// An error that a step or a tool of the program ended with, as it described it.
+public struct ProgramError: ClassifiedError, CustomStringConvertible {
+    /// `TypeName: message`, in the program's words.
+    public let description: String
+    /// What kind of error it is.
+    public let category: FailureCategory
+    /// Whether trying again may help.
+    public let isRetryable: Bool
+    /// The least time to wait before trying again.
+    public let retryAfter: Duration?
+    /// As it came: the program has named the type.
+    public var recordedMessage: String { description }
+}
