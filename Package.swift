@@ -121,6 +121,10 @@ let package = Package(
             name: "crash-writer",
             dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
             path: "Tools/crash-writer", swiftSettings: settings),
+        .executableTarget(
+            name: "crash-loop",
+            dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomRunner", systemPackage],
+            path: "Tools/crash-loop", swiftSettings: settings),
 
         .testTarget(
             name: "LoomFormatTests", dependencies: ["LoomFormat", "LoomTesting"],
@@ -148,7 +152,8 @@ let package = Package(
         .testTarget(
             name: "LoomRunnerTests",
             dependencies: [
-                "LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", "LoomTesting", systemPackage,
+                "LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", "LoomTesting", "crash-loop",
+                systemPackage,
             ],
             swiftSettings: settings),
         .testTarget(
