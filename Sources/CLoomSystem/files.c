@@ -165,8 +165,19 @@ int loom_list(const char *path, void *context, void (*each)(void *, const char *
 #define GET_LOCK F_GETLK
 #endif
 
-int loom_lock(int descriptor) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+// Byte 0 is the right to write; the bytes behind it, locked once the holder's text is written, say that
+// the text is the holder's: without that a loser reads none, or that of the holder before.
+static struct flock lock_range(int kind, int range) {
+    struct flock lock = {.l_type = kind, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    if (range == LOOM_LOCK_TEXT) {
+        lock.l_start = 1;
+        lock.l_len = 0;
+    }
+    return lock;
+}
+
+int loom_lock(int descriptor, int range) {
+    struct flock lock = lock_range(F_WRLCK, range);
     int result = status(fcntl(descriptor, SET_LOCK, &lock));
     return result == -EACCES ? -EAGAIN : result;
 }
@@ -176,8 +187,8 @@ int loom_unlock(int descriptor) {
     return status(fcntl(descriptor, SET_LOCK, &lock));
 }
 
-int loom_is_locked(int descriptor) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+int loom_is_locked(int descriptor, int range) {
+    struct flock lock = lock_range(F_WRLCK, range);
     if (fcntl(descriptor, GET_LOCK, &lock) < 0) return -errno;
     return lock.l_type != F_UNLCK;
 }

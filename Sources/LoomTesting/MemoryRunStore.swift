@@ -57,12 +57,13 @@ public final class MemoryRunStore: RunStore {
     /// See ``LoomRunner/RunStore/read(_:from:_:)``.
     public func read(
         _ run: RunID, from position: UInt64,
-        _ body: (RunEvent, RunFold.Place) throws -> Void
+        _ body: (RunEvent?, RunFold.Place) throws -> Void
     ) async throws {
         let events = runs.withLock { $0[run]?.events ?? [] }
         for (index, stored) in events.enumerated() where UInt64(index) >= position {
-            guard let event = try RunEvent(decoding: stored.bytes.rawSpan) else { continue }
-            try body(event, .init(position: UInt64(index), epoch: stored.epoch))
+            try body(
+                try RunEvent(decoding: stored.bytes.rawSpan),
+                .init(position: UInt64(index), epoch: stored.epoch))
         }
     }
 

@@ -59,7 +59,7 @@ public struct RunStoreConformance: Sendable {
     ) async throws -> [RunFold.Place] {
         var places: [RunFold.Place] = []
         try await store.read(run, from: position) { event, place in
-            guard event.time.microseconds == place.position else {
+            guard event?.time.microseconds == place.position else {
                 throw RunStoreError.corrupt("another event at \(place.position)")
             }
             places.append(place)

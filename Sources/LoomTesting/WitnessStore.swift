@@ -91,7 +91,7 @@ struct WitnessStore: RunStore {
 
     func read(
         _ run: RunID, from position: UInt64,
-        _ body: (RunEvent, RunFold.Place) throws -> Void
+        _ body: (RunEvent?, RunFold.Place) throws -> Void
     ) async throws { try await base.read(run, from: position, body) }
 
     func release(_ run: RunID, epoch: UInt64) async { await base.release(run, epoch: epoch) }

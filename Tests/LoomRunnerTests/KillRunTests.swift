@@ -269,11 +269,9 @@ extension KillRunTests {
                 continue
             }
             #expect(loser.errors.contains("the log is open for writing by "))
-            // LOCK is taken first and its text written then: who comes in between reads nothing, or
+            // LOCK was taken first and its text written then: who came in between read nothing, or
             // the process that held it before.
-            withKnownIssue("the holder's name is read before it is written", isIntermittent: true) {
-                #expect(loser.errors.contains("pid \(winner.pid) "), "\(loser.errors)")
-            }
+            #expect(loser.errors.contains("pid \(winner.pid) "), "\(loser.errors)")
             let verified = try RunReader(path: folder.log).verify(folder.run)
             #expect(verified.isValid, "round \(round): \(verified.notes)")
             let world = try folder.world()

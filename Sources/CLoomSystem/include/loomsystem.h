@@ -37,13 +37,14 @@ int loom_remove_directory(const char *_Nonnull path);
 int loom_list(const char *_Nonnull path, void *_Nonnull context,
               void (*_Nonnull each)(void *_Nonnull context, const char *_Nonnull name));
 
-// 0 when the whole file is now locked by this open file description, -EAGAIN when another has it.
-int loom_lock(int descriptor);
+enum { LOOM_LOCK_RIGHT = 0, LOOM_LOCK_TEXT = 1 };
+// 0 when this range of the file is now locked by this open file description, -EAGAIN when another has it.
+int loom_lock(int descriptor, int range);
 // Closing alone frees the lock only after every copy of the descriptor is closed, and a process that
 // is being started has one until it runs its program.
 int loom_unlock(int descriptor);
-// 1 when another open file description holds the lock, 0 when nobody does.
-int loom_is_locked(int descriptor);
+// 1 when another open file description holds the range, 0 when nobody does.
+int loom_is_locked(int descriptor, int range);
 
 // Whether stores through a shared mapping of written space cannot run out of space on this file
 // system: ext4, tmpfs, XFS without reflink.

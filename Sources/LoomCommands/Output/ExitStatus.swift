@@ -74,7 +74,8 @@ struct CommandFailure {
         switch error {
         case .unknownRun: status = .notFound
         case .runExists, .otherInput, .runIsOver, .notFailed: status = .runExists
-        case .negativeBudget, .keyMismatch, .noSuchCall, .reservedName: status = .usage
+        case .negativeBudget, .keyMismatch, .noSuchCall, .reservedName, .invalidPolicy:
+            status = .usage
         case .held, .fenced, .stillRunning: status = .held
         case .storage: status = .io
         default: status = .damaged

@@ -18,6 +18,18 @@ public struct RunID: Hashable, Sendable {
     }
 }
 
+extension RunID {
+    /// Whether two names have the same bytes: equal text in other bytes is another run.
+    public static func == (a: RunID, b: RunID) -> Bool {
+        a.rawValue.utf8.elementsEqual(b.rawValue.utf8)
+    }
+
+    /// Hashes the bytes.
+    public func hash(into hasher: inout Hasher) {
+        for byte in rawValue.utf8 { hasher.combine(byte) }
+    }
+}
+
 extension RunID: CustomStringConvertible, Comparable {
     /// The name itself.
     public var description: String { rawValue }

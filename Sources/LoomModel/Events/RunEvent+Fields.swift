@@ -144,7 +144,15 @@ extension Failure {
         self.init(
             message: try reader.readText("error message"),
             category: try FailureCategory(decoding: &reader),
-            isRetryable: try reader.readUInt8() != 0)
+            isRetryable: try Self.decodeFlag(&reader))
+    }
+
+    private static func decodeFlag(_ reader: inout ByteReader) throws(FormatError) -> Bool {
+        switch try reader.readUInt8() {
+        case 0: return false
+        case 1: return true
+        case let other: throw .invalid("a flag of \(other)")
+        }
     }
 }
 

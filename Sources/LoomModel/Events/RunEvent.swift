@@ -103,7 +103,8 @@ public struct RunCreation: Hashable, Sendable {
     }
 }
 
-/// A name and a value that somebody gave a run.
+/// A name and a value that somebody gave a run. Names that are the same text by Unicode's
+/// equivalence are one name.
 public struct Label: Hashable, Sendable {
     /// The name.
     public var name: String
@@ -125,12 +126,15 @@ public enum CheckpointPolicy: Hashable, Sendable {
     case interval(UInt64)
     /// Every state; of attempts, those that failed, were interrupted or were retries.
     case compact
+
+    /// An interval of 0 is none.
+    public var isValid: Bool { self != .interval(0) }
 }
 
 /// How much of a value the lists of a run show. What is stored, and what a step gets, is whole.
 public struct PayloadPolicy: Hashable, Sendable {
     /// Bytes above which a list shows length and hash in place of a value; `nil` for no limit.
-    public var shownBytesMax: UInt64?
+    public let shownBytesMax: UInt64?
 
     /// Creates a policy. A limit of 0 is no limit.
     public init(shownBytesMax: UInt64? = nil) {

@@ -47,19 +47,23 @@ public struct PolicyView: Hashable, Sendable {
     public func shownStateCount(to last: UInt64) -> UInt64 {
         guard !changes.isEmpty else { return last + 1 }
         var count: UInt64 = 0
-        for (index, change) in changes.enumerated() {
+        for index in changes.indices {
             let isLast = index + 1 == changes.count
             let end = isLast ? last + 1 : min(changes[index + 1].step, last + 1)
-            guard change.step < end else { continue }
+            let start = start(ofStretch: index)
+            guard start < end else { continue }
             let every = commonInterval(of: changes[index...])
             // Multiples of `every` below a step.
             func multiples(below step: UInt64) -> UInt64 {
                 step == 0 ? 0 : (step - 1) / every + 1
             }
-            count += multiples(below: end) - multiples(below: change.step)
+            count += multiples(below: end) - multiples(below: start)
         }
         return count
     }
+
+    /// The first policy holds from the first step on, whatever its change says.
+    private func start(ofStretch index: Int) -> UInt64 { index == 0 ? 0 : changes[index].step }
 
     /// The least common multiple of the intervals; beyond 64 bits only step 0 is one of it.
     private func commonInterval(of changes: ArraySlice<Change>) -> UInt64 {
@@ -83,6 +87,12 @@ public struct PolicyView: Hashable, Sendable {
         !changes[index...].contains { $0.policy == .compact }
     }
 
-    /// Whether attempts are left out anywhere.
-    public var leavesAttemptsOut: Bool { changes.contains { $0.policy == .compact } }
+    /// Whether attempts are left out anywhere: in a stretch that has steps.
+    public var leavesAttemptsOut: Bool {
+        changes.indices.contains { index in
+            let isLast = index + 1 == changes.count
+            let hasSteps = isLast || changes[index + 1].step > start(ofStretch: index)
+            return hasSteps && !showsOrdinaryAttempts(ofStretch: index)
+        }
+    }
 }

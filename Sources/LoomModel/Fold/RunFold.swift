@@ -61,6 +61,7 @@ public struct RunFold: Sendable {
         case .stepCommitted: commitStep()
         case .runCompleted(_, let result):
             summary.result = result
+            calls.endStep()
             end(.completed)
         case .snapshot: break
         case .paused(let reason):
@@ -84,6 +85,13 @@ public struct RunFold: Sendable {
         case .policyChanged(let policy): summary.policy = policy
         case .migrated(let version, _): summary.stateVersion = version
         }
+    }
+
+    /// Passes over an event of a kind that this version does not know: its position is taken.
+    public mutating func skip(at place: Place) throws(Violation) {
+        if let reason = refusal(at: place) { throw Violation(place: place, description: reason) }
+        summary.nextPosition = place.position + 1
+        summary.epoch = place.epoch
     }
 
     /// Applies an advance: as its events one by one. When it throws, the fold is as it was before.
@@ -186,16 +194,14 @@ public struct RunFold: Sendable {
 extension RunFold {
     /// Why `content` cannot come at `place`, or `nil` when it can: the transition table of a run.
     func refusal(of content: RunEvent.Content, at place: Place) -> String? {
-        guard place.position == summary.nextPosition else {
-            return "position \(place.position) where \(summary.nextPosition) was due"
+        if let reason = refusal(at: place) { return reason }
+        if case .created(let creation) = content {
+            return place.position == 0 ? refusal(of: creation.policy) : "created twice"
         }
-        guard place.epoch >= summary.epoch else {
-            return "epoch \(place.epoch) after \(summary.epoch)"
-        }
-        if case .created = content { return place.position == 0 ? nil : "created twice" }
         guard place.position > 0 else { return "the first event is not a creation" }
         switch content {
-        case .created, .labelled, .policyChanged: return nil
+        case .created, .labelled: return nil
+        case .policyChanged(let policy): return refusal(of: policy)
         case .toolFinished(let finish):
             return calls.isOpen(finish.start) ? nil : "no tool call is open at \(finish.start)"
         case .retried:
@@ -213,17 +219,33 @@ extension RunFold {
         }
     }
 
+    private func refusal(at place: Place) -> String? {
+        guard place.position == summary.nextPosition else {
+            return "position \(place.position) where \(summary.nextPosition) was due"
+        }
+        guard place.epoch >= summary.epoch else {
+            return "epoch \(place.epoch) after \(summary.epoch)"
+        }
+        return nil
+    }
+
+    private func refusal(of policy: CheckpointPolicy) -> String? {
+        policy.isValid ? nil : "a checkpoint interval of 0"
+    }
+
     private func refusalWhileRunning(of content: RunEvent.Content) -> String? {
         switch content {
         case .attemptStarted(let id):
             guard id.step == summary.stepIndex else { return "an attempt at step \(id.step)" }
             return id.attempt == summary.nextAttempt ? nil : "attempt \(id.attempt) out of turn"
-        case .attemptFailed(let id, _, _), .stepCommitted(let id, _), .runCompleted(let id, _),
-            .toolReused(let id, _):
+        case .attemptFailed(let id, _, _), .stepCommitted(let id, _), .runCompleted(let id, _):
             return id == summary.openAttempt ? nil : "attempt \(id.attempt) is not open"
+        case .toolReused(let id, let finish):
+            guard id == summary.openAttempt else { return "attempt \(id.attempt) is not open" }
+            return calls.isCompleted(by: finish) ? nil : "no tool call completed at \(finish)"
         case .toolStarted(let start):
             guard start.attempt == summary.openAttempt else { return "a call outside its attempt" }
-            return nil
+            return calls.refusal(of: start)
         case .failed:
             return summary.openAttempt == nil ? nil : "a failure while an attempt is open"
         case .migrated:

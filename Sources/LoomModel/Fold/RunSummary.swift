@@ -56,7 +56,8 @@ public struct RunSummary: Hashable, Sendable {
     public internal(set) var nextAttempt: UInt64 = 0
     /// Failures of the present step since it began or since the last `retry`.
     public internal(set) var failuresOfStep: UInt64 = 0
-    /// Interruptions of the present step since it began or since the last `retry`.
+    /// Interruptions of the present step since it began, since the last `retry`, or since it was
+    /// paused for too many of them.
     public internal(set) var interruptionsOfStep: UInt64 = 0
 
     /// Attempts started.

@@ -34,11 +34,16 @@ public struct ToolCallTable: Sendable {
         case mismatch(Call)
     }
 
+    /// By bytes: strings are equal that have other bytes, and idempotency keys go by bytes.
     private struct Identity: Hashable {
-        var key: ToolKey
+        var kind: UInt8
+        var occurrence: UInt64 = 0
+        var key: [UInt8] = []
         /// For keys that count occurrences; an explicit key stands for itself.
-        var name: String?
-        var request: [UInt8]?
+        var name: [UInt8] = []
+        var request: [UInt8] = []
+
+        var isOfStep: Bool { kind == 2 }
     }
 
     private struct Entry {
@@ -70,8 +75,11 @@ public struct ToolCallTable: Sendable {
 
     private static func identity(of start: ToolStart) -> Identity {
         switch start.key {
-        case .explicit, .shared: Identity(key: start.key, name: nil, request: nil)
-        case .occurrence: Identity(key: start.key, name: start.name, request: start.request)
+        case .explicit(let key): Identity(kind: 1, key: Array(key.utf8))
+        case .occurrence(let number):
+            Identity(
+                kind: 2, occurrence: number, name: Array(start.name.utf8), request: start.request)
+        case .shared(let key): Identity(kind: 3, key: Array(key.utf8))
         }
     }
 
@@ -81,6 +89,21 @@ public struct ToolCallTable: Sendable {
     }
 
     func isOpen(_ position: UInt64) -> Bool { openCalls[position] != nil }
+
+    func isCompleted(by finish: UInt64) -> Bool {
+        entries.values.contains { $0.completed?.position == finish }
+    }
+
+    /// Why a call cannot be started: a runner would have answered it, settled it, or refused it.
+    func refusal(of start: ToolStart) -> String? {
+        switch look(up: start) {
+        case .none: nil
+        case .completed: "a call that has completed is made again"
+        case .mismatch: "a tool key is used with another request"
+        case .unknown(let call):
+            call.start.safety == .once ? "a `.once` call of unknown outcome is made again" : nil
+        }
+    }
 
     mutating func start(_ start: ToolStart, at position: UInt64) {
         let identity = Self.identity(of: start)
@@ -106,10 +129,7 @@ public struct ToolCallTable: Sendable {
     /// A default key dies with its step; an explicit one holds for the run.
     mutating func endStep() {
         if entries.isEmpty { return }
-        entries = entries.filter { identity, _ in
-            if case .occurrence = identity.key { return false }
-            return true
-        }
+        entries = entries.filter { !$0.key.isOfStep }
         openCalls = openCalls.filter { entries[$0.value] != nil }
     }
 }

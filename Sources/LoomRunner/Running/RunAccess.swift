@@ -60,6 +60,8 @@ struct RunAccess: Sendable {
         var loaded = Loaded()
         do {
             try await store.read(run, from: 0) { event, place in
+                // What it means is not known, so the run cannot be driven past it.
+                guard let event else { throw RunnerError.newerVersion(run, at: place.position) }
                 try loaded.fold.apply(event, at: place)
                 try loaded.track.apply(event)
                 if case .created(let creation) = event.content { loaded.creation = creation }

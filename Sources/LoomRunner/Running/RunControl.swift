@@ -45,6 +45,7 @@ public struct RunControl: Sendable {
     /// Changes what the read side keeps, from the present step on; of the past, what both policies
     /// show is shown.
     public func setPolicy(_ run: RunID, _ policy: CheckpointPolicy) async throws {
+        guard policy.isValid else { throw RunnerError.invalidPolicy }
         try await change(run) { _ in [.policyChanged(policy)] }
     }
 

@@ -70,7 +70,8 @@ extension RunJournal {
         case .mismatch(let call): return .found(.mismatch(call))
         case .unknown(let call) where state.inFlight[call.position] != nil:
             return .wait(for: call.position)
-        case .unknown(let call) where start.safety == .once:
+        // Also when the tool says by now that it may happen again: the call was made as `.once`.
+        case .unknown(let call) where [start.safety, call.start.safety].contains(.once):
             state.inFlight[call.position] = []
             return .found(.unknown(call))
         case .none, .unknown:

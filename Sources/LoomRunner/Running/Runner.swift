@@ -63,6 +63,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
     ) async throws -> RunResult<Loop> {
         try checkBudget(stepsMax)
         try SharedCall.checkIsFree(run)
+        guard options.policy.isValid else { throw RunnerError.invalidPolicy }
         return try await access.claimed(run) { claim in
             let bytes = try loop.stateCodec.encode(state)
             guard claim.position == 0 else {

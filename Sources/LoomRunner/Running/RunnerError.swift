@@ -38,6 +38,10 @@ public enum RunnerError: Error, Sendable {
     /// A step went on after its timeout and its cancellation. The run is left as interrupted; in
     /// this process nobody gets it until the step ends.
     case stillRunning(RunID, step: UInt64)
+    /// The run has an event of a kind that this version does not know.
+    case newerVersion(RunID, at: UInt64)
+    /// A checkpoint policy that keeps every 0th state.
+    case invalidPolicy
     /// The name is one of those that the runner keeps for itself.
     case reservedName(RunID)
 }
@@ -70,6 +74,9 @@ extension RunnerError: CustomStringConvertible {
         case .noSuchCall(let run, let call): "run \(run) has no unfinished call \(call)"
         case .stillRunning(let run, let step):
             "step \(step) of run \(run) goes on after its timeout; the run is left as interrupted"
+        case .newerVersion(let run, let position):
+            "event \(position) of run \(run) is of a newer version"
+        case .invalidPolicy: "a checkpoint interval of 0"
         case .reservedName(let run): "the name \(run) is kept for shared tool keys"
         }
     }
@@ -83,6 +90,7 @@ extension RunnerError: CustomStringConvertible {
         case .notFailed(_, let status) where status.isResumable: "resume goes on with it"
         case .noSuchCall: "loomlog tool-calls RUN shows the calls; those that are started are open"
         case .stillRunning: "end this process and resume the run in another one"
+        case .newerVersion: "resume it with the version of loomlog that wrote it, or a newer one"
         case .keyMismatch: "a key stands for one request: give another request another key"
         case .loopMismatch: "resume it with the program that started it"
         case .runIsOver(_, .failed): "retry opens a failed run from its last committed state"

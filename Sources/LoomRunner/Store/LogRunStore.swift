@@ -121,13 +121,13 @@ public final class LogRunStore: RunStore {
     /// See ``RunStore/read(_:from:_:)``.
     public func read(
         _ run: RunID, from position: UInt64,
-        _ body: (RunEvent, RunFold.Place) throws -> Void
+        _ body: (RunEvent?, RunFold.Place) throws -> Void
     ) async throws {
         try reader.scan(run: run) { stored in
-            guard stored.position >= position,
-                let event = try RunEvent(decoding: stored.body.rawSpan)
-            else { return }
-            try body(event, .init(position: stored.position, epoch: stored.epoch))
+            guard stored.position >= position else { return }
+            try body(
+                try RunEvent(decoding: stored.body.rawSpan),
+                .init(position: stored.position, epoch: stored.epoch))
         }
     }
 

@@ -28,10 +28,11 @@ public protocol RunStore: Sendable {
     /// - Throws: When the events were certainly not appended.
     func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending
 
-    /// Calls `body` with the events of a run from a position on, in order.
+    /// Calls `body` with the events of a run from a position on, in order; with `nil` for one of a
+    /// kind that this version does not know.
     func read(
         _ run: RunID, from position: UInt64,
-        _ body: (RunEvent, RunFold.Place) throws -> Void
+        _ body: (RunEvent?, RunFold.Place) throws -> Void
     ) async throws
 
     /// Gives a run up. Of a claim that was fenced, nothing happens.

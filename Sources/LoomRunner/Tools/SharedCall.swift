@@ -67,7 +67,8 @@ struct SharedCall: Sendable {
         switch fold.calls.look(up: start) {
         case .completed(let completed): return .completed(completed.result)
         case .mismatch: return .mismatch
-        case .unknown(let call) where start.safety == .once: return .unknown(keeper, call.position)
+        case .unknown(let call) where [start.safety, call.start.safety].contains(.once):
+            return .unknown(keeper, call.position)
         case .none, .unknown: return .none(keeper)
         }
     }

@@ -23,8 +23,6 @@ struct RunPass {
     /// Thrown by a visitor that has seen enough.
     struct Enough: Error {}
 
-    private static let violationsMax = 100
-
     /// Goes through the events below a position of the run; all of them when none is named.
     ///
     /// - Parameters:
@@ -52,12 +50,14 @@ struct RunPass {
         _ after: (RunEvent, RunFold.Place, inout Position) throws -> Void = { _, _, _ in }
     ) throws {
         do {
-            // A kind of a newer version is stepped over.
-            guard let event = try RunEvent(decoding: stored.body.rawSpan) else { return }
             let place = RunFold.Place(position: stored.position, epoch: stored.epoch)
-            if let refusal = position.fold.refusal(of: event, at: place) {
-                if position.violations.count < violationsMax { position.violations.append(refusal) }
+            guard let event = try RunEvent(decoding: stored.body.rawSpan) else {
+                // A kind of a newer version.
+                do { try position.fold.skip(at: place) } catch { position.note(error) }
                 return
+            }
+            if let refusal = position.fold.refusal(of: event, at: place) {
+                return position.note(refusal)
             }
             try before(event, place, &position)
             try position.apply(event, at: place)
@@ -71,6 +71,12 @@ struct RunPass {
 }
 
 extension RunPass.Position {
+    private static var violationsMax: Int { 100 }
+
+    fileprivate mutating func note(_ violation: RunFold.Violation) {
+        if violations.count < Self.violationsMax { violations.append(violation) }
+    }
+
     fileprivate mutating func apply(_ event: RunEvent, at place: RunFold.Place) throws {
         let attempt = fold.summary.openAttempt
         try fold.apply(event, at: place)
@@ -80,7 +86,9 @@ extension RunPass.Position {
             policies.change(to: creation.policy, at: 0)
             ordinaryAttempts.append(0)
         case .policyChanged(let policy):
-            policies.change(to: policy, at: fold.summary.stepIndex)
+            // Of a completed run every state is past: what was hidden may be gone.
+            let isOver = fold.summary.status == .completed
+            policies.change(to: policy, at: fold.summary.stepIndex + (isOver ? 1 : 0))
             ordinaryAttempts.append(0)
         case .stepCommitted, .runCompleted:
             if attempt?.attempt == 0 { ordinaryAttempts[ordinaryAttempts.count - 1] += 1 }

@@ -13,6 +13,10 @@ public struct POSIXStorage: Storage {
     /// This machine.
     public let machine: any Machine
 
+    /// How long the text of a lock that was just taken is waited for: 100 ms in all.
+    private static let textTriesMax = 100
+    private static let textWaitNanoseconds: UInt64 = 1_000_000
+
     /// Creates the storage. `allowsMapping: false` forces the positional surface everywhere.
     public init(allowsMapping: Bool = true) {
         self.allowsMapping = allowsMapping
@@ -91,7 +95,7 @@ public struct POSIXStorage: Storage {
             descriptor = try openDescriptor(path, LOOM_OPEN_WRITE, .lock)
         }
         try check(descriptor, .lock, path)
-        let result = loom_lock(descriptor)
+        let result = loom_lock(descriptor, CInt(LOOM_LOCK_RIGHT))
         if result == -Errno.wouldBlock.rawValue {
             let holder = holderText(descriptor)
             _ = loom_close(descriptor)
@@ -105,6 +109,7 @@ public struct POSIXStorage: Storage {
             unsafe loom_pwrite_all(descriptor, $0.baseAddress, $0.count, 0)
         }
         try check(written, .lock, path)
+        try check(loom_lock(descriptor, CInt(LOOM_LOCK_TEXT)), .lock, path)
         return lock
     }
 
@@ -118,12 +123,17 @@ public struct POSIXStorage: Storage {
             throw error
         }
         defer { _ = loom_close(descriptor) }
-        let isLocked = loom_is_locked(descriptor)
+        let isLocked = loom_is_locked(descriptor, CInt(LOOM_LOCK_RIGHT))
         try check(isLocked, .lock, path)
         return isLocked == 1 ? holderText(descriptor) : nil
     }
 
+    /// The text of the holder, who may be about to write it: then it is waited for, not for long.
     private func holderText(_ descriptor: CInt) -> String {
+        for _ in 0..<Self.textTriesMax
+        where loom_is_locked(descriptor, CInt(LOOM_LOCK_TEXT)) == 0 {
+            loom_sleep(Self.textWaitNanoseconds)
+        }
         var bytes = [UInt8](repeating: 0, count: holderBytesMax)
         let count = unsafe bytes.withUnsafeMutableBytes {
             unsafe loom_pread(descriptor, $0.baseAddress, $0.count, 0)

@@ -12,8 +12,6 @@ struct FoldModel {
     enum Verdict: Equatable {
         case accepted
         case refused
-        /// To be refused, and accepted by `RunFold` today: the known issues of the table.
-        case disputed
     }
 
     mutating func append(_ event: RunEvent, at place: RunFold.Place) {
@@ -268,14 +266,13 @@ extension FoldModel {
     fileprivate func verdict(ofStart start: ToolStart) -> Verdict {
         switch look(up: start) {
         case .none: .accepted
-        case .unknown(let older): older.safety == .once ? .disputed : .accepted
-        case .completed, .mismatch: .disputed
+        case .unknown(let older): older.safety == .once ? .refused : .accepted
+        case .completed, .mismatch: .refused
         }
     }
 
     fileprivate func verdict(ofFinish position: UInt64) -> Verdict {
-        if isOpen(position, stepEnds: [.stepCommitted, .runCompleted]) { return .accepted }
-        return isOpen(position, stepEnds: [.stepCommitted]) ? .disputed : .refused
+        isOpen(position, stepEnds: [.stepCommitted, .runCompleted]) ? .accepted : .refused
     }
 
     /// Whether the place is that of an answer that the present step may use.
@@ -296,14 +293,14 @@ extension FoldModel {
             isAllowed ? verdict : .refused
         }
         if case .created(let creation) = content {
-            return when(kinds.isEmpty, creation.policy == .interval(0) ? .disputed : .accepted)
+            return when(kinds.isEmpty, creation.policy == .interval(0) ? .refused : .accepted)
         }
         guard !kinds.isEmpty else { return .refused }
         let isRunning = status == .running
         let isResumable = isRunning || status == .paused
         switch content {
         case .created, .labelled: return .accepted
-        case .policyChanged(let policy): return policy == .interval(0) ? .disputed : .accepted
+        case .policyChanged(let policy): return policy == .interval(0) ? .refused : .accepted
         case .snapshot(let step, _): return when(step == stepIndex)
         case .paused, .resumed, .cancelled: return when(isResumable)
         case .retried: return when(status == .failed)
@@ -317,7 +314,7 @@ extension FoldModel {
         case .toolFinished(let finish): return verdict(ofFinish: finish.start)
         case .toolReused(let id, let finish):
             return when(
-                isRunning && id == openAttempt, isAnswer(finish) ? .accepted : .disputed)
+                isRunning && id == openAttempt, isAnswer(finish) ? .accepted : .refused)
         }
     }
 
@@ -350,11 +347,7 @@ extension FoldModel {
             ("payloads", summary.payloads == payloads),
             ("stateVersion", summary.stateVersion == stateVersion),
             ("holder", summary.holder == holder),
-            // Of a completed run the calls with default keys are a known issue.
-            (
-                "unfinished calls",
-                status == .completed || fold.calls.unfinished.map(\.position) == openCalls
-            ),
+            ("unfinished calls", fold.calls.unfinished.map(\.position) == openCalls),
         ]
         return checks.filter { !$0.1 }.map(\.0)
     }
