@@ -153,7 +153,7 @@ let package = Package(
             name: "LoomRunnerTests",
             dependencies: [
                 "LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", "LoomTesting", "crash-loop",
-                systemPackage,
+                subprocess, systemPackage,
             ],
             swiftSettings: settings),
         .testTarget(

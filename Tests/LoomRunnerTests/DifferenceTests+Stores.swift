@@ -102,14 +102,11 @@ extension DifferenceTests {
     /// then shows the old bytes, as Btrfs does.
     @Test("a failed sync leaves a run that is resumable from a log reopened on the same boot")
     func failedSyncOnThisBoot() async throws {
-        await withKnownIssue("MARK vouches for bytes whose sync failed: reported corrupt") {
-            () async throws in
-            for seed in 1...5 {
-                let machine = try await failing(.syncs, .full, seed: UInt64(seed))
-                let killed = machine.restarted()
-                try await resume(machine, .full)
-                try await resume(killed, .full)
-            }
+        for seed in 1...5 {
+            let machine = try await failing(.syncs, .full, seed: UInt64(seed))
+            let killed = machine.restarted()
+            try await resume(machine, .full)
+            try await resume(killed, .full)
         }
     }
 
@@ -192,12 +189,9 @@ extension DifferenceTests {
         let thrown = await message { try await runner.start(run, state: 4) }
         storage.stopFailing(.open)
         storage.stopFailing(.read)
-        await withKnownIssue("a LogError under a key of the store counts as the step's own") {
-            () async throws in
-            #expect(!thrown.hasPrefix("no error"), "\(thrown)")
-            #expect(try machine.reader().get(run).summary.status.isResumable)
-            #expect(try await runner.resume(run).output == 40)
-        }
+        #expect(!thrown.hasPrefix("no error"), "\(thrown)")
+        #expect(try machine.reader().get(run).summary.status.isResumable)
+        #expect(try await runner.resume(run).output == 40)
     }
 }
 

@@ -109,7 +109,9 @@ struct Simulation: Sendable {
         of run: RunID, in store: any RunStore
     ) async throws -> [RunEvent.Content] {
         var events: [RunEvent.Content] = []
-        try await store.read(run, from: 0) { event, _ in events.append(event.content) }
+        try await store.read(run, from: 0) { event, _ in
+            if let event { events.append(event.content) }
+        }
         return events
     }
 

@@ -304,18 +304,12 @@ extension DifferenceTests {
     @Test("timeouts and connection errors are transient: as Foundation's POSIXError too")
     func connectionErrorsOfPOSIX() async throws {
         let codes: [POSIXErrorCode] = [.ETIMEDOUT, .ECONNRESET, .ECONNREFUSED]
-        await withKnownIssue("on Linux its domain is FoundationEssentials.POSIXError") {
-            () async throws in
-            try await check(codes.map { POSIXError($0) }, isTransient: true)
-        }
+        try await check(codes.map { POSIXError($0) }, isTransient: true)
     }
 
     @Test("timeouts and connection errors are transient: a connection that was shut down too")
     func connectionsShutDown() async throws {
-        await withKnownIssue("ESHUTDOWN and ENOTCONN are not among the known errors") {
-            () async throws in
-            try await check([Errno.socketShutdown, Errno.socketNotConnected], isTransient: true)
-        }
+        try await check([Errno.socketShutdown, Errno.socketNotConnected], isTransient: true)
     }
 
     @Test("other errors are unknown, and final")

@@ -145,7 +145,8 @@ extension DifferenceTests {
             #expect(notes.count("made") == (happened ? 1 : 2))
             let keys = Set(notes.all.filter { $0 != "made" })
             #expect(keys.count == 1)
-            #expect(reconciled.all == keys.map { "5 \($0)" })
+            // A simulated crash throws in the tool, so the closure is asked on the dying machine too.
+            #expect(Set(reconciled.all) == Set(keys.map { "5 \($0)" }))
             #expect(try reader.verify(run).isValid)
             try store.close()
         }
@@ -189,10 +190,7 @@ extension DifferenceTests {
         let runner = once(store, notes) { throw StepFailure("lost") }
         let first = try await runner.start(run, state: 5).pauseReason
         for _ in 0..<9 { #expect(try await runner.resume(run).pauseReason == first) }
-        await withKnownIssue("such a pause counts as an interruption of its step") {
-            () async throws in
-            for _ in 0..<3 { #expect(try await runner.resume(run).pauseReason == first) }
-        }
+        for _ in 0..<3 { #expect(try await runner.resume(run).pauseReason == first) }
         #expect(notes.count("made") == 1)
         try store.close()
     }
@@ -205,10 +203,8 @@ extension DifferenceTests {
         }
         let runner = once(store, notes, reconcile: reconcile) { throw StepFailure("lost") }
         let done = try await runner.start(run, state: 5)
-        withKnownIssue("the run pauses; the closure is asked at the next resume only") {
-            #expect(done.status == .completed)
-            #expect(done.output == 2.5)
-        }
+        #expect(done.status == .completed)
+        #expect(done.output == 2.5)
         #expect(notes.count("made") == 1)
         try store.close()
     }

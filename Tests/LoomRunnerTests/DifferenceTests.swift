@@ -104,13 +104,10 @@ extension DifferenceTests {
         await isInside.wait()
         task.cancel()
         let stopped = try await task.value
-        await withKnownIssue("an error that is no CancellationError fails the run") {
-            () async throws in
-            #expect(stopped.status == .paused)
-            #expect(stopped.pauseReason == .interrupted)
-            #expect(try RunReader(path: path).stats(run).failedAttemptCount == 0)
-            #expect(try await runner.resume(run).output == 7)
-        }
+        #expect(stopped.status == .paused)
+        #expect(stopped.pauseReason == .interrupted)
+        #expect(try RunReader(path: path).stats(run).failedAttemptCount == 0)
+        #expect(try await runner.resume(run).output == 7)
         try store.close()
     }
 

@@ -81,7 +81,7 @@ import Testing
         var frozen: [CallName: Int] = [:]
         figures.runs += 1
         while true {
-            let process = try folder.start(steps: Self.steps, durability, policy)
+            let process = try await folder.start(steps: Self.steps, durability, policy)
             if figures.kills < goal {
                 // Not the whole of it: one run is to be killed many times.
                 let instant = UInt64.random(in: 0...whole.microseconds / 2, using: &generator)
@@ -252,9 +252,10 @@ extension KillRunTests {
             }
             let gate = folder.path.appending("gate").string
             let options = ["--wait-for", gate, "--work", "3000"]
-            let both = try (0..<2).map { _ in
-                try folder.start(steps: 12, durability, policy, options)
-            }
+            let both = [
+                try await folder.start(steps: 12, durability, policy, options),
+                try await folder.start(steps: 12, durability, policy, options),
+            ]
             for process in both {
                 while !FileManager.default.fileExists(atPath: "\(gate).\(process.pid)") {
                     try await Task.sleep(for: .milliseconds(1))
@@ -271,7 +272,7 @@ extension KillRunTests {
             #expect(loser.errors.contains("the log is open for writing by "))
             // LOCK was taken first and its text written then: who came in between read nothing, or
             // the process that held it before.
-            #expect(loser.errors.contains("pid \(winner.pid) "), "\(loser.errors)")
+            #expect(loser.errors.contains("pid \(winner.pid) "), Comment(rawValue: loser.errors))
             let verified = try RunReader(path: folder.log).verify(folder.run)
             #expect(verified.isValid, "round \(round): \(verified.notes)")
             let world = try folder.world()
@@ -282,7 +283,7 @@ extension KillRunTests {
     @Test("who comes while a run is driven is told the process that has it")
     func lateComer() async throws {
         let folder = try LoopFolder()
-        let slow = try folder.start(steps: 3, .normal, "full", ["--work", "60000000"])
+        let slow = try await folder.start(steps: 3, .normal, "full", ["--work", "60000000"])
         while try folder.world().begun.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
         let late = try await folder.start(steps: 3, .normal, "full").end()
         slow.kill()

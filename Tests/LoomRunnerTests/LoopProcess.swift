@@ -3,6 +3,7 @@ import LoomFormat
 import LoomLog
 import LoomModel
 import LoomRuns
+import Subprocess
 import SystemPackage
 
 /// A process of Tools/crash-loop.
@@ -29,43 +30,73 @@ final class LoopProcess {
     private static let program = URL(filePath: CommandLine.arguments[0])
         .deletingLastPathComponent().appending(path: "crash-loop")
 
-    private let process = Process()
     /// Kept, so that it is there as long as the process.
     private let folder: LoopFolder
     private let said: String
-    private let ended: AsyncStream<Void>
+    private let life: Task<TerminationStatus, any Error>
+    let pid: Int32
 
     /// Starts one in a folder, where it leaves what it says.
-    init(_ arguments: [String], in folder: LoopFolder) throws {
+    ///
+    /// By Subprocess: Foundation's `Process` missed the end of a child now and then, while other
+    /// tests ran theirs, and the suite waited for ever.
+    static func start(
+        _ arguments: [String], in folder: LoopFolder
+    ) async throws -> LoopProcess {
+        let said = folder.path.appending("said-\(UUID().uuidString)").string
+        let (started, continuation) = AsyncStream.makeStream(of: Int32.self)
+        let life = Task { try await Self.live(arguments, said, continuation) }
+        for await pid in started { return LoopProcess(folder, said, life, pid) }
+        _ = try await life.value
+        throw CancellationError()
+    }
+
+    private init(
+        _ folder: LoopFolder, _ said: String, _ life: Task<TerminationStatus, any Error>,
+        _ pid: Int32
+    ) {
         self.folder = folder
-        said = folder.path.appending("said-\(UUID().uuidString)").string
+        self.said = said
+        self.life = life
+        self.pid = pid
+    }
+
+    /// The life of a process, from its start to its end.
+    private static func live(
+        _ arguments: [String], _ said: String, _ started: AsyncStream<Int32>.Continuation
+    ) async throws -> TerminationStatus {
+        defer { started.finish() }
         // Files, not pipes: a pipe fills up and the process waits.
-        for name in ["\(said).out", "\(said).err"] {
-            _ = FileManager.default.createFile(atPath: name, contents: nil)
+        let (output, errors) = (try file("\(said).out"), try file("\(said).err"))
+        let result = try await run(
+            .path(FilePath(program.path)), arguments: Arguments(arguments), input: .none,
+            output: .fileDescriptor(output, closeAfterSpawningProcess: true),
+            error: .fileDescriptor(errors, closeAfterSpawningProcess: true)
+        ) { execution in
+            started.yield(execution.processIdentifier.value)
+            started.finish()
         }
-        process.executableURL = Self.program
-        process.arguments = arguments
-        process.standardOutput = FileHandle(forWritingAtPath: "\(said).out")
-        process.standardError = FileHandle(forWritingAtPath: "\(said).err")
-        let (ended, continuation) = AsyncStream.makeStream(of: Void.self)
-        self.ended = ended
-        process.terminationHandler = { _ in continuation.finish() }
-        try process.run()
+        return result.terminationStatus
     }
 
-    var pid: Int32 { process.processIdentifier }
-
-    func kill() {
-        if process.isRunning { Foundation.kill(pid, SIGKILL) }
+    private static func file(_ path: String) throws -> FileDescriptor {
+        try FileDescriptor.open(
+            FilePath(path), .writeOnly, options: [.create], permissions: .ownerReadWrite)
     }
+
+    /// Kills it, unless it has ended: until ``end()`` is called the number is nobody else's.
+    func kill() { Foundation.kill(pid, SIGKILL) }
 
     func end() async throws -> Ending {
-        for await _ in ended {}
+        var (isKilled, status) = (false, Int32(0))
+        switch try await life.value {
+        case .exited(let code): status = code
+        case .signaled(let signal):
+            status = signal
+            isKilled = signal == SIGKILL
+        }
         return Ending(
-            pid: pid,
-            isKilled: process.terminationReason == .uncaughtSignal
-                && process.terminationStatus == SIGKILL,
-            status: process.terminationStatus,
+            pid: pid, isKilled: isKilled, status: status,
             output: try Data(contentsOf: URL(filePath: "\(said).out")),
             errors: try String(contentsOfFile: "\(said).err", encoding: .utf8))
     }
@@ -97,11 +128,11 @@ final class LoopFolder {
 
     func start(
         steps: Int, _ durability: Durability, _ policy: String, _ options: [String] = []
-    ) throws -> LoopProcess {
+    ) async throws -> LoopProcess {
         let arguments = [
             log.string, run.rawValue, "\(steps)", effects, durability.rawValue, policy,
         ]
-        return try LoopProcess(arguments + options, in: self)
+        return try await LoopProcess.start(arguments + options, in: self)
     }
 
     /// The run as the log has it; `nil` when the process died before it was there.

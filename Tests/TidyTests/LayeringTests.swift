@@ -15,8 +15,7 @@ import Testing
         "LoomInspect": ["LoomFormat", "LoomModel", "LoomStorage", "SystemPackage"],
         "LoomRunner": [
             "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "LoomStorage", "Logging",
-            "Synchronization",
-            "SystemPackage",
+            "Synchronization", "SystemPackage", "FoundationEssentials", "Foundation", "Glibc",
         ],
         "LoomStdio": [
             "LoomFormat", "LoomModel", "LoomRunner", "Subprocess", "AsyncAlgorithms", "Logging",

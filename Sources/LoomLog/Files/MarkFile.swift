@@ -88,5 +88,9 @@ struct MarkFile: Sendable {
         try file.storeWord(word.rawValue, at: Mark.durableOffset)
     }
 
+    /// Makes the mark vouch for nothing: after a failed sync the system may show older bytes, which
+    /// are then no damage.
+    func disown() { try? file.writeBytes([UInt8](repeating: 0, count: 64), at: 0) }
+
     func close() { try? file.close() }
 }

@@ -77,6 +77,8 @@ final class WriterCore: Sendable {
     /// Stops everything that stores: the first failure holds, every waiter is told.
     func poison(_ error: LogError) {
         let waiters = monitor.withLock { state -> [WriterState.Waiter] in
+            let cause = error.cause as? StorageError
+            if let cause, cause.operation == .sync { state.mark.disown() }
             switch state.phase {
             case .open, .closing: state.phase = .poisoned(error)
             case .closed, .poisoned: break

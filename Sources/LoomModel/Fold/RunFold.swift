@@ -65,7 +65,10 @@ public struct RunFold: Sendable {
             end(.completed)
         case .snapshot: break
         case .paused(let reason):
+            // Waiting for word of a call is no cut, however often it is looked at again.
+            let interruptions = summary.interruptionsOfStep
             interruptOpenAttempt()
+            if case .unknownOutcome = reason { summary.interruptionsOfStep = interruptions }
             summary.status = .paused
             summary.pauseReason = reason
             // Whoever resumes it after that has looked: the count starts again.

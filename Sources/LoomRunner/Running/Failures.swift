@@ -1,6 +1,13 @@
 public import LoomModel
 internal import SystemPackage
 
+#if canImport(FoundationEssentials)
+internal import FoundationEssentials
+internal import Glibc
+#else
+internal import Foundation
+#endif
+
 /// An error that says for itself how it is to be treated.
 public protocol ClassifiedError: Error {
     /// What kind of error it is.
@@ -80,16 +87,17 @@ private enum KnownErrors {
     private static let errnos: Set<CInt> = [
         Errno.timedOut, .connectionReset, .connectionRefused, .connectionAbort, .brokenPipe,
         .networkUnreachable, .networkDown, .networkReset, .hostIsDown, .noRouteToHost,
-        .resourceTemporarilyUnavailable, .interrupted,
+        .resourceTemporarilyUnavailable, .interrupted, .socketShutdown, .socketNotConnected,
     ].reduce(into: []) { $0.insert($1.rawValue) }
 
     /// Of NSURLErrorDomain: timed out, cannot find or connect to host, connection lost, DNS failed,
     /// not connected.
     private static let urlCodes: Set<Int> = [-1001, -1003, -1004, -1005, -1006, -1009]
 
-    /// By domain and code, which every error has, so that Foundation is not needed for it.
+    /// Else by domain and code, which every error has, so that no networking library is needed.
     static func isTransient(_ error: any Error) -> Bool {
         if let errno = error as? Errno { return errnos.contains(errno.rawValue) }
+        if let error = error as? POSIXError { return errnos.contains(error.code.rawValue) }
         switch error._domain {
         case "NSPOSIXErrorDomain": return errnos.contains(CInt(truncatingIfNeeded: error._code))
         case "NSURLErrorDomain": return urlCodes.contains(error._code)

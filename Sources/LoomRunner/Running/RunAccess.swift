@@ -70,6 +70,8 @@ struct RunAccess: Sendable {
             throw RunnerError.corrupt(run, error.description)
         } catch let error as FormatError {
             throw RunnerError.corrupt(run, error.description)
+        } catch let error as RunStoreError {
+            throw RunnerError(error)
         }
         return loaded
     }

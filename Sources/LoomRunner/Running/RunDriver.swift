@@ -107,11 +107,12 @@ struct RunDriver {
         case RunnerError.unknownOutcome(_, let call):
             try await pause(.unknownOutcome(call: call))
             return nil
-        case RunnerError.keyMismatch: break
+        case RunnerError.keyMismatch where !Task.isCancelled: break
         case let error as RunnerError:
             // The store failed under the step: that is no failure of the run.
             throw error
-        case is CancellationError where Task.isCancelled:
+        case _ where Task.isCancelled:
+            // Whatever it throws: much answers a cancellation with an error of its own.
             try await pause(.interrupted)
             return nil
         case let error as any StepHostError: return try await restart(after: error)

@@ -25,6 +25,8 @@ public enum RunnerError: Error, Sendable {
     case fenced(RunID)
     /// The store failed: what was acknowledged is there, and the run can be resumed.
     case storage(String)
+    /// The store itself is damaged, by its own words.
+    case damaged(String)
     /// The stored events cannot be what a runner wrote.
     case corrupt(RunID, String)
     /// A step used a tool key that is in use with another request.
@@ -64,7 +66,7 @@ extension RunnerError: CustomStringConvertible {
             "the run's state is stored as \(stored), the program's as \(expected)"
         case .held(let run, let holder): "run \(run) is held by \(holder)"
         case .fenced(let run): "another holder took run \(run) over"
-        case .storage(let reason): reason
+        case .storage(let reason), .damaged(let reason): reason
         case .corrupt(let run, let reason): "run \(run) is damaged: \(reason)"
         case .keyMismatch(let key, let tool):
             "the key \(key) of tool \(tool) is in use with another request"
@@ -107,7 +109,8 @@ extension RunnerError {
     init(_ error: RunStoreError) {
         switch error {
         case .held(let run, let holder): self = .held(run, by: holder)
-        case .unavailable(let reason), .corrupt(let reason): self = .storage(reason)
+        case .unavailable(let reason): self = .storage(reason)
+        case .corrupt(let reason): self = .damaged(reason)
         }
     }
 }

@@ -72,13 +72,16 @@ public final class LogRunStore: RunStore {
                     epoch: event.epoch, position: event.position &+ 1)
             }
         } catch let error as LogError {
-            throw error.code == .corrupt
-                ? .corrupt(error.description) : .unavailable(error.description)
+            throw Self.storeError(error)
         } catch {
             throw .unavailable("\(error)")
         }
         table.runs = runs
         table.isLoaded = true
+    }
+
+    private static func storeError(_ error: LogError) -> RunStoreError {
+        error.code == .corrupt ? .corrupt(error.description) : .unavailable(error.description)
     }
 
     /// See ``RunStore/append(_:)``.
@@ -123,11 +126,15 @@ public final class LogRunStore: RunStore {
         _ run: RunID, from position: UInt64,
         _ body: (RunEvent?, RunFold.Place) throws -> Void
     ) async throws {
-        try reader.scan(run: run) { stored in
-            guard stored.position >= position else { return }
-            try body(
-                try RunEvent(decoding: stored.body.rawSpan),
-                .init(position: stored.position, epoch: stored.epoch))
+        do {
+            try reader.scan(run: run) { stored in
+                guard stored.position >= position else { return }
+                try body(
+                    try RunEvent(decoding: stored.body.rawSpan),
+                    .init(position: stored.position, epoch: stored.epoch))
+            }
+        } catch let error as LogError {
+            throw Self.storeError(error)
         }
     }
 

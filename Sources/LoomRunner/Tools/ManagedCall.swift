@@ -124,11 +124,14 @@ struct ManagedCall<Response: Sendable>: Sendable {
             // A `.once` call that threw may have happened all the same, unless it says otherwise.
             let isKnown = safety != .once || error is ToolDidNotHappen
             let isCut = error is CancellationError || error is any StepHostError
+            if isCut && safety != .once { throw error }
             guard isKnown, !isCut else {
-                if safety == .once {
-                    let own = places[places.count - 1].1
+                let own = places[places.count - 1].1
+                // Whoever was cut is not asked now: there may be no time left for an answer.
+                guard reconcile != nil, !isCut, !Task.isCancelled else {
                     throw RunnerError.unknownOutcome(tool: name, call: own)
                 }
+                if let settled = try await settle(start, places, in: own) { return settled }
                 throw error
             }
             try await finish(places, .failed(Failure(recording: error)), isBarrier: false)

@@ -174,7 +174,12 @@ extension FoldModel {
             [.stepCommitted, .retried].contains(kinds[index])
                 || events[index].content == .paused(.interruptedTooOften)
         }
-        return UInt64(interruptions.count { $0 > begin ?? -1 })
+        return UInt64(
+            interruptions.count { index in
+                // A pause for word of a call is no cut.
+                if case .paused(.unknownOutcome) = events[index].content { return false }
+                return index > begin ?? -1
+            })
     }
 
     var lastFailureCategory: FailureCategory? {
