@@ -109,7 +109,8 @@ let package = Package(
             name: "docs-agent", dependencies: ["LoomCommands", "LoomDemo"],
             swiftSettings: settings),
         .executableTarget(
-            name: "counter-agent", dependencies: ["LoomCommands", "LoomModel", "LoomRunner", argumentParser],
+            name: "counter-agent",
+            dependencies: ["LoomCommands", "LoomModel", "LoomRunner", argumentParser],
             swiftSettings: settings),
 
         .executableTarget(

@@ -145,7 +145,7 @@ extension DifferenceTests {
             #expect(notes.count("made") == (happened ? 1 : 2))
             let keys = Set(notes.all.filter { $0 != "made" })
             #expect(keys.count == 1)
-            // A simulated crash throws in the tool, so the closure is asked on the dying machine too.
+            // A simulated crash throws in the tool: the closure is asked on the dying machine too.
             #expect(Set(reconciled.all) == Set(keys.map { "5 \($0)" }))
             #expect(try reader.verify(run).isValid)
             try store.close()
