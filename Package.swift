@@ -161,7 +161,7 @@ let package = Package(
             name: "LoomCommandsTests",
             dependencies: [
                 "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
-                "LoomTesting", "loomlog", "docs-agent", systemPackage,
+                "LoomTesting", "loomlog", "counter-agent", subprocess, "docs-agent", systemPackage,
             ],
             exclude: ["Parity"], swiftSettings: settings),
         .testTarget(

@@ -34,7 +34,8 @@ public enum CommandLineTool {
             }
             exit(0)
         } catch {
-            // Help, version, and what was told already.
+            // What was told already; then help and version.
+            if let code = error as? ExitCode { exit(code.rawValue) }
             guard Root.exitCode(for: error) == .validationFailure else {
                 Root.exit(withError: error)
             }
