@@ -14,7 +14,7 @@ final class Conversation: Sendable {
     private struct State {
         /// Calls that the program makes now, by its number for them.
         var waiting: [Int64: CheckedContinuation<ToolEnd, any Error>] = [:]
-        /// Ends that came before anybody waited for them cannot be: the program is told first.
+        /// Why no call can be asked for any more: the step has ended.
         var ended: (any Error)?
         /// What a call came to that decides about the run, whatever the program makes of it.
         var verdict: (any Error)?

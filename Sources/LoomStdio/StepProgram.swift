@@ -67,7 +67,6 @@ final class StepProgram: Sendable {
     private func live(_ start: Once) async {
         var platform = PlatformOptions()
         platform.processGroupID = 0
-        platform.teardownSequence = []
         do {
             let result = try await run(
                 executable, arguments: Arguments(Array(options.command.dropFirst())),
@@ -89,7 +88,7 @@ final class StepProgram: Sendable {
             }
             lines.fail(StepProgramError.ended(Self.words(result.terminationStatus)))
         } catch {
-            start.fail(StepProgramError.notStarted(Self.reason(error)))
+            start.fail(StepProgramError.notStarted("\(error)"))
             lines.fail(StepProgramError.ended("unexpectedly: \(error)"))
         }
         state.withLock { $0.writer = nil }
@@ -184,6 +183,4 @@ final class StepProgram: Sendable {
         case .signaled(let signal): "by signal \(signal)"
         }
     }
-
-    private static func reason(_ error: any Error) -> String { "\(error)" }
 }

@@ -288,4 +288,26 @@ struct Counter: StepLoop {
             #expect(try reader.verify(run).isValid)
         }
     }
+
+    /// Such a run said `running` for ever: the misuse was thrown as if the store had failed.
+    @Test("a key that is misused by a cancelled step leaves the run paused")
+    func misuseWhileCancelled() async throws {
+        let run = try RunID("misused")
+        try await withStore { store, reader in
+            let tool = Tool<Int, Int>("add", safety: .pure) { value, _ in value + 1 }
+            let runner = Runner("misuse", store: store, options: options) {
+                [tally] (state: Int, context: StepContext) async throws -> Outcome<Int, Int> in
+                _ = try await context.call(tool, 1, key: "k")
+                tally.add("called")
+                while !Task.isCancelled { await Task.yield() }
+                return .complete(try await context.call(tool, 2, key: "k"))
+            }
+            let task = Task { try await runner.start(run, state: 0) }
+            while tally["called"] == 0 { await Task.yield() }
+            task.cancel()
+            let stopped = try await task.value
+            #expect(stopped.pauseReason == .interrupted)
+            #expect(try reader.get(run).status == "paused")
+        }
+    }
 }

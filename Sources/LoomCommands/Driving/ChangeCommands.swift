@@ -23,17 +23,9 @@ struct ChangeArguments: ParsableArguments {
     func change(
         _ run: RunID, _ body: (RunControl) async throws -> Void
     ) async throws {
-        var options = LogOptions()
-        options.createsIfMissing = false
-        if wait { options.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
-        let store = try LogRunStore(path: log.directory, options: options)
-        do {
+        try await log.writing(creates: false, waits: wait) { store in
             try await body(RunControl(store: store))
-        } catch {
-            try? store.close()
-            throw error
         }
-        try store.close()
         let view = try log.reader().get(run)
         output.print(view.json, view.lines)
     }

@@ -48,13 +48,28 @@ struct DriveArguments: ParsableArguments {
         return options
     }
 
-    /// The log's options.
-    func logOptions(creates: Bool) -> LogOptions {
+}
+
+extension LogArguments {
+    /// Opens the log for writing, and closes it when `body` is done, however it ends.
+    func writing<Result>(
+        creates: Bool, waits: Bool, durability: Durability = .normal,
+        _ body: (LogRunStore) async throws -> Result
+    ) async throws -> Result {
         var options = LogOptions(durability: durability)
         options.createsIfMissing = creates
         // A day: longer than anybody looks at a terminal.
-        if wait { options.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
-        return options
+        if waits { options.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
+        let store = try LogRunStore(path: directory, options: options)
+        let result: Result
+        do {
+            result = try await body(store)
+        } catch {
+            try? store.close()
+            throw error
+        }
+        try store.close()
+        return result
     }
 }
 

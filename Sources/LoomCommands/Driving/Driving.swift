@@ -21,21 +21,14 @@ struct Driving {
     func drive<Loop: StepLoop>(
         _ body: @escaping (LogRunStore) async throws -> RunResult<Loop>
     ) async throws {
-        let path = arguments.log.directory
-        let store = try LogRunStore(
-            path: path, options: arguments.logOptions(creates: createsLog))
         let stop = StopSignals()
-        let result: RunResult<Loop>
-        do {
-            result = try await stop.cancelling { try await body(store) }
-            Progress.shared.finish()
-        } catch {
-            Progress.shared.finish()
-            try? store.close()
-            throw error
+        let result = try await arguments.log.writing(
+            creates: createsLog, waits: arguments.wait, durability: arguments.durability
+        ) { store in
+            defer { Progress.shared.finish() }
+            return try await stop.cancelling { try await body(store) }
         }
-        try store.close()
-        let view = try RunReader(path: path).get(result.run)
+        let view = try arguments.log.reader().get(result.run)
         arguments.output.print(view.json, Self.lines(view, arguments.log))
         if let status = stop.status, result.pauseReason == .interrupted {
             throw ExitCode(status)

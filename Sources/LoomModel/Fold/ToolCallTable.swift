@@ -9,6 +9,13 @@ public struct ToolCallTable: Sendable {
         public let position: UInt64
         /// What was asked.
         public let start: ToolStart
+
+        /// Whether somebody has to say what became of this call before it is made again.
+        ///
+        /// Also when the tool says by now that it may happen again: the call was made as `.once`.
+        public func mustBeSettled(before next: ToolStart) -> Bool {
+            next.safety == .once || start.safety == .once
+        }
     }
 
     /// A call that completed.

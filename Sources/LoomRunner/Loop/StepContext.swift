@@ -61,16 +61,12 @@ final class RunScope: Sendable {
     let journal: RunJournal
     let logger: Logger
     let tools: ToolRegistry
-    let store: any RunStore
-    let clock: any RunClock
-    let holder: String
+    let access: RunAccess
 
-    init(_ journal: RunJournal, store: any RunStore, options: RunnerOptions, holder: String) {
+    init(_ journal: RunJournal, _ access: RunAccess, _ options: RunnerOptions) {
         self.journal = journal
-        self.store = store
-        self.holder = holder
+        self.access = access
         logger = options.logger
         tools = options.tools
-        clock = options.clock
     }
 }

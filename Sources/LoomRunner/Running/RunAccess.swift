@@ -16,12 +16,6 @@ struct RunAccess: Sendable {
         holder = name.contains(process) ? name : "\(name), \(process)"
     }
 
-    init(store: any RunStore, clock: any RunClock, holder: String) {
-        self.store = store
-        self.clock = clock
-        self.holder = holder
-    }
-
     /// A run as its events say it is.
     struct Loaded: Sendable {
         var fold = RunFold()
@@ -29,16 +23,13 @@ struct RunAccess: Sendable {
         var creation: RunCreation?
     }
 
-    /// Runs `body` with the run claimed.
+    private static let pollMicroseconds: UInt64 = 1_000
+
+    /// Runs `body` with the run claimed; one that is held is refused, or waited for.
     func claimed<Result: Sendable>(
-        _ run: RunID, _ body: (RunClaim) async throws -> Result
+        _ run: RunID, waits: Bool = false, _ body: (RunClaim) async throws -> Result
     ) async throws -> Result {
-        let claim: RunClaim
-        do throws(RunStoreError) {
-            claim = try await store.claim(run, holder: holder)
-        } catch {
-            throw RunnerError(error)
-        }
+        let claim = try await claim(run, waits: waits)
         do {
             let result = try await body(claim)
             await store.release(run, epoch: claim.epoch)
@@ -53,6 +44,19 @@ struct RunAccess: Sendable {
         } catch {
             await store.release(run, epoch: claim.epoch)
             throw error
+        }
+    }
+
+    private func claim(_ run: RunID, waits: Bool) async throws -> RunClaim {
+        while true {
+            do throws(RunStoreError) {
+                return try await store.claim(run, holder: holder)
+            } catch .held where waits {
+                try await clock.sleep(microseconds: Self.pollMicroseconds)
+                await Task.yield()
+            } catch {
+                throw RunnerError(error)
+            }
         }
     }
 

@@ -55,8 +55,9 @@ public struct RunControl: Sendable {
     public func resolve(
         _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome
     ) async throws {
-        guard let call = try await access.load(run).fold.calls.unfinished(at: position) else {
-            let isThere = try await access.load(run).fold.summary.nextPosition > 0
+        let known = try await access.load(run).fold
+        guard let call = known.calls.unfinished(at: position) else {
+            let isThere = known.summary.nextPosition > 0
             throw isThere ? RunnerError.noSuchCall(run, position) : .unknownRun(run)
         }
         if case .shared(let key) = call.start.key {

@@ -107,8 +107,7 @@ struct RunDriver {
         case RunnerError.unknownOutcome(_, let call):
             try await pause(.unknownOutcome(call: call))
             return nil
-        case RunnerError.keyMismatch where !Task.isCancelled: break
-        case let error as RunnerError:
+        case let error as RunnerError where !error.isOfStep:
             // The store failed under the step: that is no failure of the run.
             throw error
         case _ where Task.isCancelled:

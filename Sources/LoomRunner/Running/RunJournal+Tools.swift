@@ -70,8 +70,7 @@ extension RunJournal {
         case .mismatch(let call): return .found(.mismatch(call))
         case .unknown(let call) where state.inFlight[call.position] != nil:
             return .wait(for: call.position)
-        // Also when the tool says by now that it may happen again: the call was made as `.once`.
-        case .unknown(let call) where [start.safety, call.start.safety].contains(.once):
+        case .unknown(let call) where call.mustBeSettled(before: start):
             state.inFlight[call.position] = []
             return .found(.unknown(call))
         case .none, .unknown:

@@ -139,7 +139,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
         _ journal: RunJournal, _ cell: StateCell<Loop.State, Loop.Output>, _ track: StateTrack,
         _ stepsMax: Int?
     ) async throws -> RunResult<Loop> {
-        let scope = RunScope(journal, store: store, options: options, holder: access.holder)
+        let scope = RunScope(journal, access, options)
         var driver = RunDriver(body, scope, cell, track, options)
         try await driver.drive(stepsMax: stepsMax)
         let summary = journal.summary

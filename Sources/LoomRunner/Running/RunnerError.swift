@@ -106,6 +106,12 @@ extension RunnerError: CustomStringConvertible {
 }
 
 extension RunnerError {
+    /// Whether the step made it, and not the store under it.
+    var isOfStep: Bool {
+        if case .keyMismatch = self { return true }
+        return false
+    }
+
     init(_ error: RunStoreError) {
         switch error {
         case .held(let run, let holder): self = .held(run, by: holder)

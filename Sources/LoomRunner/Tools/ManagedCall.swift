@@ -66,8 +66,8 @@ struct ManagedCall<Response: Sendable>: Sendable {
     private func shared(
         _ key: String, _ start: ToolStart, _ position: UInt64
     ) async throws -> Response {
-        let access = SharedCall(key: key, start: start, scope: context.scope)
-        return try await access.claimed { found in
+        let kept = SharedCall(key: key, start: start, access: context.scope.access)
+        return try await kept.claimed { found in
             switch found {
             case .completed(let result):
                 let response = try decode(result)
@@ -85,10 +85,10 @@ struct ManagedCall<Response: Sendable>: Sendable {
                         position, .completed(result: try encode(settled)), isBarrier: true)
                     return settled
                 }
-                let again = try await access.begin(keeper)
+                let again = try await kept.begin(keeper)
                 return try await perform(start, [(keeper, again), (journal, position)])
             case .none(let keeper):
-                let keptAt = try await access.begin(keeper)
+                let keptAt = try await kept.begin(keeper)
                 return try await perform(start, [(keeper, keptAt), (journal, position)])
             }
         }

@@ -6,11 +6,10 @@ internal import LoomModel
 struct SharedCall: Sendable {
     let key: String
     let start: ToolStart
-    let scope: RunScope
+    let access: RunAccess
 
     static let loop = "loomlog.key"
     private static let prefix = "loomlog.key:"
-    private static let pollMicroseconds: UInt64 = 1_000
 
     /// Refuses a name that could be that of a key's run.
     static func checkIsFree(_ run: RunID) throws(RunnerError) {
@@ -34,40 +33,18 @@ struct SharedCall: Sendable {
         _ body: (Found) async throws -> Result
     ) async throws -> Result {
         let run = try Self.keeper(of: key)
-        let claim = try await Self.claim(run, scope.store, scope.clock, holder: scope.holder)
-        do {
-            let result = try await body(try await look(run, claim))
-            await scope.store.release(run, epoch: claim.epoch)
-            return result
-        } catch {
-            await scope.store.release(run, epoch: claim.epoch)
-            throw error
-        }
-    }
-
-    private static func claim(
-        _ run: RunID, _ store: any RunStore, _ clock: any RunClock, holder: String
-    ) async throws -> RunClaim {
-        while true {
-            do throws(RunStoreError) {
-                return try await store.claim(run, holder: holder)
-            } catch .held {
-                try await clock.sleep(microseconds: pollMicroseconds)
-                await Task.yield()
-            } catch {
-                throw RunnerError(error)
-            }
+        return try await access.claimed(run, waits: true) { claim in
+            try await body(try await look(run, claim))
         }
     }
 
     private func look(_ run: RunID, _ claim: RunClaim) async throws -> Found {
-        let access = RunAccess(store: scope.store, clock: scope.clock, holder: scope.holder)
         let fold = try await access.load(run).fold
         let keeper = access.journal(run, claim, fold)
         switch fold.calls.look(up: start) {
         case .completed(let completed): return .completed(completed.result)
         case .mismatch: return .mismatch
-        case .unknown(let call) where [start.safety, call.start.safety].contains(.once):
+        case .unknown(let call) where call.mustBeSettled(before: start):
             return .unknown(keeper, call.position)
         case .none, .unknown: return .none(keeper)
         }
@@ -84,7 +61,7 @@ struct SharedCall: Sendable {
         let attempt = AttemptID(step: 0, attempt: summary.nextAttempt)
         var start = start
         start.attempt = attempt
-        events += [.resumed(holder: scope.holder), .attemptStarted(attempt), .toolStarted(start)]
+        events += [.resumed(holder: access.holder), .attemptStarted(attempt), .toolStarted(start)]
         let first = try await keeper.record(events, isBarrier: true)
         return first + UInt64(events.count) - 1
     }
@@ -94,17 +71,11 @@ struct SharedCall: Sendable {
         _ key: String, as outcome: ToolFinish.Outcome, _ access: RunAccess
     ) async throws {
         let run = try keeper(of: key)
-        let claim = try await claim(run, access.store, access.clock, holder: access.holder)
-        do {
+        try await access.claimed(run, waits: true) { claim in
             let fold = try await access.load(run).fold
-            if let call = fold.calls.unfinished.last {
-                try await access.journal(run, claim, fold)
-                    .finish(call.position, outcome, isBarrier: true)
-            }
-        } catch {
-            await access.store.release(run, epoch: claim.epoch)
-            throw error
+            guard let call = fold.calls.unfinished.last else { return }
+            try await access.journal(run, claim, fold)
+                .finish(call.position, outcome, isBarrier: true)
         }
-        await access.store.release(run, epoch: claim.epoch)
     }
 }
