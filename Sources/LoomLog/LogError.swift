@@ -55,8 +55,8 @@ public struct LogError: Error, Sendable {
         self.cause = cause
     }
 
-    /// What to do about it, when there is something.
-    public var hint: String? {
+    /// What to do about it.
+    public var hint: String {
         switch code {
         case .corrupt: "loomlog dump shows what can be read; nothing was changed"
         case .unsupportedVersion: "use the version of loomlog that wrote it, or a newer one"
@@ -64,7 +64,10 @@ public struct LogError: Error, Sendable {
         case .notFound: "check the path given by --log or LOOMLOG_DIR"
         case .outOfSpace: "free some space and try again; nothing was lost"
         case .poisoned: "open the log again: it recovers what was acknowledged"
-        default: nil
+        case .notALog: "a log is a directory that loomlog made: give another path by --log"
+        case .closed: "open the log again"
+        case .limitExceeded: "FORMAT.md has the limits; keep large data in files"
+        default: "check the path, its permissions and the disk; what was acknowledged stays"
         }
     }
 }

@@ -28,13 +28,13 @@ public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     /// What to do about it, when there is something.
-    public var hint: String? {
+    public var hint: String {
         switch self {
         case .unknownRun: "loomlog list shows the runs of the log"
         case .notReached(_, _, let last): "steps 0 to \(last) are there"
         case .notKept(_, _, let kept): "the nearest state before it that is kept is that of \(kept)"
         case .corrupt: "loomlog dump shows what the files hold"
-        case .negative: nil
+        case .negative: "give 0 or more"
         }
     }
 }

@@ -9,9 +9,12 @@ internal import Synchronization
 final class Conversation: Sendable {
     private let program: StepProgram
     private let context: StepContext
+    private let turn: Int64
     private let state = Mutex(State())
 
     private struct State {
+        /// Calls that have no answer yet.
+        var open: Set<Int64> = []
         /// Calls that the program makes now, by its number for them.
         var waiting: [Int64: CheckedContinuation<ToolEnd, any Error>] = [:]
         /// Why no call can be asked for any more: the step has ended.
@@ -23,10 +26,10 @@ final class Conversation: Sendable {
     init(_ program: StepProgram, _ context: StepContext) {
         self.program = program
         self.context = context
+        turn = program.beginStep()
     }
 
     func run(_ value: JSONValue) async throws -> Outcome<JSONValue, JSONValue> {
-        program.beginStep()
         await program.send(opening(value))
         let result = await withTaskGroup(of: Void.self) { group in
             let result: Result<Outcome<JSONValue, JSONValue>, any Error>
@@ -49,7 +52,8 @@ final class Conversation: Sendable {
     private func opening(_ value: JSONValue) -> JSONValue {
         let labels = context.labels.mapValues { JSONValue.string($0) }
         return .object([
-            "type": .string("step"), "run_id": .string(context.run.rawValue),
+            "type": .string("step"), "turn": .integer(turn),
+            "run_id": .string(context.run.rawValue),
             "step_index": .integer(Int64(context.attempt.step)),
             "attempt_index": .integer(Int64(context.attempt.attempt)),
             "input_hash": .string(context.inputHash.description),
@@ -63,8 +67,12 @@ final class Conversation: Sendable {
         _ call: (ToolMessage) -> Void
     ) async throws -> Outcome<JSONValue, JSONValue> {
         while true {
-            switch try await program.next() {
-            case .tool(let message): call(message)
+            switch try await nextMessage() {
+            case .tool(let message):
+                guard state.withLock({ $0.open.insert(message.id).inserted }) else {
+                    throw StepProgramError.outOfTurn("a second call of number \(message.id)")
+                }
+                call(message)
             case .toolEnd(let id, let end):
                 guard let waiting = state.withLock({ $0.waiting.removeValue(forKey: id) }) else {
                     throw StepProgramError.outOfTurn("the end of call \(id)")
@@ -81,6 +89,17 @@ final class Conversation: Sendable {
             case .hello: throw StepProgramError.outOfTurn("hello")
             }
         }
+    }
+
+    /// The next message, which must be about this step; what is logged late does no harm.
+    private func nextMessage() async throws -> ProgramMessage {
+        let line = try await program.next()
+        if case .log = line.message { return line.message }
+        guard line.turn == turn else {
+            let number = line.turn.map { "of turn \($0)" } ?? "without a turn"
+            throw StepProgramError.outOfTurn("a message \(number) in turn \(turn)")
+        }
+        return line.message
     }
 
     private func abandonCalls(because result: Result<Outcome<JSONValue, JSONValue>, any Error>) {

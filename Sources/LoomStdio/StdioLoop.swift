@@ -70,7 +70,7 @@ public final class StdioLoop: StepLoop {
         }
         defer { watch.cancel() }
         do {
-            guard case .hello(let hello) = try await program.next() else {
+            guard case .hello(let hello) = try await program.next().message else {
                 throw StepProgramError.outOfTurn("another message than hello")
             }
             return (program, hello)

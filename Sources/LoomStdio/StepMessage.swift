@@ -1,5 +1,13 @@
 public import LoomModel
 
+/// A line of a step program: a message, and which step it is about.
+struct ProgramLine: Sendable {
+    var message: ProgramMessage
+    /// The number of the `step` message that it belongs to. Without it a late message of one step
+    /// would be taken for one of the next.
+    var turn: Int64?
+}
+
 /// A message of a step program, one JSON object a line. See the article on steps in any language.
 enum ProgramMessage: Sendable {
     case hello(ProgramHello)
@@ -46,12 +54,9 @@ enum StepOutcome: Sendable {
     case complete(JSONValue)
 }
 
-extension ProgramMessage {
-    /// The version of the protocol that is spoken here.
-    static let version: Int64 = 1
-
+extension ProgramLine {
     /// Reads one line; says in words what is wrong with it.
-    init(line: [UInt8]) throws(StepProgramError) {
+    init(_ line: [UInt8]) throws(StepProgramError) {
         let value: JSONValue
         do throws(JSONError) {
             value = try JSONValue(parsing: line)
@@ -62,6 +67,22 @@ extension ProgramMessage {
             throw .garbage(Self.brief(line), "it is no object with a type")
         }
         let fields = MessageFields(members: members, line: Self.brief(line))
+        message = try ProgramMessage(type, fields)
+        if case .integer(let number)? = members["turn"] { turn = number }
+    }
+
+    private static func brief(_ line: [UInt8]) -> String {
+        let text = String(decoding: line.prefix(80), as: UTF8.self)
+        let clean = String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F })
+        return line.count > 80 ? clean + "…" : clean
+    }
+}
+
+extension ProgramMessage {
+    /// The version of the protocol that is spoken here.
+    static let version: Int64 = 1
+
+    fileprivate init(_ type: String, _ fields: MessageFields) throws(StepProgramError) {
         switch type {
         case "hello": self = .hello(try fields.hello())
         case "tool": self = .tool(try fields.tool())
@@ -82,14 +103,8 @@ extension ProgramMessage {
                 message: try fields.string("message"))
         case "outcome": self = .outcome(try fields.outcome())
         case "error": self = .error(try fields.error())
-        default: throw .garbage(Self.brief(line), "there is no message of type \(type)")
+        default: throw .garbage(fields.line, "there is no message of type \(type)")
         }
-    }
-
-    private static func brief(_ line: [UInt8]) -> String {
-        let text = String(decoding: line.prefix(80), as: UTF8.self)
-        let clean = String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F })
-        return line.count > 80 ? clean + "…" : clean
     }
 }
 

@@ -45,6 +45,8 @@ final class StepProgram: Sendable {
         var writer: StandardInputWriter?
         var kill: (@Sendable () -> Void)?
         var life: Task<Void, Never>?
+        /// Steps that it was given.
+        var turn: Int64 = 0
     }
 
     private init(_ options: StepProgramOptions) {
@@ -135,16 +137,22 @@ final class StepProgram: Sendable {
         errors.flush()
     }
 
-    /// A new step: its share of standard error begins.
-    func beginStep() { errors.flush() }
+    /// A new step, by its number for this program: its share of standard error begins.
+    func beginStep() -> Int64 {
+        errors.flush()
+        return state.withLock { state in
+            state.turn += 1
+            return state.turn
+        }
+    }
 
     /// The next message; throws how the program ended when there is none.
-    func next() async throws -> ProgramMessage {
+    func next() async throws -> ProgramLine {
         var iterator = lines.makeAsyncIterator()
         guard let line = try await iterator.next() else {
             throw StepProgramError.ended("before its step did")
         }
-        return try ProgramMessage(line: line)
+        return try ProgramLine(line)
     }
 
     /// Sends one message. A program that is gone is noticed by whoever reads.

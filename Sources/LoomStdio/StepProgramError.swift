@@ -47,7 +47,7 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
             "standard output is for messages only: print other things to standard error"
         case .lineTooLong: "keep large data in files and their names in the state, or --line-max"
         case .version: "use the loomlog_step.py of this loomlog"
-        case .silent: "it must answer hello before its first step; see --help"
+        case .silent: "it must answer hello first; give a slow one longer by --start-timeout"
         case .ended: "what it printed to standard error stands above; the run can be resumed"
         }
     }

@@ -20,9 +20,7 @@ import Testing
     @Test("every recorded answer is ours too", arguments: scenarios)
     func agrees(scenario: String) async throws {
         for (name, policy) in Self.policies {
-            let url = URL(filePath: #filePath).deletingLastPathComponent()
-                .appending(path: "Parity/\(scenario)-\(name).json")
-            let recorded = try JSONValue(parsing: Array(try Data(contentsOf: url)))
+            let recorded = try ParityRules.recording(scenario, name)
             try await replay(recorded, scenario, policy)
         }
     }
@@ -38,14 +36,13 @@ import Testing
         options.policy = policy
         let runner = Runner(ParityLoop(scenario: scenario), store: store, options: options)
         let answers = ParityAnswers(runner: runner, reader: try RunReader(path: log))
-        var hashes: [String: String] = [:]
         for call in recorded["calls"].elements {
             let name = call["call"].text
             let place = "\(scenario), \(policy), \(call["when"].text) \(name)"
             let ours = await answers.answer(name)
             switch (ours, call["raises"]) {
             case (.success(let value), .null):
-                let theirs = normalised(call["returns"], policy, &hashes)
+                let theirs = ParityRules.recorded(call["returns"], policy)
                 #expect(value == theirs, "\(place)")
             case (.failure, .null): Issue.record("\(place): we threw \(ours)")
             case (.success(let value), _):
@@ -57,43 +54,6 @@ import Testing
         let list = try RunReader(path: log).list().map(\.json)
         #expect(.array(list) == recorded["list_runs"], "\(scenario), \(policy): list")
         try store.close()
-    }
-
-    /// The recording in the shape that its README's rules give it.
-    private func normalised(
-        _ value: JSONValue, _ policy: CheckpointPolicy, _ hashes: inout [String: String]
-    ) -> JSONValue {
-        switch value {
-        case .array(let rows): return .array(rows.map { normalised($0, policy, &hashes) })
-        case .object(var row):
-            if row["output_json"] != nil { attempt(&row, policy) }
-            if row["tool_call_id"] != nil {
-                row["tool_call_id"] = nil
-                row["idempotency_key"] = nil
-                row["request_hash"] = nil
-                if case .string(let text)? = row["result_json"],
-                    let envelope = try? JSONValue(parsing: Array(text.utf8))
-                {
-                    row["result_json"] = envelope["payload"]
-                }
-            }
-            return .object(row)
-        default: return value
-        }
-    }
-
-    /// An attempt: JSON compared as such, the hash by which state it stands for; and section 8's
-    /// table, as under interval loom-runner kept in its attempts what it hid from the history.
-    private func attempt(_ row: inout [String: JSONValue], _ policy: CheckpointPolicy) {
-        if case .string(let text)? = row["output_json"] {
-            row["output_json"] = (try? JSONValue(parsing: Array(text.utf8))) ?? .null
-        }
-        guard case .integer(let step)? = row["step_index"] else { return }
-        row["input_hash"] = .string("state \(step)")
-        guard case .interval(let every) = policy else { return }
-        if step % Int64(every) != 0 { row["input_hash"] = .null }
-        let isResult = row["outcome_kind"] == .string("complete")
-        if !isResult && (step + 1) % Int64(every) != 0 { row["output_json"] = .null }
     }
 }
 
@@ -139,7 +99,7 @@ struct ParityAnswers {
                 "notes": .array(notes.map { .string($0) }),
             ])
         case "explain_run":
-            return try reader.explain(run).json.without("loop", "epoch", "interrupted_count")
+            return ParityRules.ours(try reader.explain(run).json)
         default: throw StepFailure("an unknown call: \(call)")
         }
     }
@@ -152,62 +112,12 @@ struct ParityAnswers {
 
     private func attempts(_ run: RunID, _ step: UInt64?) throws -> JSONValue {
         let view = try reader.get(run)
-        return .array(
-            try reader.attempts(run, step: step).map { row in
-                guard case .object(var fields) = row.json(of: view) else { return .null }
-                fields["started_at"] = .string("<time>")
-                fields["finished_at"] = .string("<time>")
-                if case .string(let text)? = fields["output_json"] {
-                    fields["output_json"] = try JSONValue(parsing: Array(text.utf8))
-                }
-                // The hash stands for the state that it is of.
-                if let hash = row.inputHash {
-                    let state = #"{"current":\#(row.id.step),"target":10}"#
-                    let expected = InputHash.of(state: Array(state.utf8))
-                    fields["input_hash"] = .string(
-                        hash == expected ? "state \(row.id.step)" : "another state")
-                }
-                return .object(fields)
-            })
+        return ParityRules.ours(
+            .array(try reader.attempts(run, step: step).map { $0.json(of: view) }))
     }
 
     private func toolCalls(_ run: RunID) throws -> JSONValue {
         let view = try reader.get(run)
-        return .array(
-            try reader.toolCalls(run).map { row in
-                guard
-                    case .object(var fields) = row.json(of: view).without(
-                        "tool_call_id", "idempotency_key", "request_hash", "safety", "reuse_count")
-                else { return .null }
-                fields["started_at"] = .string("<time>")
-                fields["finished_at"] = .string("<time>")
-                if case .string(let text)? = fields["result_json"] {
-                    fields["result_json"] = try JSONValue(parsing: Array(text.utf8))
-                }
-                return .object(fields)
-            })
-    }
-}
-
-extension JSONValue {
-    subscript(_ key: String) -> JSONValue {
-        guard case .object(let members) = self else { return .null }
-        return members[key] ?? .null
-    }
-
-    var elements: [JSONValue] {
-        guard case .array(let elements) = self else { return [] }
-        return elements
-    }
-
-    var text: String {
-        guard case .string(let text) = self else { return "" }
-        return text
-    }
-
-    func without(_ keys: String...) -> JSONValue {
-        guard case .object(var members) = self else { return self }
-        for key in keys { members[key] = nil }
-        return .object(members)
+        return ParityRules.ours(.array(try reader.toolCalls(run).map { $0.json(of: view) }))
     }
 }

@@ -248,7 +248,7 @@ extension DifferenceTests {
         #expect(error?.code == .locked)
         let process = "\(ProcessInfo.processInfo.processIdentifier)"
         #expect(error?.description.contains(process) == true)
-        #expect(error?.hint?.contains("--wait") == true)
+        #expect(error?.hint.contains("--wait") == true)
         // Reading needs no lock.
         #expect(try RunReader(path: path).list() == [])
         try store.close()

@@ -165,8 +165,12 @@ class _Channel:
         # What anybody prints goes to standard error.
         os.dup2(2, 1)
         sys.stdout = sys.stderr
+        self.turn = None
 
     def send(self, message):
+        if self.turn is not None:
+            # Tells loomlog which step this is about.
+            message = dict(message, turn=self.turn)
         self._output.write(_encoded(message))
         self._output.flush()
 
@@ -192,6 +196,7 @@ def serve(step, name, state=None, state_version=1):
         message = channel.receive()
         if message["type"] != "step":
             raise SystemExit("loomlog sent %r where a step was due" % message["type"])
+        channel.turn = message["turn"]
         try:
             outcome = _outcome(step(message["state"], Context(channel, message)))
             _encoded(outcome)

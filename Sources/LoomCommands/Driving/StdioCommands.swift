@@ -16,18 +16,25 @@ struct ProgramArguments: ParsableArguments {
     var variables: [String] = []
     @Option(parsing: .unconditional, help: "The longest line of the program, in bytes.")
     var lineMax = 16 << 20
+    @Option(
+        parsing: .unconditional, help: "Seconds that the program may take to say hello.")
+    var startTimeout = 10.0
 
     func validate() throws {
         guard !program.isEmpty else {
             throw ValidationError("name the step program after --, as in: -- python3 counter.py")
         }
         guard lineMax >= 1024 else { throw ValidationError("--line-max must be 1024 or more") }
+        guard startTimeout > 0 && startTimeout < 1e9 else {
+            throw ValidationError("--start-timeout must be above zero")
+        }
     }
 
     var options: StepProgramOptions {
         var options = StepProgramOptions(program)
         options.folder = cwd
         options.lineBytesMax = lineMax
+        options.helloTimeout = .seconds(startTimeout)
         for variable in variables {
             let parts = variable.split(
                 separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

@@ -18,7 +18,7 @@ enum ExitStatus: Int32 {
 /// An error as the command tells it: one line, a hint, a status.
 struct CommandFailure {
     let message: String
-    var hint: String?
+    let hint: String
     let status: ExitStatus
 
     init(_ error: any Error) {
@@ -29,12 +29,16 @@ struct CommandFailure {
         case let error as StepProgramError: self.init(error)
         case let error as UsageError:
             self.init(message: error.description, hint: error.hint, status: .usage)
-        case let error as ValidationError: self.init(message: error.message, status: .usage)
-        default: self.init(message: "\(error)", status: .io)
+        case let error as ValidationError:
+            self.init(message: error.message, hint: "--help says more", status: .usage)
+        default:
+            self.init(
+                message: "\(error)", hint: "the system said so; what is in the log stays",
+                status: .io)
         }
     }
 
-    init(message: String, hint: String? = nil, status: ExitStatus) {
+    init(message: String, hint: String, status: ExitStatus) {
         self.message = message
         self.hint = hint
         self.status = status
@@ -53,7 +57,7 @@ struct CommandFailure {
     /// Writes it to standard error.
     func tell() {
         Output.note("error: \(message.split(separator: "\n").joined(separator: " "))")
-        if let hint { Output.note("hint: \(hint)") }
+        Output.note("hint: \(hint)")
     }
 
     private init(_ error: LogError) {

@@ -76,11 +76,15 @@ struct ManifestStore: Sendable {
         }
     }
 
+    static func noManifest(_ directory: LogDirectory) -> LogError {
+        LogError(.notALog, "this is no log: there is no manifest in it", path: directory.root)
+    }
+
     private func loadOnce() throws(LogError) -> Loaded {
         let names = try listNames()
         let generations = names.compactMap(FileName.manifestGeneration).sorted(by: >)
         guard !generations.isEmpty else {
-            throw LogError(.notALog, "not a loomlog directory: no manifest", path: directory.root)
+            throw Self.noManifest(directory)
         }
         var torn: [UInt64] = []
         var refusal: LogError?

@@ -8,9 +8,9 @@ internal import SystemPackage
 extension LogOpening {
     /// - Returns: Whether this call created the log.
     func createIfMissing() throws(LogError) -> Bool {
+        let names: [String]
         do throws(StorageError) {
-            _ = try storage.list(directory.root)
-            return false
+            names = try storage.list(directory.root)
         } catch {
             guard error.isNotFound else {
                 if error.errno == .notDirectory {
@@ -21,8 +21,13 @@ extension LogOpening {
             guard options.createsIfMissing else {
                 throw LogError(.notFound, "there is no log here", path: directory.root)
             }
+            return try create()
         }
-        return try create()
+        // Before LOCK is made: somebody else's folder stays as it is.
+        guard names.contains(where: { FileName.manifestGeneration($0) != nil }) else {
+            throw ManifestStore.noManifest(directory)
+        }
+        return false
     }
 
     private func create() throws(LogError) -> Bool {

@@ -83,8 +83,8 @@ extension RunnerError: CustomStringConvertible {
         }
     }
 
-    /// What to do about it, when there is something.
-    public var hint: String? {
+    /// What to do about it.
+    public var hint: String {
         switch self {
         case .unknownRun: "loomlog list shows the runs of the log"
         case .runExists: "use resume to go on with it, or another --run-id"
@@ -95,12 +95,22 @@ extension RunnerError: CustomStringConvertible {
         case .newerVersion: "resume it with the version of loomlog that wrote it, or a newer one"
         case .keyMismatch: "a key stands for one request: give another request another key"
         case .loopMismatch: "resume it with the program that started it"
+        case .notFailed(let run, _): "loomlog explain \(run) shows what it came to"
         case .runIsOver(_, .failed): "retry opens a failed run from its last committed state"
         case .stateVersion: "give the loop a migrate function; the run stays resumable"
         case .held: "wait for the other one to finish, or pass --wait"
         case .unknownOutcome:
             "say what happened: loomlog resolve RUN CALL --result JSON or --did-not-happen"
-        default: nil
+        case .runIsOver(let run, _):
+            "loomlog explain \(run) shows what it came to; a new run needs another --run-id"
+        case .codecMismatch: "resume it with the codec that the run was started with"
+        case .fenced(let run): "loomlog get \(run) shows where it stands; resume it when it is free"
+        case .storage: "check the disk and its permissions, then resume; what is in the log stays"
+        case .damaged, .corrupt:
+            "loomlog verify and dump show what can be read; nothing was changed"
+        case .negativeBudget: "0 or more steps; without a budget it runs until it is done"
+        case .invalidPolicy: "keep every state or every Nth: interval:1 or more"
+        case .reservedName: "use another --run-id"
         }
     }
 }

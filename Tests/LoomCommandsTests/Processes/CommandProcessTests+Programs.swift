@@ -1,0 +1,148 @@
+import Foundation
+import LoomModel
+import Testing
+
+extension CommandProcessTests {
+    private func drive(
+        _ command: String, _ options: [String] = [], _ words: [String]
+    ) async throws -> CommandFolder.Said {
+        try await folder.call("loomlog", [command, "demo", "--json"] + options, then: words)
+    }
+
+    private func run() async throws -> JSONValue {
+        try await folder.call("loomlog", ["get", "demo", "--json"]).json
+    }
+
+    /// What a step program does wrong in its step 2 for good, and what the command says to it.
+    private struct Wrong {
+        var kind: String
+        var options: [String] = []
+        var status: Int32
+        var says: String
+        var stands: Int64 = 2
+    }
+
+    private static let wrongs = [
+        Wrong(kind: "garbage", status: 65, says: "\"this is no message\", which is no message"),
+        Wrong(kind: "half", status: 74, says: "ended with status 0"),
+        Wrong(kind: "long", options: ["--line-max", "2000"], status: 65, says: "above 2000 bytes"),
+        Wrong(kind: "dies", status: 74, says: "ended with status 7"),
+        Wrong(kind: "outcome-twice", status: 65, says: "out of turn", stands: 3),
+        Wrong(kind: "tool-after-outcome", status: 65, says: "out of turn", stands: 3),
+        Wrong(kind: "same-call", status: 65, says: "out of turn"),
+    ]
+
+    /// A second outcome was taken for that of the next step, and a second call of one number left
+    /// the first one waiting for ever.
+    @Test("a step program that does wrong in a step: one line, a hint, a run that goes on later")
+    func wrongInStep() async throws {
+        for wrong in Self.wrongs {
+            let folder = try CommandFolder()
+            let said = try await folder.call(
+                "loomlog", ["run", "demo", "--json"] + wrong.options,
+                then: CommandFolder.misbehaving(wrong.kind))
+            #expect(said.status == wrong.status, said.words)
+            #expect(said.isOneError && said.errors.contains(wrong.says), said.words)
+            let standing = try await folder.call("loomlog", ["get", "demo", "--json"])
+            #expect(standing.json["status"] == .string("paused"), standing.words)
+            #expect(standing.json["step_index"] == .integer(wrong.stands), standing.words)
+            let resumed = try await folder.call(
+                "loomlog", ["resume", "demo", "--json"], then: CommandFolder.misbehaving("good"))
+            #expect(resumed.json["result"] == .object(["current": .integer(6)]), resumed.words)
+            let verified = try await folder.call("loomlog", ["verify", "demo", "--json"])
+            #expect(verified.json["valid"] == .bool(true), verified.words)
+        }
+    }
+
+    @Test("a step program that never says hello is not waited for")
+    func mute() async throws {
+        for kind in ["mute", "version"] {
+            let said = try await drive(
+                "run", ["--start-timeout", "2"], CommandFolder.misbehaving(kind))
+            #expect(said.status == (kind == "mute" ? 74 : 65), said.words)
+            #expect(said.isOneError, said.words)
+        }
+        #expect(try await folder.call("loomlog", ["list", "--json"]).json == .array([]))
+    }
+
+    /// A grandchild that kept standard output open was taken for the program.
+    @Test(
+        "a step program that dies in a step is started again, and the attempt is interrupted",
+        arguments: ["dies-once", "leaves-child"])
+    func dies(kind: String) async throws {
+        let mark = folder.path("mark")
+        let said = try await drive("run", [], CommandFolder.misbehaving(kind, mark))
+        #expect(said.json["status"] == .string("completed"), said.words)
+        let attempts = try await folder.call(
+            "loomlog", ["attempts", "demo", "--step", "2", "--json"])
+        #expect(
+            attempts.json.elements.map { $0["status"].text } == ["interrupted", "completed"],
+            attempts.words)
+        if let child = Int32((try? String(contentsOfFile: mark, encoding: .utf8)) ?? "") {
+            kill(child, SIGKILL)
+        }
+    }
+
+    @Test("a step that hangs fails by --timeout, and its program is killed")
+    func hangs() async throws {
+        let words = ["--timeout", "0.3", "--max-attempts", "2"]
+        let said = try await drive("run", words, CommandFolder.misbehaving("hangs"))
+        #expect(said.status == 1, said.words)
+        #expect(said.json["status"] == .string("failed"), said.words)
+        let attempts = try await folder.call(
+            "loomlog", ["attempts", "demo", "--step", "2", "--json"])
+        #expect(attempts.json.elements.count == 2)
+        for attempt in attempts.json.elements {
+            #expect(attempt["error_category"] == .string("transient"), attempts.words)
+        }
+    }
+
+    @Test("a flood on standard error is drained, and passed on up to a budget for each step")
+    func floods() async throws {
+        let said = try await drive("run", [], CommandFolder.misbehaving("floods"))
+        #expect(said.json["status"] == .string("completed"))
+        // Seven steps of 1.2 MB; each may show 64 KiB and say what it left out.
+        #expect(said.errors.utf8.count < 7 * (66 << 10), "\(said.errors.utf8.count)")
+        #expect(said.errors.contains("bytes of the step program's standard error left out"))
+    }
+
+    @Test("Ctrl-C pauses the run after its step: 130, and SIGTERM likewise: 143")
+    func interrupted() async throws {
+        for (signal, status) in [("SIGINT", 130), ("SIGTERM", 143)] as [(String, Int32)] {
+            let folder = try CommandFolder()
+            let said = try await folder.call(
+                "loomlog", ["run", "demo", "--json"],
+                then: CommandFolder.misbehaving("interrupts", folder.path("mark"), signal))
+            #expect(said.status == status, said.words)
+            #expect(said.json["status"] == .string("paused"), said.words)
+            #expect(said.json["step_index"] == .integer(3), said.words)
+            let resumed = try await folder.call(
+                "loomlog", ["resume", "demo", "--json"], then: CommandFolder.misbehaving("good"))
+            #expect(resumed.json["status"] == .string("completed"), resumed.words)
+            let stats = try await folder.call("loomlog", ["stats", "demo", "--json"])
+            #expect(stats.json["attempt_count"] == .integer(7), stats.words)
+        }
+    }
+
+    @Test("Ctrl-C in a step that does not end kills its program and pauses the run before the step")
+    func interruptedInside() async throws {
+        let program = CommandFolder.misbehaving(
+            "interrupts-and-hangs", folder.path("mark"), "SIGINT")
+        let said = try await drive("run", [], program)
+        #expect(said.status == 130, said.words)
+        #expect(said.json["status"] == .string("paused"), said.words)
+        #expect(said.json["step_index"] == .integer(2), said.words)
+        let resumed = try await drive("resume", [], program)
+        #expect(resumed.json["status"] == .string("completed"), resumed.words)
+    }
+
+    @Test("a second Ctrl-C ends at once, as a crash: the run is interrupted and can be resumed")
+    func interruptedTwice() async throws {
+        let program = CommandFolder.misbehaving("interrupts-twice", folder.path("mark"))
+        let said = try await drive("run", [], program)
+        #expect(said.status == 130 && said.output.isEmpty, said.words)
+        #expect(try await run()["status"] == .string("interrupted"))
+        let resumed = try await drive("resume", [], program)
+        #expect(resumed.json["status"] == .string("completed"), resumed.words)
+    }
+}
