@@ -49,6 +49,10 @@ public final class StdioLoop: StepLoop {
         await program?.stop()
     }
 
+    /// Ends every step program of this process at once: for a process that is about to end without
+    /// ``stop()``.
+    public static func killAll() { StepProgram.killAll() }
+
     /// States as the program gives them, in canonical form.
     public var stateCodec: ValueCodec<JSONValue> { .anyJSON }
     /// Results likewise.

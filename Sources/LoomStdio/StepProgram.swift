@@ -49,6 +49,13 @@ final class StepProgram: Sendable {
         var turn: Int64 = 0
     }
 
+    /// How to end the programs that run.
+    private static let running = Mutex<[ObjectIdentifier: @Sendable () -> Void]>([:])
+
+    static func killAll() {
+        for kill in running.withLock({ $0.values }) { kill() }
+    }
+
     private init(_ options: StepProgramOptions) {
         self.options = options
         errors = ErrorBudget(options)
@@ -77,10 +84,15 @@ final class StepProgram: Sendable {
                 platformOptions: platform, input: .inputWriter, output: .sequence,
                 error: .sequence
             ) { execution in
+                let kill = { @Sendable in
+                    _ = try? execution.send(signal: .kill, toProcessGroup: true)
+                }
                 self.state.withLock {
                     $0.writer = execution.standardInputWriter
-                    $0.kill = { try? execution.send(signal: .kill, toProcessGroup: true) }
+                    $0.kill = kill
                 }
+                Self.running.withLock { $0[ObjectIdentifier(self)] = kill }
+                defer { Self.running.withLock { $0[ObjectIdentifier(self)] = nil } }
                 start.succeed()
                 async let drained: Void = self.drain(execution.standardError)
                 await self.read(execution.standardOutput)

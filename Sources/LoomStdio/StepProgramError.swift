@@ -42,7 +42,7 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
     /// What to do about it.
     public var hint: String {
         switch self {
-        case .notStarted: "check the command after --, and that it can be found on PATH"
+        case .notStarted: "check the command after --, that it is on PATH, and --cwd"
         case .garbage, .outOfTurn:
             "standard output is for messages only: print other things to standard error"
         case .lineTooLong: "keep large data in files and their names in the state, or --line-max"

@@ -8,20 +8,23 @@ struct LineSplitter {
 
     init(limit: Int) { self.limit = limit }
 
+    /// - Complexity: O(n) in the bytes given, however long the line grows that they belong to.
     mutating func add(_ bytes: [UInt8]) throws(StepProgramError) -> [[UInt8]] {
         var lines: [[UInt8]] = []
-        for part in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).dropLast() {
-            lines.append(try taken(rest + part))
+        var start = 0
+        while let end = bytes[start...].firstIndex(of: 0x0A) {
+            try take(bytes[start..<end])
+            if !rest.isEmpty { lines.append(rest) }
             rest = []
+            start = end + 1
         }
-        let start = bytes.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
-        rest = try taken(rest + bytes[start...])
-        return lines.filter { !$0.isEmpty }
+        try take(bytes[start...])
+        return lines
     }
 
-    private func taken(_ line: [UInt8]) throws(StepProgramError) -> [UInt8] {
-        guard line.count <= limit else { throw .lineTooLong(limit) }
-        return line
+    private mutating func take(_ part: ArraySlice<UInt8>) throws(StepProgramError) {
+        guard rest.count + part.count <= limit else { throw .lineTooLong(limit) }
+        rest += part
     }
 }
 

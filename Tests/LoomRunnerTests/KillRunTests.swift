@@ -26,12 +26,11 @@ import Testing
 
     private static func whole(_ durability: Durability, _ policy: String) async throws -> Whole {
         let folder = try LoopFolder()
-        let start = ContinuousClock.now
         let ending = try await folder.start(steps: steps, durability, policy).end()
-        let time = (ContinuousClock.now - start) / .microseconds(1)
-        let output = try #require(ending.standing?.output, "\(ending.errors)")
+        let standing = try #require(ending.standing, "\(ending.errors)")
         return Whole(
-            output: output, microseconds: UInt64(time), keys: try folder.world().begun)
+            output: try #require(standing.output), microseconds: standing.microseconds,
+            keys: try folder.world().begun)
     }
 
     /// What the kills found.
@@ -73,6 +72,9 @@ import Testing
 
     /// Kills one run again and again until it comes to its end, or until `goal` kills were made and
     /// it is driven to its end.
+    ///
+    /// The process times itself and its kill: beside the whole suite this one may be a minute late,
+    /// and then waited for ever for a kill that found its process alive.
     private func killRun(
         _ policy: String, _ durability: Durability, _ whole: Whole, _ goal: Int,
         _ generator: inout SeededGenerator, _ figures: inout Figures
@@ -81,14 +83,15 @@ import Testing
         var frozen: [CallName: Int] = [:]
         figures.runs += 1
         while true {
-            let process = try await folder.start(steps: Self.steps, durability, policy)
+            var options: [String] = []
             if figures.kills < goal {
                 // Not the whole of it: one run is to be killed many times.
                 let instant = UInt64.random(in: 0...whole.microseconds / 2, using: &generator)
-                try await Task.sleep(for: .microseconds(instant))
-                process.kill()
+                options = ["--kill-after", "\(instant)"]
             }
-            let ending = try await process.end()
+            let ending = try await folder.start(
+                steps: Self.steps, durability, policy, options
+            ).end()
             let place: Comment = "kill \(figures.kills), \(policy), \(durability)"
             try expectFrozen(frozen, in: folder.world(), place)
             guard ending.isKilled else {

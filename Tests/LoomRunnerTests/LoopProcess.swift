@@ -23,6 +23,7 @@ final class LoopProcess {
             var pause: String?
             var call: UInt64?
             var output: [String]?
+            var microseconds: UInt64
         }
         var standing: Standing? { try? JSONDecoder().decode(Standing.self, from: output) }
     }
@@ -37,9 +38,6 @@ final class LoopProcess {
     let pid: Int32
 
     /// Starts one in a folder, where it leaves what it says.
-    ///
-    /// By Subprocess: Foundation's `Process` missed the end of a child now and then, while other
-    /// tests ran theirs, and the suite waited for ever.
     static func start(
         _ arguments: [String], in folder: LoopFolder
     ) async throws -> LoopProcess {

@@ -8,6 +8,7 @@
 //   --no-reconcile      the `.once` tool cannot find out whether a call happened
 //   --kill-before STEP  ends itself by SIGKILL in the `.once` call of the step, before its effect
 //   --kill-inside STEP  the same, after its effect
+//   --kill-after MICROSECONDS  the same, on a thread of its own, so long after its start
 //   --work MICROSECONDS how long a call takes, 300
 //   --wait-for FILE     begins when the file is there; until then FILE.PID says that it waits
 
@@ -29,6 +30,7 @@ struct Arguments: Sendable {
     var reconciles = true
     var killBefore: Int?
     var killInside: Int?
+    var killAfter: UInt32?
     var work = 300
     var waitFor: String?
 
@@ -54,6 +56,7 @@ struct Arguments: Sendable {
             switch option {
             case "--kill-before": killBefore = Int(value)
             case "--kill-inside": killInside = Int(value)
+            case "--kill-after": killAfter = UInt32(value)
             case "--work": work = Int(value) ?? work
             case "--wait-for": waitFor = value
             default: return nil
@@ -156,8 +159,11 @@ struct Standing: Encodable {
     var call: UInt64?
     var failure: String?
     var output: [String]?
+    /// How long it took.
+    var microseconds: UInt64
 
-    init(_ result: RunResult<CrashLoop>) {
+    init(_ result: RunResult<CrashLoop>, _ time: Duration) {
+        microseconds = UInt64(time / .microseconds(1))
         status = result.status.rawValue
         step = result.stepIndex
         if let reason = result.pauseReason { pause = "\(reason)" }
@@ -195,13 +201,22 @@ guard let arguments = Arguments(Array(CommandLine.arguments.dropFirst())) else {
         Data("usage: crash-loop LOG RUN STEPS EFFECTS DURABILITY POLICY [OPTION]\n".utf8))
     exit(64)
 }
+let start = ContinuousClock.now
+if let killAfter = arguments.killAfter {
+    Thread.detachNewThread {
+        usleep(killAfter)
+        kill(getpid(), SIGKILL)
+    }
+}
 if let file = arguments.waitFor {
     _ = FileManager.default.createFile(atPath: "\(file).\(getpid())", contents: nil)
     while !FileManager.default.fileExists(atPath: file) { usleep(200) }
 }
 do {
     let result = try await drive(arguments)
-    let line = try CanonicalJSONEncoder().encode(Standing(result)) + Array("\n".utf8)
+    let line =
+        try CanonicalJSONEncoder().encode(Standing(result, ContinuousClock.now - start))
+        + Array("\n".utf8)
     FileHandle.standardOutput.write(Data(line))
     exit(result.status == .completed || result.status == .paused ? 0 : 1)
 } catch {

@@ -23,6 +23,9 @@ struct DumpCommand: AsyncParsableCommand {
             ])
             Output.write([line.canonicalText])
             let status: ExitStatus = error.code == "not-a-log" ? .notFound : .damaged
+            CommandFailure(
+                message: "\(error)", hint: "what stands above it could be read", status: status
+            ).tell()
             throw ExitCode(status.rawValue)
         }
     }

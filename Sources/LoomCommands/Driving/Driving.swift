@@ -5,6 +5,7 @@ internal import LoomLog
 internal import LoomModel
 internal import LoomRunner
 internal import LoomRuns
+internal import LoomStdio
 internal import Synchronization
 
 /// Drives one run for a command: opens the log, listens for Ctrl-C, shows progress, prints where
@@ -12,53 +13,87 @@ internal import Synchronization
 struct Driving {
     private let arguments: DriveArguments
     private let createsLog: Bool
+    /// The step program's command, when there is one.
+    private let program: [String]
 
-    init(_ arguments: DriveArguments, createsLog: Bool) {
+    init(_ arguments: DriveArguments, createsLog: Bool, program: [String] = []) {
         self.arguments = arguments
         self.createsLog = createsLog
+        self.program = program
     }
 
     func drive<Loop: StepLoop>(
         _ body: @escaping (LogRunStore) async throws -> RunResult<Loop>
     ) async throws {
         let stop = StopSignals()
-        let result = try await arguments.log.writing(
-            creates: createsLog, waits: arguments.wait, durability: arguments.durability
-        ) { store in
-            defer { Progress.shared.finish() }
-            return try await stop.cancelling { try await body(store) }
+        let result: RunResult<Loop>
+        do {
+            result = try await arguments.log.writing(
+                creates: createsLog, waits: arguments.wait, durability: arguments.durability
+            ) { store in
+                defer { Progress.shared.finish() }
+                return try await stop.cancelling { try await body(store) }
+            }
+        } catch  where error is CancellationError || error is StepProgramError {
+            // Asked to stop before the run was begun: what that breaks is no error to tell.
+            throw stop.status.map { ExitCode($0) } ?? error
         }
+        let status = Self.status(result, stop)
+        Output.setEndStatus(status)
         let view = try arguments.log.reader().get(result.run)
-        arguments.output.print(view.json, Self.lines(view, arguments.log))
-        if let status = stop.status, result.pauseReason == .interrupted {
-            throw ExitCode(status)
-        }
-        if result.status == .failed { throw ExitCode(ExitStatus.runFailed.rawValue) }
+        arguments.output.print(view.json, view.lines + [next(view)])
+        if status != 0 { throw ExitCode(status) }
     }
 
-    /// What people read: where the run stands, and what to do next.
-    private static func lines(_ view: RunView, _ log: LogArguments) -> [String] {
-        var lines = view.lines
-        let place = log.path.map { " --log \($0)" } ?? ""
+    private static func status<Loop>(_ result: RunResult<Loop>, _ stop: StopSignals) -> Int32 {
+        switch result.status {
+        case .failed: ExitStatus.runFailed.rawValue
+        case .paused: stop.status ?? 0
+        default: 0
+        }
+    }
+
+    /// What to type next.
+    private func next(_ view: RunView) -> String {
+        func command(_ name: String, _ more: [String] = [], drives: Bool = false) -> String {
+            var words = [CommandLineTool.executableName, name, view.run.rawValue] + more
+            if let path = arguments.log.path { words += ["--log", path] }
+            if drives, !program.isEmpty { words += ["--"] + program }
+            return words.map(ShellWord.quoted).joined(separator: " ")
+        }
         switch view.summary.status {
         case .paused:
-            if case .unknownOutcome(let call)? = view.summary.pauseReason {
-                lines.append(
-                    "next     loomlog resolve \(view.run) \(call)\(place) "
-                        + "--result JSON or --did-not-happen")
-            } else {
-                lines.append("next     resume \(view.run)\(place)")
+            guard case .unknownOutcome(let call)? = view.summary.pauseReason else {
+                return "next     \(command("resume", drives: true))"
             }
-        case .failed: lines.append("next     retry \(view.run)\(place), then resume it")
-        default: lines.append("next     explain \(view.run)\(place)")
+            return "next     \(command("resolve", ["\(call)"])) --result JSON or --did-not-happen"
+        case .failed: return "next     \(command("retry")), then resume it"
+        default: return "next     \(command("explain"))"
         }
-        return lines
     }
 }
 
-/// Ctrl-C and SIGTERM while a run is driven: the first one stops it between two steps, or cuts the
-/// step if it listens; the second one ends the process at once, as a crash would.
+/// A word as a shell takes it.
+private enum ShellWord {
+    static func quoted(_ word: String) -> String {
+        let isPlain = word.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: "-_./:=@%+,".utf8.contains(byte)
+            }
+        }
+        if isPlain, !word.isEmpty { return word }
+        return "'\(word.replacing("'", with: "'\\''"))'"
+    }
+}
+
+/// Ctrl-C, SIGTERM and SIGHUP while a run is driven: the first one stops it between two steps, or
+/// cuts the step if it listens; the second one ends the process at once, as a crash would, and its
+/// step programs with it.
 final class StopSignals: Sendable {
+    private static let numbers = [SIGINT, SIGTERM, SIGHUP]
     private let received = Mutex<Int32?>(nil)
 
     /// The exit status by convention, 128 and the signal's number, once there was one.
@@ -70,7 +105,7 @@ final class StopSignals: Sendable {
     ) async throws -> Result {
         let work = UncheckedBody(body: body)
         let task = Task { try await work.body() }
-        let sources = [SIGINT, SIGTERM].map { number in
+        let sources = Self.numbers.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { self.receive(number) { task.cancel() } }
@@ -79,7 +114,7 @@ final class StopSignals: Sendable {
         }
         defer {
             for source in sources { source.cancel() }
-            for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+            for number in Self.numbers { signal(number, SIG_DFL) }
         }
         return try await task.value
     }
@@ -89,7 +124,12 @@ final class StopSignals: Sendable {
             defer { received = received ?? number }
             return received == nil
         }
-        guard isFirst else { exit(128 + number) }
+        guard isFirst else {
+            // They have process groups of their own, which no terminal reaches.
+            StdioLoop.killAll()
+            // No handlers: they would wait for who still works.
+            _exit(128 + number)
+        }
         Output.note("pausing after this step; once more to end at once")
         cancel()
     }

@@ -81,7 +81,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let input = try start.json()
-            try await Driving(drive, createsLog: true).drive { store in
+            try await Driving(drive, createsLog: true, program: program.program).drive { store in
                 try await program.running { loop in
                     guard let state = input ?? loop.firstState else {
                         throw UsageError(
@@ -108,7 +108,7 @@ struct ResumeCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try await Driving(drive, createsLog: false).drive { store in
+            try await Driving(drive, createsLog: false, program: program.program).drive { store in
                 try await program.running { loop in
                     try await Runner(drive.watched(loop), store: store, options: drive.options)
                         .resume(drive.run.run(), stepsMax: drive.maxSteps)

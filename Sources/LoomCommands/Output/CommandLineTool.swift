@@ -24,6 +24,7 @@ public enum CommandLineTool {
 
     /// Parses and runs a command, and ends the process.
     public static func main<Root: ParsableCommand>(_ root: Root.Type) async -> Never {
+        Output.openClosedStreams()
         Output.ignoreBrokenPipes()
         do {
             var command = try Root.parseAsRoot()
@@ -39,13 +40,20 @@ public enum CommandLineTool {
             guard Root.exitCode(for: error) == .validationFailure else {
                 Root.exit(withError: error)
             }
-            let words = CommandLine.arguments.dropFirst().prefix(while: { !$0.hasPrefix("-") })
-            let command = ([executableName] + words.prefix(1)).joined(separator: " ")
             CommandFailure(
-                message: Root.message(for: error), hint: "\(command) --help says more",
+                message: Root.message(for: error), hint: "\(named(root)) --help says more",
                 status: .usage
             ).tell()
             exit(ExitStatus.usage.rawValue)
         }
+    }
+    /// The command that was meant, as far as it is known.
+    private static func named<Root: ParsableCommand>(_ root: Root.Type) -> String {
+        let first = CommandLine.arguments.dropFirst().first
+        for command in root.configuration.subcommands {
+            guard let name = command.configuration.commandName, name == first else { continue }
+            return "\(executableName) \(name)"
+        }
+        return executableName
     }
 }

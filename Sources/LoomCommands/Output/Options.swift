@@ -16,10 +16,17 @@ public struct LogArguments: ParsableArguments {
     /// Creates the defaults.
     public init() {}
 
+    /// Refuses an empty name.
+    public func validate() throws {
+        if path == "" { throw ValidationError("--log has no name") }
+    }
+
     /// The directory.
     public var directory: FilePath {
         let environment = ProcessInfo.processInfo.environment["LOOMLOG_DIR"]
-        return FilePath(path ?? environment ?? "runs.loom")
+        // An empty variable is none, as everywhere.
+        let inherited = environment.flatMap { $0.isEmpty ? nil : $0 }
+        return FilePath(path ?? inherited ?? "runs.loom")
     }
 
     /// A reader of it.
@@ -104,64 +111,17 @@ public struct ListArguments: ParsableArguments {
     /// Creates the defaults.
     public init() {}
 
+    /// Refuses both.
+    public func validate() throws {
+        if json && jsonl { throw ValidationError("--json or --jsonl, not both") }
+    }
+
     /// Prints rows.
     public func print(_ rows: [JSONValue], _ lines: @autoclosure () -> [String]) {
         if json {
             Output.write([JSONValue.array(rows).canonicalText])
         } else {
             Output.write(jsonl ? rows.map(\.canonicalText) : lines().map(Output.printable))
-        }
-    }
-}
-
-/// Standard output: data only. A reader that goes away is not an error.
-public enum Output {
-    /// Writes lines.
-    public static func write(_ lines: [String]) {
-        let text = lines.map { $0 + "\n" }.joined()
-        do {
-            try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
-        } catch {
-            Foundation.exit(0)
-        }
-    }
-
-    /// Text without control characters: what a log holds must not steer a terminal.
-    static func printable(_ text: String) -> String {
-        func isControl(_ scalar: Unicode.Scalar) -> Bool {
-            scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
-        }
-        guard text.unicodeScalars.contains(where: isControl) else { return text }
-        var clean = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars { clean.append(isControl(scalar) ? "\u{FFFD}" : scalar) }
-        return String(clean)
-    }
-
-    /// Writes one line to standard error: for people.
-    public static func note(_ line: String) { raw("\(printable(line))\n") }
-
-    static func raw(_ text: String) { raw(Array(text.utf8)) }
-
-    static func raw(_ bytes: [UInt8]) {
-        try? FileHandle.standardError.write(contentsOf: Data(bytes))
-    }
-
-    /// To be called first: a broken pipe is then an error of a write and no signal.
-    public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
-
-    /// Rows under their headings, in columns.
-    public static func table(_ headings: [String], _ rows: [[String]]) -> [String] {
-        let all = [headings] + rows
-        let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            var line = ""
-            for (column, cell) in row.enumerated() {
-                line += cell
-                guard column < row.count - 1 else { continue }
-                line += String(repeating: " ", count: widths[column] - cell.count + 2)
-            }
-            while line.hasSuffix(" ") { line.removeLast() }
-            return line
         }
     }
 }

@@ -35,11 +35,13 @@ struct TailCommand: AsyncParsableCommand {
             while let rows = try tail.next() {
                 last += rows
                 // Now and then, not at every event.
-                if last.count > limit + 1024 { last.removeFirst(last.count - limit) }
+                if last.count - limit > 1024 { last.removeFirst(last.count - limit) }
             }
             print(Array(last.suffix(limit)))
             while follow {
                 while let rows = try tail.next() { print(rows) }
+                // Nothing may come for long: then no write notices that the reader is gone.
+                Output.endIfNobodyReads()
                 usleep(Self.pollMicroseconds)
             }
         }
