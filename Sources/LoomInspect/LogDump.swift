@@ -18,7 +18,7 @@ public struct LogDump {
 
     /// Why a dump stopped: its last line says so too.
     public struct Refusal: Error, Hashable, Sendable, CustomStringConvertible {
-        /// `corrupt`, `unsupported` or `not-a-log`.
+        /// `corrupt`, `unsupported`, `not-a-log`, or `io` where it cannot be read.
         public let code: String
         /// What was found, and where.
         public let description: String
@@ -66,7 +66,8 @@ public struct LogDump {
         do throws(StorageError) {
             names = try storage.list(root)
         } catch {
-            throw Refusal(code: "not-a-log", description: "\(error)")
+            let isNone = error.isNotFound || error.errno == .notDirectory
+            throw Refusal(code: isNone ? "not-a-log" : "io", description: "\(error)")
         }
         let generations = names.compactMap(FileName.manifestGeneration).sorted(by: >)
         var refusal = Refusal(code: "not-a-log", description: "\(root): no manifest")
@@ -107,7 +108,7 @@ public struct LogDump {
                 count: min(try file.size(), FormatLimits.segmentBytesMax), at: 0)
         } catch {
             throw Refusal(
-                code: error.isNotFound ? "corrupt" : "not-a-log", description: "\(error)")
+                code: error.isNotFound ? "corrupt" : "io", description: "\(error)")
         }
     }
 

@@ -18,9 +18,6 @@ public import SystemPackage
 public struct RunReader: Sendable {
     let log: LogReader
 
-    /// The loop of the runs that keep the calls with shared keys: they are listed only by name.
-    private static let keyLoop = "loomlog.key"
-
     /// Looks at a log; changes nothing in it.
     public init(
         path: FilePath, storage: any Storage = POSIXStorage()
@@ -49,9 +46,8 @@ public struct RunReader: Sendable {
             ($0.value.fold.summary.created, $0.key) < ($1.value.fold.summary.created, $1.key)
         }
         for (run, position) in sorted where position.fold.summary.nextPosition > 0 {
-            if position.fold.summary.loop == Self.keyLoop && filter.loop != Self.keyLoop {
-                continue
-            }
+            // Those that keep shared keys are listed only when they are asked for.
+            if run.isKeeper && filter.prefix?.hasPrefix(RunID.keeperPrefix) != true { continue }
             var position = position
             let view = try view(run, &position, writer: writer)
             if filter.fits(view) { window.add { view } }
@@ -89,7 +85,10 @@ public struct RunReader: Sendable {
         var outline = try outline(of: run)
         let last = outline.fold.summary.stepIndex
         guard step <= last else { throw RunReadError.notReached(run, step: step, last: last) }
-        if step == last { return HistoryRow(step: step, state: try outline.track.materialise()) }
+        // Where it stands is shown whatever the policy keeps; of what is over only that.
+        if step == last, outline.fold.summary.status != .completed {
+            return HistoryRow(step: step, state: try outline.track.materialise())
+        }
         guard outline.policies.showsState(step) else {
             var kept = step
             while !outline.policies.showsState(kept) { kept -= 1 }

@@ -25,9 +25,6 @@ public final class StdioLoop: StepLoop {
     private let options: StepProgramOptions
     private let program: Mutex<StepProgram?>
 
-    /// How long a cancelled step may go on before its program is killed.
-    private static let cancelGrace = Duration.seconds(1)
-
     /// Starts the program and lets it introduce itself.
     ///
     /// - Throws: ``StepProgramError``.
@@ -99,27 +96,72 @@ public final class StdioLoop: StepLoop {
 
     /// Has the program do one step.
     ///
-    /// A cancelled step may still come to its end for a second; then its process group is killed.
+    /// A cancelled step may still come to its end for ``StepProgramOptions/cancelGrace``; then its
+    /// process group is killed. One that takes longer than ``StepProgramOptions/stepTimeout`` is
+    /// killed at once, and throws ``AttemptTimeout``.
     public func step(
         _ state: JSONValue, _ context: StepContext
     ) async throws -> Outcome<JSONValue, JSONValue> {
         let program = try await running()
+        let end = ProgramEnd(program)
+        defer { end.cancel() }
+        if let limit = options.stepTimeout { end.kill(after: limit, isTimeout: true) }
+        // Not cancelled itself: the program is heard until it has an outcome, or is gone.
         let talk = Task { try await Conversation(program, context).run(state) }
         do {
             return try await withTaskCancellationHandler {
                 try await talk.value
             } onCancel: {
-                Task {
-                    try? await Task.sleep(for: Self.cancelGrace)
-                    program.kill()
-                }
+                end.kill(after: options.cancelGrace, isTimeout: false)
             }
         } catch {
             guard error is StepProgramError else { throw error }
             self.program.withLock { $0 = nil }
             await program.stop()
+            if end.isTimeout, let limit = options.stepTimeout { throw AttemptTimeout(limit: limit) }
             if Task.isCancelled { throw CancellationError() }
             throw error
+        }
+    }
+}
+
+/// The end of a program in a step, in case the step does not end before it.
+private final class ProgramEnd: Sendable {
+    private struct State {
+        var timers: [Task<Void, any Error>] = []
+        var isOver = false
+        var isTimeout = false
+    }
+    private let program: StepProgram
+    private let state = Mutex(State())
+
+    init(_ program: StepProgram) { self.program = program }
+
+    /// Whether the program was killed because its step took too long.
+    var isTimeout: Bool { state.withLock { $0.isTimeout } }
+
+    func kill(after time: Duration, isTimeout: Bool) {
+        let timer = Task {
+            try await Task.sleep(for: time)
+            self.kill(isTimeout: isTimeout)
+        }
+        state.withLock { $0.timers.append(timer) }
+    }
+
+    /// With the lock held, so that the program of the next step is never hit.
+    private func kill(isTimeout: Bool) {
+        state.withLock { state in
+            guard !state.isOver else { return }
+            state.isOver = true
+            state.isTimeout = isTimeout
+            program.kill()
+        }
+    }
+
+    func cancel() {
+        state.withLock { state in
+            state.isOver = true
+            for timer in state.timers { timer.cancel() }
         }
     }
 }

@@ -96,7 +96,7 @@ extension ProgramMessage {
             self = .toolEnd(
                 id: try fields.id(), .reconciled(happened ? try fields.value("result") : nil))
         case "label":
-            self = .label(name: try fields.string("name"), value: try fields.string("value"))
+            self = .label(name: try fields.name(), value: try fields.string("value"))
         case "log":
             self = .log(
                 level: fields.members["level"]?.text ?? "info",
@@ -127,6 +127,13 @@ private struct MessageFields {
         return text
     }
 
+    /// A name, which is not empty.
+    func name() throws(StepProgramError) -> String {
+        let name = try string("name")
+        guard !name.isEmpty else { throw missing("name", "name") }
+        return name
+    }
+
     func id() throws(StepProgramError) -> Int64 {
         guard case .integer(let id)? = members["id"] else { throw missing("id", "integer") }
         return id
@@ -138,12 +145,14 @@ private struct MessageFields {
         }
         guard version == ProgramMessage.version else { throw .version(version) }
         var stateVersion: UInt64 = 1
-        if case .integer(let number)? = members["state_version"], number >= 0 {
+        if let given = members["state_version"] {
+            guard case .integer(let number) = given, number >= 0 else {
+                throw missing("state_version", "number from 0 on")
+            }
             stateVersion = UInt64(number)
         }
-        let name = try string("name")
-        guard !name.isEmpty else { throw missing("name", "name") }
-        return ProgramHello(name: name, stateVersion: stateVersion, state: members["state"])
+        return ProgramHello(
+            name: try name(), stateVersion: stateVersion, state: members["state"])
     }
 
     func tool() throws(StepProgramError) -> ToolMessage {

@@ -18,6 +18,11 @@ public struct StepProgramOptions: Sendable {
     public var lineBytesMax = 16 << 20
     /// How long it may take to say hello. 10 s.
     public var helloTimeout = Duration.seconds(10)
+    /// How long one step may take; `nil` for as long as it likes. In place of
+    /// ``RunnerOptions/attemptTimeout``, which could only leave a program behind.
+    public var stepTimeout: Duration?
+    /// How long a step may go on that was cancelled, before its program is killed. 10 s.
+    public var cancelGrace = Duration.seconds(10)
     /// Bytes of its standard error that are passed on for each step; the rest is counted. 64 KiB.
     public var errorBytesMax = 64 << 10
     /// Gets what is passed on.

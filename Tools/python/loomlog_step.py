@@ -145,7 +145,8 @@ def _described(error):
     if category not in CATEGORIES:
         passes = isinstance(error, (TimeoutError, ConnectionError, InterruptedError))
         category = "transient" if passes else "unknown"
-    described = {"error": "%s: %s" % (type(error).__name__, error), "category": category}
+    text = "%s: %s" % (type(error).__name__, error)
+    described = {"error": text.encode("utf-8", "replace").decode(), "category": category}
     if getattr(error, "retryable", None) is not None:
         described["retryable"] = bool(error.retryable)
     if getattr(error, "retry_after", None) is not None:
@@ -154,16 +155,37 @@ def _described(error):
 
 
 def _encoded(message):
-    # NaN has no place in JSON: better an error here than a line that nobody reads.
-    return (json.dumps(message, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")
+    # What the log's JSON cannot hold (NaN, half a surrogate, endless nesting) is the step's error, here.
+    _check(message, 0)
+    return (json.dumps(message, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def _check(value, depth):
+    if depth > 500:
+        raise ValueError("more than 500 levels of lists and dicts")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise ValueError("an integer of more than 64 bits")
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if not isinstance(key, str):
+                raise TypeError("a key of a dict that is no string: %r" % (key,))
+            _check(member, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for member in value:
+            _check(member, depth + 1)
 
 
 class _Channel:
     def __init__(self):
-        self._input = sys.stdin.buffer
+        self._input = os.fdopen(os.dup(0), "rb")
         self._output = os.fdopen(os.dup(1), "wb")
-        # What anybody prints goes to standard error.
+        # What anybody prints goes to standard error, and nobody reads the protocol: also not the programs that a
+        # step starts.
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
         os.dup2(2, 1)
+        sys.stdin = open(0, closefd=False)
         sys.stdout = sys.stderr
         self.turn = None
 

@@ -22,9 +22,18 @@ struct DumpCommand: AsyncParsableCommand {
                 "message": .string(error.description),
             ])
             Output.write([line.canonicalText])
-            let status: ExitStatus = error.code == "not-a-log" ? .notFound : .damaged
+            let status: ExitStatus =
+                switch error.code {
+                case "not-a-log": .notFound
+                case "io": .io
+                default: .damaged
+                }
             CommandFailure(
-                message: "\(error)", hint: "what stands above it could be read", status: status
+                message: "\(error)",
+                hint: status == .damaged
+                    ? "what stands above it could be read"
+                    : "check the path given by --log or LOOMLOG_DIR, and its permissions",
+                status: status
             ).tell()
             throw ExitCode(status.rawValue)
         }

@@ -33,7 +33,11 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
+            guard FileManager.default.fileExists(atPath: folder) else {
+                throw UsageError("there is no folder \(folder)", hint: "name one of text files")
+            }
             let work = try Workplace(keep)
+            Output.whenNobodyReads { work.leave() }
             defer { work.leave() }
             let killed = try await kill(work)
             title("2. Resumed by another process")

@@ -5,6 +5,7 @@ internal import LoomFormat
 public import LoomLog
 internal import LoomModel
 internal import LoomRunner
+internal import SystemPackage
 
 /// What `run` and `resume` share.
 struct DriveArguments: ParsableArguments {
@@ -48,6 +49,12 @@ struct DriveArguments: ParsableArguments {
         return options
     }
 
+    /// The same for step programs, which are timed by who can kill them.
+    var programOptions: RunnerOptions {
+        var options = options
+        options.attemptTimeout = nil
+        return options
+    }
 }
 
 extension LogArguments {
@@ -110,10 +117,13 @@ struct StartArguments: ParsableArguments {
         var bytes = Array(input.utf8)
         if input.hasPrefix("@") {
             let path = String(input.dropFirst())
-            guard let data = FileManager.default.contents(atPath: path) else {
-                throw UsageError("--input: \(path) cannot be read", hint: "check the file's name")
+            do {
+                // A pipe as well: @/dev/stdin.
+                bytes = try InputFile.read(path)
+            } catch {
+                throw UsageError(
+                    "--input: \(path): \(error)", hint: "check the file's name, or give JSON")
             }
-            bytes = Array(data)
         }
         do throws(JSONError) {
             return try JSONValue(parsing: bytes)
@@ -136,6 +146,26 @@ struct StartArguments: ParsableArguments {
                 "--input does not fit the state: \(StateMismatch.words(error))",
                 hint: "the state is a \(State.self)")
         }
+    }
+}
+
+/// A file or a pipe that an option names.
+private enum InputFile {
+    static let bytesMax = 64 << 20
+
+    struct TooLarge: Error, CustomStringConvertible {
+        var description: String { "it has more than \(bytesMax) bytes" }
+    }
+
+    static func read(_ path: String) throws -> [UInt8] {
+        let descriptor = try FileDescriptor.open(FilePath(path), .readOnly)
+        let file = FileHandle(fileDescriptor: descriptor.rawValue, closeOnDealloc: true)
+        var bytes: [UInt8] = []
+        while let part = try file.read(upToCount: 1 << 16), !part.isEmpty {
+            bytes += part
+            guard bytes.count <= bytesMax else { throw TooLarge() }
+        }
+        return bytes
     }
 }
 

@@ -9,6 +9,10 @@ struct ProgramArguments: ParsableArguments {
         parsing: .postTerminator,
         help: "The step program and its arguments, after --; it speaks JSON lines.")
     var program: [String] = []
+    @Option(
+        parsing: .unconditional,
+        help: "Seconds that a step may go on after Ctrl-C, before its program is killed.")
+    var grace = 10.0
     @Option(help: "The folder that the program runs in (default: this one).") var cwd: String?
     @Option(
         name: .customLong("env"),
@@ -28,13 +32,16 @@ struct ProgramArguments: ParsableArguments {
         guard startTimeout > 0 && startTimeout < 1e9 else {
             throw ValidationError("--start-timeout must be above zero")
         }
+        guard grace >= 0 && grace < 1e9 else { throw ValidationError("--grace is below zero") }
     }
 
-    var options: StepProgramOptions {
+    func options(_ drive: DriveArguments) -> StepProgramOptions {
         var options = StepProgramOptions(program)
         options.folder = cwd
         options.lineBytesMax = lineMax
         options.helloTimeout = .seconds(startTimeout)
+        options.stepTimeout = drive.timeout.map { .seconds($0) }
+        options.cancelGrace = .seconds(grace)
         for variable in variables {
             let parts = variable.split(
                 separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -49,8 +56,10 @@ struct ProgramArguments: ParsableArguments {
     }
 
     /// Starts the program, and stops it when `body` is done.
-    func running<Result>(_ body: (StdioLoop) async throws -> Result) async throws -> Result {
-        let loop = try await StdioLoop(options)
+    func running<Result>(
+        _ drive: DriveArguments, _ body: (StdioLoop) async throws -> Result
+    ) async throws -> Result {
+        let loop = try await StdioLoop(options(drive))
         do {
             let result = try await body(loop)
             await loop.stop()
@@ -82,14 +91,15 @@ struct RunCommand: AsyncParsableCommand {
         try await reporting {
             let input = try start.json()
             try await Driving(drive, createsLog: true, program: program.program).drive { store in
-                try await program.running { loop in
+                try await program.running(drive) { loop in
                     guard let state = input ?? loop.firstState else {
                         throw UsageError(
                             "the step program has no first state",
                             hint: "give one by --input JSON or --input @FILE")
                     }
                     let runner = Runner(
-                        drive.watched(loop), store: store, options: start.options(drive.options))
+                        drive.watched(loop), store: store,
+                        options: start.options(drive.programOptions))
                     return try await runner.start(
                         drive.run.run(), state: state, stepsMax: drive.maxSteps,
                         ifExists: start.ifExists.policy)
@@ -109,9 +119,11 @@ struct ResumeCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             try await Driving(drive, createsLog: false, program: program.program).drive { store in
-                try await program.running { loop in
-                    try await Runner(drive.watched(loop), store: store, options: drive.options)
-                        .resume(drive.run.run(), stepsMax: drive.maxSteps)
+                try await program.running(drive) { loop in
+                    try await Runner(
+                        drive.watched(loop), store: store, options: drive.programOptions
+                    )
+                    .resume(drive.run.run(), stepsMax: drive.maxSteps)
                 }
             }
         }

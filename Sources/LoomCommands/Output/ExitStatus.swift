@@ -76,9 +76,10 @@ struct CommandFailure {
         message = error.description
         hint = error.hint
         switch error {
-        case .unknownRun: status = .notFound
+        case .unknownRun, .noSuchCall: status = .notFound
         case .runExists, .otherInput, .runIsOver, .notFailed: status = .runExists
-        case .negativeBudget, .keyMismatch, .noSuchCall, .reservedName, .invalidPolicy:
+        case .negativeBudget, .keyMismatch, .reservedName, .invalidPolicy, .loopMismatch,
+            .codecMismatch:
             status = .usage
         case .held, .fenced, .stillRunning: status = .held
         case .storage: status = .io

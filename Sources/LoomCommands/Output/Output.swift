@@ -5,6 +5,12 @@ internal import SystemPackage
 /// Standard output: data only. A reader that goes away is not an error; a full disk is.
 public enum Output {
     private static let endStatus = Mutex<Int32>(0)
+    private static let cleanUp = Mutex<@Sendable () -> Void>({})
+
+    /// What to do before the process ends because nobody reads any more.
+    static func whenNobodyReads(_ body: @escaping @Sendable () -> Void) {
+        cleanUp.withLock { $0 = body }
+    }
 
     /// With which status to end when the reader goes away: 0, or what the command came to.
     static func setEndStatus(_ status: Int32) { endStatus.withLock { $0 = status } }
@@ -15,7 +21,7 @@ public enum Output {
         do throws(Errno) {
             try writeAll(Array(text.utf8))
         } catch .brokenPipe {
-            Foundation.exit(endStatus.withLock { $0 })
+            endUnread()
         } catch {
             CommandFailure(
                 message: "standard output: \(error)", hint: "the log is as it was; write elsewhere",
@@ -37,6 +43,11 @@ public enum Output {
     static func endIfNobodyReads() {
         var output = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
         guard unsafe poll(&output, 1, 0) == 1, output.revents & Int16(POLLERR) != 0 else { return }
+        endUnread()
+    }
+
+    private static func endUnread() -> Never {
+        cleanUp.withLock { $0 }()
         Foundation.exit(endStatus.withLock { $0 })
     }
 

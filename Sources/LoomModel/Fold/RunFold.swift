@@ -187,7 +187,7 @@ public struct RunFold: Sendable {
     /// `retry`: open again from the last committed state, with fresh counts of what went wrong.
     private mutating func reopen() {
         summary.status = .paused
-        summary.pauseReason = .requested("retry")
+        summary.pauseReason = .requested("opened again by retry")
         summary.failure = nil
         summary.failuresOfStep = 0
         summary.interruptionsOfStep = 0

@@ -30,6 +30,36 @@ public enum JSONValue: Hashable, Sendable {
         return text.array
     }
 
+    /// The canonical text of a value that can be read again.
+    ///
+    /// - Throws: ``JSONError`` for a number that JSON has no text for, and for a value nested
+    ///   deeper than the parser takes.
+    public func checkedBytes() throws(JSONError) -> [UInt8] {
+        try check(depth: 0)
+        return canonicalBytes
+    }
+
+    private func check(depth: Int) throws(JSONError) {
+        switch self {
+        case .double(let value) where !value.isFinite:
+            throw JSONError(reason: "there is no JSON for \(value)", offset: 0)
+        case .array(let elements):
+            try Self.checkDepth(depth)
+            for element in elements { try element.check(depth: depth + 1) }
+        case .object(let members):
+            try Self.checkDepth(depth)
+            for member in members.values { try member.check(depth: depth + 1) }
+        default: break
+        }
+    }
+
+    private static func checkDepth(_ depth: Int) throws(JSONError) {
+        guard depth < CanonicalJSONEncoder.depthMax else {
+            throw JSONError(
+                reason: "nested deeper than \(CanonicalJSONEncoder.depthMax)", offset: 0)
+        }
+    }
+
     /// The canonical text.
     public var canonicalText: String { String(decoding: canonicalBytes, as: UTF8.self) }
 

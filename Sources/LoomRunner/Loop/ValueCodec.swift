@@ -34,6 +34,7 @@ extension ValueCodec where Value == JSONValue {
     /// JSON that the program does not look into, in its canonical form.
     public static var anyJSON: ValueCodec<JSONValue> {
         ValueCodec(
-            name: "json", encode: { $0.canonicalBytes }, decode: { try JSONValue(parsing: $0) })
+            name: "json", encode: { try $0.checkedBytes() },
+            decode: { try JSONValue(parsing: $0) })
     }
 }

@@ -123,7 +123,7 @@ struct RunDriver {
     /// The next attempt, with what runs the step started anew: not for ever.
     private func restart(after error: any StepHostError) async throws -> AttemptID? {
         guard error.isRestartable else {
-            try await pause(.interrupted)
+            try await pause(.requested("\(error)"))
             throw error
         }
         if journal.summary.interruptionsOfStep + 1 < options.retry.interruptionsMax {

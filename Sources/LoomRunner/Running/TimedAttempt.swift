@@ -96,6 +96,10 @@ private final class Race: Sendable {
 public struct AttemptTimeout: ClassifiedError, CustomStringConvertible {
     /// How long it was allowed to take.
     public let limit: Duration
+
+    /// Creates the error.
+    public init(limit: Duration) { self.limit = limit }
+
     /// Transient.
     public var category: FailureCategory { .transient }
     /// One line.

@@ -9,15 +9,14 @@ struct SharedCall: Sendable {
     let access: RunAccess
 
     static let loop = "loomlog.key"
-    private static let prefix = "loomlog.key:"
 
     /// Refuses a name that could be that of a key's run.
     static func checkIsFree(_ run: RunID) throws(RunnerError) {
-        if run.rawValue.hasPrefix(prefix) { throw .reservedName(run) }
+        if run.isKeeper { throw .reservedName(run) }
     }
 
     private static func keeper(of key: String) throws -> RunID {
-        try RunID(prefix + ContentHash(of: Array(key.utf8).rawSpan).description)
+        try RunID(RunID.keeperPrefix + ContentHash(of: Array(key.utf8).rawSpan).description)
     }
 
     /// What the store knows of the call.

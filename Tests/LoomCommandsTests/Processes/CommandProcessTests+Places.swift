@@ -183,4 +183,83 @@ extension CommandProcessTests {
         #expect(one.json["status"] == .string("completed"), one.words)
         #expect(two.json["status"] == .string("completed"), two.words)
     }
+
+    /// Each ended with 0, as if the reader had gone.
+    @Test("standard output that cannot be written is an error; a reader that goes is none")
+    func outputFails() async throws {
+        try await makeRun()
+        for command in ["list", "get demo --json", "history demo", "dump", "info", "tail"] {
+            let full = try await folder.shell("\"$LOOMLOG\" \(command) --log \"$LOG\" > /dev/full")
+            #expect(full.status == 74 && full.isOneError, full.words)
+        }
+        // The status of a run that failed is not lost with its reader.
+        let program = CommandFolder.misbehaving("nan").map { "'\($0)'" }.joined(separator: " ")
+        let failed = try await folder.shell(
+            "\"$LOOMLOG\" run other --log \"$LOG\" \(program) | true; echo ${PIPESTATUS[0]}")
+        #expect(failed.output == "1\n", failed.words)
+        let tail = try await folder.shell(
+            "timeout 5 \"$LOOMLOG\" tail -f --log \"$LOG\" | head -n 1")
+        #expect(tail.status == 0 && tail.output.contains("demo #"), tail.words)
+    }
+
+    /// The first file that is opened gets the first free number: LOCK was standard error.
+    @Test("closed standard streams do not end up in the log")
+    func closedStreams() async throws {
+        let program = CommandFolder.misbehaving("floods").map { "'\($0)'" }.joined(separator: " ")
+        let said = try await folder.shell(
+            "\"$LOOMLOG\" run demo --log \"$LOG\" \(program) <&- >&- 2>&-; echo $?")
+        #expect(said.output == "0\n", said.words)
+        let lock = try String(contentsOfFile: folder.log.appending("LOCK").string, encoding: .utf8)
+        #expect(lock.hasPrefix("pid "))
+        try await expectVerified()
+    }
+
+    private func expectVerified() async throws {
+        let said = try await folder.call("loomlog", ["verify", "demo", "--json"])
+        #expect(said.json["valid"] == .bool(true), said.words)
+    }
+
+    @Test("words and numbers at the edges: usage, one error, no trap")
+    func edges() async throws {
+        try await makeRun()
+        let none: [String] = []
+        let cases: [([String], Int32)] = [
+            (["tail", "demo", "--limit", "9223372036854775807"], 0),
+            (["history", "demo", "--limit", "9223372036854775807", "--offset", "5"], 0),
+            (["list", "--json", "--jsonl"], 64), (["bogus"], 64),
+            (["resolve", "demo", "3", "--did-not-happen"], 66),
+            (["demo", "--folder", "/nonexistent"], 64),
+        ]
+        for (words, status) in cases {
+            let isDemo = words[0] == "demo" || words[0] == "bogus"
+            let said =
+                isDemo
+                ? try await folder.shell("\"$LOOMLOG\" \(words.joined(separator: " "))")
+                : try await folder.call("loomlog", words, then: none)
+            #expect(said.status == status, said.words)
+            #expect(status == 0 || said.isOneError, said.words)
+        }
+        let bogus = try await folder.shell("\"$LOOMLOG\" bogus")
+        #expect(bogus.errors.contains("loomlog --help"), bogus.words)
+        let pipe = try await folder.shell(
+            "echo '{\"current\":3}' | \"$LOOMLOG\" run piped --log \"$LOG\" --json "
+                + "--input @/dev/stdin --max-steps 1 "
+                + CommandFolder.misbehaving("good").map { "'\($0)'" }.joined(separator: " "))
+        #expect(pipe.json["step_index"] == .integer(1), pipe.words)
+        #expect(pipe.json["state"] == .object(["current": .integer(4)]), pipe.words)
+    }
+
+    @Test("the line of what to do next can be pasted")
+    func nextLine() async throws {
+        let program = CommandFolder.misbehaving("good")
+        let first = try await folder.call(
+            "loomlog", ["run", "two words", "--max-steps", "1"], then: program)
+        let line = try #require(first.output.split(separator: "\n").last { $0.hasPrefix("next") })
+        let pasted = line.dropFirst("next".count).drop { $0 == " " }
+        #expect(pasted.hasPrefix("loomlog resume 'two words' --log "), first.words)
+        let python = CommandFolder.package.appending(path: "Tools/python").path
+        let again = try await folder.shell(
+            "export PYTHONPATH='\(python)'; loomlog() { \"$LOOMLOG\" \"$@\"; }; \(pasted)")
+        #expect(again.output.contains("completed"), again.words)
+    }
 }

@@ -97,6 +97,41 @@ extension CommandProcessTests {
         }
     }
 
+    /// The timer of a step that was in time killed the program in a later one.
+    @Test("steps that are in time, one by one, are not hit by --timeout")
+    func inTime() async throws {
+        let said = try await drive(
+            "run", ["--timeout", "1.2"], CommandFolder.misbehaving("takes-its-time"))
+        let stats = try await folder.call("loomlog", ["stats", "demo", "--json"])
+        #expect(said.json["status"] == .string("completed"), said.words)
+        #expect(stats.json["attempt_count"] == .integer(7), stats.words)
+    }
+
+    /// It read the protocol, and both waited for ever.
+    @Test("a program that a step starts finds nothing on standard input")
+    func eatsInput() async throws {
+        let said = try await drive("run", [], CommandFolder.misbehaving("eats-input"))
+        #expect(said.json["status"] == .string("completed"), said.words)
+    }
+
+    @Test("what JSON cannot hold fails its step, and says so", arguments: ["nan", "surrogate"])
+    func noJSON(kind: String) async throws {
+        let said = try await drive("run", [], CommandFolder.misbehaving(kind))
+        #expect(said.status == 1 && said.json["status"] == .string("failed"), said.words)
+        let explain = try await folder.call("loomlog", ["explain", "demo", "--json"])
+        #expect(explain.json["error"].text.contains("Error: "), explain.words)
+    }
+
+    @Test("Ctrl-C before hello is no error of the program", arguments: ["mute"])
+    func interruptedAtStart(kind: String) async throws {
+        let words = CommandFolder.misbehaving(kind).map { "'\($0)'" }.joined(separator: " ")
+        let said = try await folder.shell(
+            "timeout --signal=INT 1 \"$LOOMLOG\" run demo --log \"$LOG\" \(words); echo $?")
+        #expect(!said.errors.contains("error:"), said.words)
+        // 124 is how timeout tells that it had to.
+        #expect(said.output == "124\n", said.words)
+    }
+
     @Test("a flood on standard error is drained, and passed on up to a budget for each step")
     func floods() async throws {
         let said = try await drive("run", [], CommandFolder.misbehaving("floods"))
@@ -128,7 +163,7 @@ extension CommandProcessTests {
     func interruptedInside() async throws {
         let program = CommandFolder.misbehaving(
             "interrupts-and-hangs", folder.path("mark"), "SIGINT")
-        let said = try await drive("run", [], program)
+        let said = try await drive("run", ["--grace", "0.3"], program)
         #expect(said.status == 130, said.words)
         #expect(said.json["status"] == .string("paused"), said.words)
         #expect(said.json["step_index"] == .integer(2), said.words)

@@ -25,7 +25,13 @@ def is_first_time():
 
 def misbehave(state, ctx):
     turn = ctx._channel.turn
-    if KIND == "garbage":
+    if KIND == "nan":
+        state["mean"] = float("nan")
+    elif KIND == "surrogate":
+        state["half"] = "\ud800"
+    elif KIND == "eats-input":
+        subprocess.run(["cat"], stdout=subprocess.DEVNULL)
+    elif KIND == "garbage":
         say("this is no message\n")
         time.sleep(60)
     elif KIND == "half":
@@ -76,6 +82,8 @@ def step(state, ctx):
     if KIND == "floods":
         for _ in range(1000):
             sys.stderr.write("noise " * 200 + "\n")
+    if KIND == "takes-its-time":
+        time.sleep(0.4)
     if state["current"] == 2:
         misbehave(state, ctx)
     if state["current"] >= 6:
