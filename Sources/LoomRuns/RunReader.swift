@@ -37,19 +37,28 @@ public struct RunReader: Sendable {
     ) throws -> [RunView] {
         var window = try RowWindow<RunView>(offset: offset, limit: limit)
         var all: [RunID: RunPass.Position] = [:]
+        // One run that cannot be read does not hide the others.
+        var damaged: [RunID: String] = [:]
         try log.scan { event in
             if let prefix = filter.prefix, !event.run.rawValue.hasPrefix(prefix) { return }
-            try RunPass.visit(event, &all[event.run, default: RunPass.Position()])
+            guard damaged[event.run] == nil else { return }
+            do {
+                try RunPass.visit(event, &all[event.run, default: RunPass.Position()])
+            } catch let error as RunReadError {
+                damaged[event.run] = "\(error)"
+            }
         }
         let writer = try log.writer()
         let sorted = all.sorted {
             ($0.value.fold.summary.created, $0.key) < ($1.value.fold.summary.created, $1.key)
         }
-        for (run, position) in sorted where position.fold.summary.nextPosition > 0 {
+        for (run, position) in sorted {
+            let damage = damaged[run]
+            guard damage != nil || position.fold.summary.nextPosition > 0 else { continue }
             // Those that keep shared keys are listed only when they are asked for.
             if run.isKeeper && filter.prefix?.hasPrefix(RunID.keeperPrefix) != true { continue }
             var position = position
-            let view = try view(run, &position, writer: writer)
+            let view = try view(run, &position, writer: writer, damage: damage)
             if filter.fits(view) { window.add { view } }
         }
         return window.rows
@@ -62,18 +71,21 @@ public struct RunReader: Sendable {
         var window = try RowWindow<HistoryRow>(offset: offset, limit: limit)
         let outline = try outline(of: run)
         let policies = outline.policies
-        func add(_ step: UInt64, _ track: inout StateTrack) throws {
+        func add(_ position: inout RunPass.Position) throws {
+            let step = position.fold.summary.stepIndex
             guard policies.showsState(step) else { return }
-            try window.add { HistoryRow(step: step, state: try track.materialise()) }
+            try window.add { HistoryRow(step: step, state: try position.track.materialise()) }
             if window.isFull { throw RunPass.Enough() }
         }
-        _ = try pass(run, like: outline) { event, _, position in
-            switch event.content {
-            case .created: try add(0, &position.track)
-            case .stepCommitted(let id, _): try add(id.step + 1, &position.track)
-            default: break
-            }
-        }
+        // At the end of its step: until then a migration may give a state another shape.
+        do {
+            var end = try pass(
+                run, like: outline,
+                before: { event, _, position in
+                    if case .stepCommitted = event.content { try add(&position) }
+                })
+            if !window.isFull { try add(&end) }
+        } catch is RunPass.Enough {}
         return window.rows
     }
 
@@ -94,9 +106,12 @@ public struct RunReader: Sendable {
             while !outline.policies.showsState(kept) { kept -= 1 }
             throw RunReadError.notKept(run, step: step, kept: kept)
         }
-        var found = try pass(run, like: outline) { _, _, position in
-            if position.fold.summary.stepIndex == step { throw RunPass.Enough() }
-        }
+        var found = try pass(
+            run, like: outline,
+            before: { event, _, position in
+                guard case .stepCommitted = event.content else { return }
+                if position.fold.summary.stepIndex == step { throw RunPass.Enough() }
+            })
         return HistoryRow(step: step, state: try found.track.materialise())
     }
 
@@ -172,20 +187,21 @@ public struct RunReader: Sendable {
     /// A second pass over what the first one saw, and nothing that was written since.
     private func pass(
         _ run: RunID, like outline: RunPass.Position,
-        after: (RunEvent, RunFold.Place, inout RunPass.Position) throws -> Void
+        before: (RunEvent, RunFold.Place, inout RunPass.Position) throws -> Void
     ) throws -> RunPass.Position {
         try RunPass(log: log, run: run).scan(
-            below: outline.fold.summary.nextPosition, after: after)
+            below: outline.fold.summary.nextPosition, before: before)
     }
 
     private func view(
-        _ run: RunID, _ position: inout RunPass.Position, writer: String?
+        _ run: RunID, _ position: inout RunPass.Position, writer: String?, damage: String? = nil
     ) throws -> RunView {
         let summary = position.fold.summary
         let isHeld = writer.map { summary.holder.contains($0) } ?? false
+        let hidesState = summary.status == .completed || damage != nil
         return RunView(
             run: run, summary: summary,
-            state: summary.status == .completed ? nil : try position.track.materialise(),
-            isInterrupted: summary.status == .running && !isHeld)
+            state: hidesState ? nil : try position.track.materialise(),
+            isInterrupted: summary.status == .running && !isHeld, damage: damage)
     }
 }

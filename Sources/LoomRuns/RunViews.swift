@@ -49,9 +49,14 @@ public struct RunView: Hashable, Sendable {
     public let state: [UInt8]?
     /// Whether it says `running` and the process that took it does not have the log: it died.
     public let isInterrupted: Bool
+    /// Why it cannot be read further than this; only lists have such runs, other reads throw.
+    public let damage: String?
 
     /// The status to show.
-    public var status: String { isInterrupted ? "interrupted" : summary.status.rawValue }
+    public var status: String {
+        if damage != nil { return "damaged" }
+        return isInterrupted ? "interrupted" : summary.status.rawValue
+    }
 }
 
 /// A run explained: where it stands and what is remarkable about it.
@@ -90,7 +95,7 @@ public struct RunStats: Hashable, Sendable {
 /// Which runs a list shows: those that fit every condition that is set.
 public struct RunFilter: Hashable, Sendable {
     /// As ``RunView/status`` says it: `running`, `interrupted`, `paused`, `completed`, `failed`,
-    /// `cancelled`.
+    /// `cancelled`, `damaged`.
     public var status: String?
     /// The durable name of the loop.
     public var loop: String?

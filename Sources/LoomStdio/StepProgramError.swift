@@ -44,7 +44,7 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
         switch self {
         case .notStarted: "check the command after --, that it is on PATH, and --cwd"
         case .garbage, .outOfTurn:
-            "standard output is for the protocol's messages only; print other things to standard error"
+            "standard output is for the protocol's messages only; print the rest to standard error"
         case .lineTooLong: "keep large data in files and their names in the state, or --line-max"
         case .version: "use the loomlog_step.py of this loomlog"
         case .silent: "it must answer hello first; give a slow one longer by --start-timeout"

@@ -18,6 +18,9 @@ struct LogOpening {
     let storage: any Storage
     let manifests: ManifestStore
     let maker: SegmentMaker
+    /// Who opens, in words for others: the process, and a number of this opening's own. Process
+    /// numbers come again: in a container, at every start.
+    let holder: String
 
     /// What a writer starts from.
     struct Opened {
@@ -43,6 +46,8 @@ struct LogOpening {
         directory = LogDirectory(root: path)
         manifests = ManifestStore(directory: directory, storage: storage)
         maker = SegmentMaker(directory: directory, storage: storage)
+        let number = UInt32(truncatingIfNeeded: storage.machine.random())
+        holder = "\(storage.machine.processDescription) (\(String(number, radix: 16)))"
     }
 
     func run() throws(LogError) -> Opened {
@@ -60,8 +65,7 @@ struct LogOpening {
         let deadline = storage.machine.monotonicNanoseconds() + options.lockWaitNanoseconds
         while true {
             do throws(StorageError) {
-                return try storage.lock(
-                    directory.lock, holder: storage.machine.processDescription)
+                return try storage.lock(directory.lock, holder: holder)
             } catch {
                 guard error.isHeld, storage.machine.monotonicNanoseconds() < deadline else {
                     throw LogError(error, doing: "locking the log")

@@ -55,7 +55,7 @@ public final class LogWriter: Sendable {
     deinit { core.abandon() }
 
     /// Who holds the log, in the words that ``LogReader/writer()`` gives others.
-    public var holder: String { core.storage.machine.processDescription }
+    public var holder: String { core.holder }
 
     /// The place after the last unit appended.
     public var position: LogPosition { core.monitor.withLock { $0.position } }

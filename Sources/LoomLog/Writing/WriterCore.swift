@@ -8,6 +8,7 @@ final class WriterCore: Sendable {
     let storage: any Storage
     let maker: SegmentMaker
     let manifests: ManifestStore
+    let holder: String
     private let lock: any StorageLock
 
     init(opening: LogOpening, opened: LogOpening.Opened) {
@@ -15,6 +16,7 @@ final class WriterCore: Sendable {
         storage = opening.storage
         maker = opening.maker
         manifests = opening.manifests
+        holder = opening.holder
         lock = opened.lock
         monitor = Monitor(
             WriterState(

@@ -25,6 +25,8 @@ public struct DeltaChain: Sendable {
     private var baseLength: Int?
     /// Length of the state that the chain produces.
     public private(set) var resultLength = 0
+    /// Pieces that the state consists of.
+    public var pieceCount: Int { pieces.count }
     /// Hunks appended so far.
     public private(set) var hunkCount = 0
 

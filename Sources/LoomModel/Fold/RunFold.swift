@@ -92,7 +92,9 @@ public struct RunFold: Sendable {
 
     /// Passes over an event of a kind that this version does not know: its position is taken.
     public mutating func skip(at place: Place) throws(Violation) {
-        if let reason = refusal(at: place) { throw Violation(place: place, description: reason) }
+        var reason = refusal(at: place)
+        if place.position == 0 { reason = reason ?? "the first event is not a creation" }
+        if let reason { throw Violation(place: place, description: reason) }
         summary.nextPosition = place.position + 1
         summary.epoch = place.epoch
     }

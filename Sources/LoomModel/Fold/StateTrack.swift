@@ -9,6 +9,7 @@ public struct StateTrack: Sendable {
     private var policy = SnapshotPolicy()
 
     private static let batchHunks = 1024
+    private static let batchPieces = 4096
 
     /// Creates the track of a run without events.
     public init() {}
@@ -36,11 +37,12 @@ public struct StateTrack: Sendable {
         case .created(let creation): reset(to: creation.state)
         case .snapshot(_, let state), .migrated(_, let state): reset(to: state)
         case .stepCommitted(_, let delta):
+            // Appending to a chain costs as much as it has pieces, and a hostile delta multiplies
+            // them: long ones are composed in batches, and one delta never meets many pieces.
+            if chain.pieceCount > Self.batchPieces { _ = try materialise() }
             let hunksBefore = chain.hunkCount
             try chain.append(delta.rawSpan)
             policy.deltaAdded(bytes: delta.count, hunks: chain.hunkCount - hunksBefore)
-            // Appending to a chain costs as much as it has pieces: long ones are composed in
-            // batches.
             if chain.hunkCount > Self.batchHunks { _ = try materialise() }
         default: break
         }

@@ -59,19 +59,55 @@ public struct ToolCallTable: Sendable {
         var isOpen: Bool
     }
 
-    private var entries: [Identity: Entry] = [:]
+    /// Calls of one lifetime: of the present step, or of the run.
+    private struct Calls {
+        var entries: [Identity: Entry] = [:]
+        /// Positions at which calls completed.
+        var ends: Set<UInt64> = []
+    }
+
+    // Apart, so that the end of a step costs what the step had, and not what the run has.
+    private var ofStep = Calls()
+    private var ofRun = Calls()
     private var openCalls: [UInt64: Identity] = [:]
+
+    private func entry(_ identity: Identity) -> Entry? {
+        identity.isOfStep ? ofStep.entries[identity] : ofRun.entries[identity]
+    }
+
+    private mutating func set(_ entry: Entry, for identity: Identity) {
+        if identity.isOfStep {
+            ofStep.entries[identity] = entry
+            if let completed = entry.completed { ofStep.ends.insert(completed.position) }
+        } else {
+            ofRun.entries[identity] = entry
+            if let completed = entry.completed { ofRun.ends.insert(completed.position) }
+        }
+    }
 
     /// Calls that were started and not finished, oldest first.
     public var unfinished: [Call] {
-        openCalls.keys.sorted().compactMap { position in
-            openCalls[position].flatMap { entries[$0]?.call }
+        openCalls.keys.sorted().compactMap { unfinished(at: $0) }
+    }
+
+    /// The oldest `.once` call of a step that was started and not finished.
+    public func unsettled(ofStep step: UInt64) -> Call? {
+        if openCalls.isEmpty { return nil }
+        return unfinished.first { $0.start.safety == .once && $0.start.attempt.step == step }
+    }
+
+    /// A `.once` call of the same tool and step that another attempt started and did not finish.
+    public func unsettled(like start: ToolStart, notOf attempt: AttemptID) -> Call? {
+        if openCalls.isEmpty { return nil }
+        return unfinished.first { call in
+            call.start.safety == .once && call.start.name == start.name
+                && call.start.attempt.step == start.attempt.step && call.start.attempt != attempt
         }
     }
 
     /// What is known of the call that `start` would make.
     public func look(up start: ToolStart) -> Lookup {
-        guard let entry = entries[Self.identity(of: start)] else { return .none }
+        guard let entry = entry(Self.identity(of: start)) else { return .none }
         let known = entry.call.start
         if known.request != start.request || known.name != start.name {
             return .mismatch(entry.call)
@@ -92,13 +128,13 @@ public struct ToolCallTable: Sendable {
 
     /// The unfinished call that began at a position of the run.
     public func unfinished(at position: UInt64) -> Call? {
-        openCalls[position].flatMap { entries[$0]?.call }
+        openCalls[position].flatMap { entry($0)?.call }
     }
 
     func isOpen(_ position: UInt64) -> Bool { openCalls[position] != nil }
 
     func isCompleted(by finish: UInt64) -> Bool {
-        entries.values.contains { $0.completed?.position == finish }
+        ofStep.ends.contains(finish) || ofRun.ends.contains(finish)
     }
 
     /// Why a call cannot be started: a runner would have answered it, settled it, or refused it.
@@ -115,28 +151,29 @@ public struct ToolCallTable: Sendable {
     mutating func start(_ start: ToolStart, at position: UInt64) {
         let identity = Self.identity(of: start)
         // Made again: the older call of this key is no longer in question.
-        if let older = entries[identity]?.call.position { openCalls[older] = nil }
-        entries[identity] = Entry(
-            call: Call(position: position, start: start), completed: nil, isOpen: true)
+        if let older = entry(identity)?.call.position { openCalls[older] = nil }
+        set(
+            Entry(call: Call(position: position, start: start), completed: nil, isOpen: true),
+            for: identity)
         openCalls[position] = identity
     }
 
     mutating func finish(_ finish: ToolFinish, at position: UInt64) {
         guard let identity = openCalls.removeValue(forKey: finish.start),
-            var entry = entries[identity]
+            var entry = entry(identity)
         else { return }
         entry.isOpen = false
         if case .completed(let result) = finish.outcome {
             entry.completed = Completed(
                 start: entry.call.start, position: position, result: result)
         }
-        entries[identity] = entry
+        set(entry, for: identity)
     }
 
     /// A default key dies with its step; an explicit one holds for the run.
     mutating func endStep() {
-        if entries.isEmpty { return }
-        entries = entries.filter { !$0.key.isOfStep }
-        openCalls = openCalls.filter { entries[$0.value] != nil }
+        if ofStep.entries.isEmpty { return }
+        ofStep = Calls()
+        if !openCalls.isEmpty { openCalls = openCalls.filter { !$0.value.isOfStep } }
     }
 }

@@ -27,6 +27,12 @@ enum EncodedOutcome: Sendable {
     case next([UInt8])
     case pause([UInt8], reason: String)
     case complete([UInt8])
+
+    var byteCount: Int {
+        switch self {
+        case .next(let bytes), .pause(let bytes, _), .complete(let bytes): bytes.count
+        }
+    }
 }
 
 /// A loop without its types, as the driver calls it.
@@ -43,6 +49,8 @@ struct LoopBody: Sendable {
     let step: @Sendable (AnyStateCell, StepContext) async throws -> EncodedOutcome
     /// The cell of a stored state of a version.
     let load: @Sendable ([UInt8], UInt64) throws -> AnyStateCell
+    /// Puts a stored state of this version back into a cell.
+    let reload: @Sendable (AnyStateCell, [UInt8]) throws -> Void
     /// The cell's state as stored.
     let encode: @Sendable (AnyStateCell) throws -> [UInt8]
 
@@ -51,6 +59,7 @@ struct LoopBody: Sendable {
         name: String, stateVersion: UInt64, codec: String,
         step: @escaping @Sendable (AnyStateCell, StepContext) async throws -> EncodedOutcome,
         load: @escaping @Sendable ([UInt8], UInt64) throws -> AnyStateCell,
+        reload: @escaping @Sendable (AnyStateCell, [UInt8]) throws -> Void,
         encode: @escaping @Sendable (AnyStateCell) throws -> [UInt8]
     ) {
         self.name = name
@@ -58,6 +67,7 @@ struct LoopBody: Sendable {
         self.codec = codec
         self.step = step
         self.load = load
+        self.reload = reload
         self.encode = encode
     }
 
@@ -89,6 +99,7 @@ struct LoopBody: Sendable {
                 return Cell(
                     isCurrent ? try states.decode(bytes) : try loop.migrate(bytes, from: version))
             },
+            reload: { unsafe unsafeDowncast($0, to: Cell.self).state = try states.decode($1) },
             encode: { try states.encode(unsafe unsafeDowncast($0, to: Cell.self).state) })
     }
 }

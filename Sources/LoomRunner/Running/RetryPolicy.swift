@@ -41,9 +41,14 @@ public struct RetryPolicy: Hashable, Sendable {
     ) -> FailureDecision {
         guard failure.isRetryable, categories.contains(failure.category), count < attemptsMax
         else { return .fail }
-        let doublings = min(count - 1, 20)
-        let full = min(delay * (1 << Int(doublings)), delayMax)
-        let wait = max(full * (1 - jitter * random), retryAfter ?? .zero)
-        return .retry(delay: UInt64(max(0, wait / .microseconds(1))))
+        // Doubled as often as it fails; by steps, as what is doubled may be as long as it likes.
+        var full = min(delay, delayMax)
+        for _ in 1..<max(1, min(count, 65)) where full < delayMax {
+            full = full < delayMax / 2 ? full * 2 : delayMax
+        }
+        let share = 1 - jitter * random
+        let wait = Double(full.clampedMicroseconds) * (share.isFinite ? max(0, min(share, 1)) : 1)
+        return .retry(
+            delay: max(UInt64(wait), (retryAfter ?? .zero).clampedMicroseconds))
     }
 }

@@ -9,6 +9,17 @@ public protocol RunClock: Sendable {
     func sleep(microseconds: UInt64) async throws
 }
 
+extension Duration {
+    /// Whole microseconds, from 0 to a hundred years: a duration may come from the other side, and
+    /// must not trap whoever waits for it.
+    var clampedMicroseconds: UInt64 {
+        let most: Int64 = 3_155_760_000
+        let (seconds, attoseconds) = components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        return UInt64(min(seconds, most)) * 1_000_000 + UInt64(attoseconds / 1_000_000_000_000)
+    }
+}
+
 /// The system's clock.
 public struct SystemRunClock: RunClock {
     /// Creates the clock.

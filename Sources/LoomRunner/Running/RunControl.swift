@@ -51,23 +51,24 @@ public struct RunControl: Sendable {
 
     /// Says what became of a `.once` call whose outcome nobody knew, by the position of its start.
     ///
-    /// A call with a shared key is settled in the whole store.
+    /// `completed` with what the tool returned, in the tool's own shape: nobody checks it before
+    /// the step reads it. `didNotHappen`, or `failed` with the reason: it may be made again. A call
+    /// with a shared key is settled in the whole store.
     public func resolve(
         _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome
     ) async throws {
-        let known = try await access.load(run).fold
-        guard let call = known.calls.unfinished(at: position) else {
-            let isThere = known.summary.nextPosition > 0
-            throw isThere ? RunnerError.noSuchCall(run, position) : .unknownRun(run)
-        }
-        if case .shared(let key) = call.start.key {
-            try await SharedCall.resolve(key, as: outcome, access)
-        }
-        try await change(run) { fold in
-            guard fold.calls.unfinished(at: position) != nil else {
+        // The run itself first: while somebody drives it, the key is not touched either.
+        try await access.claimed(run) { claim in
+            guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
+            let fold = try await access.load(run).fold
+            guard let call = fold.calls.unfinished(at: position) else {
                 throw RunnerError.noSuchCall(run, position)
             }
-            return [.toolFinished(ToolFinish(start: position, outcome: outcome))]
+            if case .shared(let key) = call.start.key {
+                try await SharedCall.resolve(key, as: outcome, for: run, access)
+            }
+            try await access.journal(run, claim, fold)
+                .finish(position, outcome, isBarrier: true)
         }
     }
 
@@ -75,6 +76,7 @@ public struct RunControl: Sendable {
     private func change(
         _ run: RunID, _ contents: (RunFold) throws -> [RunEvent.Content]
     ) async throws {
+        try SharedCall.checkIsFree(run)
         try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let fold = try await access.load(run).fold

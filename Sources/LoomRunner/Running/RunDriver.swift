@@ -1,6 +1,11 @@
 internal import LoomFormat
 internal import LoomModel
 
+/// What decides about a run although its step came to an outcome.
+private struct OutcomeVerdict: Error {
+    let error: RunnerError
+}
+
 /// Drives one claimed run from step to step. Used by one task.
 struct RunDriver {
     private let body: LoopBody
@@ -28,7 +33,7 @@ struct RunDriver {
         var remaining = stepsMax
         if remaining == 0 { return try await pause(.budget) }
         // A step that is cut again and again may be what kills the process: not for ever.
-        if journal.summary.interruptionsOfStep >= options.retry.interruptionsMax {
+        if journal.summary.interruptionsOfStep >= max(1, options.retry.interruptionsMax) {
             return try await pause(.interruptedTooOften)
         }
         var attempt = try await beginAttempt()
@@ -60,6 +65,21 @@ struct RunDriver {
     }
 
     private func call(_ attempt: AttemptID) async throws -> EncodedOutcome {
+        let outcome = try await callBody(attempt)
+        // A call that decides about the run does so whatever the step makes of it; and a step with
+        // a `.once` call that nobody knows the end of is not over.
+        if let verdict = journal.verdictOfOutcome {
+            try body.reload(cell, track.bytes)
+            throw OutcomeVerdict(error: verdict)
+        }
+        guard outcome.byteCount <= RunnerLimits.valueBytesMax else {
+            try body.reload(cell, track.bytes)
+            throw RunnerLimits.refusal(of: outcome.byteCount, as: "state or result")
+        }
+        return outcome
+    }
+
+    private func callBody(_ attempt: AttemptID) async throws -> EncodedOutcome {
         let context = StepContext(attempt: attempt, stateBytes: track.bytes, scope: scope)
         guard let limit = options.attemptTimeout else { return try await body.step(cell, context) }
         let (body, cell) = (body, cell)
@@ -99,17 +119,22 @@ struct RunDriver {
     private func recover(
         from error: any Error, _ attempt: AttemptID
     ) async throws -> AttemptID? {
-        switch error {
-        case let error as StepStillRuns:
-            try await pause(.interrupted)
+        if let error = error as? StepStillRuns {
+            // Also when that cannot be recorded: two steps of one run must not run at once.
+            try? await pause(.interrupted)
             journal.stop(error.reason)
             throw error
-        case RunnerError.unknownOutcome(_, let call):
+        }
+        switch journal.verdict ?? (error as? OutcomeVerdict)?.error {
+        case .unknownOutcome(_, let call)?:
             try await pause(.unknownOutcome(call: call))
             return nil
-        case let error as RunnerError where !error.isOfStep:
+        case let verdict?:
             // The store failed under the step: that is no failure of the run.
-            throw error
+            throw verdict
+        case nil: break
+        }
+        switch error {
         case _ where Task.isCancelled:
             // Whatever it throws: much answers a cancellation with an error of its own.
             try await pause(.interrupted)

@@ -37,6 +37,8 @@ extension RunJournal {
     /// key only one starts, the other waits for it. An unfinished call that may be made again is
     /// made again, under its key. The start of a `.once` call must not be lost.
     func lookOrBegin(_ start: ToolStart) async throws(RunnerError) -> Lookup {
+        noteCall()
+        var patience = 50
         while true {
             let decided = try withState { state throws(RunnerError) in
                 try decide(start, &state)
@@ -44,6 +46,14 @@ extension RunJournal {
             switch decided {
             case .found(let lookup): return lookup
             case .wait(let position): await waitForEnd(of: position)
+            case .unsettled(let call):
+                // Its own caller may be on the way to it, in another task of the step.
+                guard patience > 0, !Task.isCancelled else {
+                    throw decide(
+                        .unknownOutcome(tool: call.start.name, call: call.position))
+                }
+                patience -= 1
+                try? await Task.sleep(for: .milliseconds(1))
             case .begun(let position, let appending):
                 do throws(RunnerError) {
                     try await settle(appending)
@@ -59,12 +69,16 @@ extension RunJournal {
     private enum Decision: Sendable {
         case found(Lookup)
         case wait(for: UInt64)
+        /// Another `.once` call of the tool may have happened: perhaps it was this one, with
+        /// another request.
+        case unsettled(ToolCallTable.Call)
         case begun(UInt64, Appending)
     }
 
     private func decide(
         _ start: ToolStart, _ state: inout State
     ) throws(RunnerError) -> Decision {
+        try checkIsOpen(start.attempt, state)
         switch state.fold.calls.look(up: start) {
         case .completed(let completed): return .found(.completed(completed))
         case .mismatch(let call): return .found(.mismatch(call))
@@ -74,11 +88,25 @@ extension RunJournal {
             state.inFlight[call.position] = []
             return .found(.unknown(call))
         case .none, .unknown:
+            if start.safety == .once,
+                let other = state.fold.calls.unsettled(like: start, notOf: start.attempt)
+            {
+                let isBeingSettled = state.inFlight[other.position] != nil
+                return isBeingSettled ? .wait(for: other.position) : .unsettled(other)
+            }
             let position = state.fold.summary.nextPosition
             let appending = try append(
                 [.toolStarted(start)], isBarrier: start.safety == .once, &state)
             state.inFlight[position] = []
             return .begun(position, appending)
+        }
+    }
+
+    /// A call is of the attempt that makes it: what outlives its step has no place in the log.
+    private func checkIsOpen(_ attempt: AttemptID, _ state: State) throws(RunnerError) {
+        if let verdict = state.failure ?? state.verdict { throw verdict }
+        guard state.fold.summary.openAttempt == attempt else {
+            throw .stepIsOver(run, step: attempt.step)
         }
     }
 
@@ -100,7 +128,26 @@ extension RunJournal {
     func finish(
         _ start: UInt64, _ outcome: ToolFinish.Outcome, isBarrier: Bool
     ) async throws(RunnerError) {
-        try await record(
-            [.toolFinished(ToolFinish(start: start, outcome: outcome))], isBarrier: isBarrier)
+        let appending = try withState { state throws(RunnerError) in
+            guard state.failure != nil || state.fold.calls.unfinished(at: start) != nil else {
+                throw .stepIsOver(run, step: state.fold.summary.stepIndex)
+            }
+            return try append(
+                [.toolFinished(ToolFinish(start: start, outcome: outcome))], isBarrier: isBarrier,
+                &state)
+        }
+        try await settle(appending)
+    }
+
+    /// Notes that an attempt was answered with a call that completed before.
+    func reuse(
+        _ completed: ToolCallTable.Completed, in attempt: AttemptID
+    ) async throws(RunnerError) {
+        let appending = try withState { state throws(RunnerError) in
+            try checkIsOpen(attempt, state)
+            return try append(
+                [.toolReused(attempt, finish: completed.position)], isBarrier: false, &state)
+        }
+        try await settle(appending)
     }
 }

@@ -12,6 +12,8 @@ final class RunJournal: Sendable {
     private let store: any RunStore
     private let clock: any RunClock
     private let state: Mutex<State>
+    /// Whether a tool was ever called: else there is no verdict to be looked for, at every step.
+    private let hasCalls: Atomic<Bool>
 
     struct State: Sendable {
         var fold: RunFold
@@ -19,6 +21,9 @@ final class RunJournal: Sendable {
         /// The bytes of one event; kept for its memory.
         var event = ByteWriter(capacity: 256)
         var failure: RunnerError?
+        /// What a call of the present attempt came to that decides about the run: an unknown
+        /// outcome, or a store that failed under a shared key.
+        var verdict: RunnerError?
         /// Calls of each name and request in the present attempt.
         var occurrences: [Occurrence: UInt64] = [:]
         /// Calls that this process makes now, by the position of their start, and who waits for
@@ -36,10 +41,36 @@ final class RunJournal: Sendable {
         self.store = store
         self.clock = clock
         let unit = RecordUnit(run: run, epoch: epoch, position: fold.summary.nextPosition)
+        hasCalls = Atomic(!fold.calls.unfinished.isEmpty)
         state = Mutex(State(fold: fold, unit: unit))
     }
 
     var summary: RunSummary { state.withLock { $0.fold.summary } }
+
+    /// What decides about the run, whatever the step of the present attempt makes of it.
+    var verdict: RunnerError? { state.withLock { $0.failure ?? $0.verdict } }
+
+    /// The same for a step that came to an outcome: it is not over while it has a `.once` call open
+    /// of which nobody knows the end. Costs nothing in a run without calls.
+    var verdictOfOutcome: RunnerError? {
+        guard hasCalls.load(ordering: .acquiring) else { return nil }
+        return state.withLock { state in
+            if let known = state.failure ?? state.verdict { return known }
+            let step = state.fold.summary.stepIndex
+            return state.fold.calls.unsettled(ofStep: step).map {
+                .unknownOutcome(tool: $0.start.name, call: $0.position)
+            }
+        }
+    }
+
+    /// Keeps what decides about the run; the first word holds.
+    func decide(_ error: RunnerError) -> RunnerError {
+        state.withLock { $0.verdict = $0.verdict ?? error }
+        return error
+    }
+
+    /// A tool is called: from now on there may be a verdict.
+    func noteCall() { hasCalls.store(true, ordering: .releasing) }
 
     /// Looks at the journal's state, or changes what is not in the log.
     func withState<Result: Sendable, Failure>(
@@ -126,8 +157,9 @@ final class RunJournal: Sendable {
             throw fail(.corrupt(run, error.description), &state)
         }
         // A new attempt counts its calls from the start.
-        if case .attemptStarted = content, !state.occurrences.isEmpty {
-            state.occurrences.removeAll(keepingCapacity: true)
+        if case .attemptStarted = content {
+            state.verdict = nil
+            if !state.occurrences.isEmpty { state.occurrences.removeAll(keepingCapacity: true) }
         }
         state.event.removeAll()
         event.encode(to: &state.event)

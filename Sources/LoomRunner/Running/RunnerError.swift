@@ -35,6 +35,8 @@ public enum RunnerError: Error, Sendable {
     case negativeBudget(Int)
     /// A call of a `.once` tool may have happened: somebody has to say whether it did.
     case unknownOutcome(tool: String, call: UInt64)
+    /// A tool call was made, or came to its end, when its step was over.
+    case stepIsOver(RunID, step: UInt64)
     /// The run has no unfinished call that began at this position.
     case noSuchCall(RunID, UInt64)
     /// A step went on after its timeout and its cancellation. The run is left as interrupted; in
@@ -73,6 +75,8 @@ extension RunnerError: CustomStringConvertible {
         case .negativeBudget(let budget): "a budget of \(budget) steps"
         case .unknownOutcome(let tool, let call):
             "nobody knows whether call \(call) of \(tool) happened"
+        case .stepIsOver(let run, let step):
+            "a tool call outlived its step \(step) of run \(run)"
         case .noSuchCall(let run, let call): "run \(run) has no unfinished call \(call)"
         case .stillRunning(let run, let step):
             "step \(step) of run \(run) goes on after its timeout; the run is left as interrupted"
@@ -103,6 +107,7 @@ extension RunnerError: CustomStringConvertible {
             "say what happened: loomlog resolve RUN CALL --result JSON or --did-not-happen"
         case .runIsOver(let run, _):
             "loomlog explain \(run) shows what it came to; a new run needs another --run-id"
+        case .stepIsOver: "wait for every call before the step returns"
         case .codecMismatch: "resume it with the codec that the run was started with"
         case .fenced(let run): "loomlog get \(run) shows where it stands; resume it when it is free"
         case .storage: "check the disk and its permissions, then resume; what is in the log stays"
@@ -116,12 +121,6 @@ extension RunnerError: CustomStringConvertible {
 }
 
 extension RunnerError {
-    /// Whether the step made it, and not the store under it.
-    var isOfStep: Bool {
-        if case .keyMismatch = self { return true }
-        return false
-    }
-
     init(_ error: RunStoreError) {
         switch error {
         case .held(let run, let holder): self = .held(run, by: holder)

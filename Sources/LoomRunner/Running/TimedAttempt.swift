@@ -48,7 +48,7 @@ struct TimedAttempt: Sendable {
     ) async -> Bool {
         let race = Race()
         let timer = Task {
-            try? await clock.sleep(microseconds: UInt64(max(0, time / .microseconds(1))))
+            try? await clock.sleep(microseconds: time.clampedMicroseconds)
             race.finish(false)
         }
         Task {

@@ -16,6 +16,9 @@ struct ManagedCall<Response: Sendable>: Sendable {
     private var journal: RunJournal { context.scope.journal }
 
     func run() async throws -> Response {
+        guard request.count <= RunnerLimits.valueBytesMax else {
+            throw RunnerLimits.refusal(of: request.count, as: "request of \(name)")
+        }
         let start = journal.startFor(
             name, safety: safety, key: key, request: request, attempt: context.attempt)
         while true {
@@ -23,8 +26,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
             case .begun(let position):
                 return try await ending(position) { try await make(start, position) }
             case .completed(let completed):
-                try await journal.record(
-                    [.toolReused(context.attempt, finish: completed.position)])
+                try await journal.reuse(completed, in: context.attempt)
                 return try decode(completed.result)
             case .mismatch: throw mismatch(start)
             case .unknown(let known):
@@ -66,7 +68,8 @@ struct ManagedCall<Response: Sendable>: Sendable {
     private func shared(
         _ key: String, _ start: ToolStart, _ position: UInt64
     ) async throws -> Response {
-        let kept = SharedCall(key: key, start: start, access: context.scope.access)
+        let kept = SharedCall(
+            key: key, start: start, access: context.scope.access, user: journal)
         return try await kept.claimed { found in
             switch found {
             case .completed(let result):
@@ -79,10 +82,11 @@ struct ManagedCall<Response: Sendable>: Sendable {
                     position, .failed(Failure(recording: error)), isBarrier: true)
                 throw error
             case .unknown(let keeper, let keptAt):
+                if reconcile == nil { try await kept.wait(for: keeper) }
                 let places = [(keeper, keptAt)]
                 if let settled = try await settle(start, places, in: position) {
                     try await journal.finish(
-                        position, .completed(result: try encode(settled)), isBarrier: true)
+                        position, .completed(result: try encoded(settled)), isBarrier: true)
                     return settled
                 }
                 let again = try await kept.begin(keeper)
@@ -99,11 +103,11 @@ struct ManagedCall<Response: Sendable>: Sendable {
         _ start: ToolStart, _ places: [(RunJournal, UInt64)], in own: UInt64? = nil
     ) async throws -> Response? {
         guard let reconcile else {
-            throw RunnerError.unknownOutcome(tool: name, call: own ?? places[0].1)
+            throw journal.decide(.unknownOutcome(tool: name, call: own ?? places[0].1))
         }
         switch try await reconcile(call(start)) {
         case .happened(let response):
-            try await finish(places, .completed(result: try encode(response)), isBarrier: true)
+            try await finish(places, .completed(result: try encoded(response)), isBarrier: true)
             return response
         case .didNotHappen:
             try await finish(places, .didNotHappen, isBarrier: true)
@@ -119,7 +123,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
         let result: [UInt8]
         do {
             response = try await perform(call(start))
-            result = try encode(response)
+            result = try encoded(response)
         } catch {
             // A `.once` call that threw may have happened all the same, unless it says otherwise.
             let isKnown = safety != .once || error is ToolDidNotHappen
@@ -129,7 +133,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
                 let own = places[places.count - 1].1
                 // Whoever was cut is not asked now: there may be no time left for an answer.
                 guard reconcile != nil, !isCut, !Task.isCancelled else {
-                    throw RunnerError.unknownOutcome(tool: name, call: own)
+                    throw journal.decide(.unknownOutcome(tool: name, call: own))
                 }
                 if let settled = try await settle(start, places, in: own) { return settled }
                 throw error
@@ -142,11 +146,26 @@ struct ManagedCall<Response: Sendable>: Sendable {
         return response
     }
 
+    private func encoded(_ response: Response) throws -> [UInt8] {
+        let bytes = try encode(response)
+        guard bytes.count <= RunnerLimits.valueBytesMax else {
+            throw RunnerLimits.refusal(of: bytes.count, as: "response of \(name)")
+        }
+        return bytes
+    }
+
     private func finish(
         _ places: [(RunJournal, UInt64)], _ outcome: ToolFinish.Outcome, isBarrier: Bool
     ) async throws {
-        for (journal, position) in places {
-            try await journal.finish(position, outcome, isBarrier: isBarrier)
+        for (place, position) in places {
+            do throws(RunnerError) {
+                try await place.finish(position, outcome, isBarrier: isBarrier)
+            } catch .stepIsOver(let run, let step) {
+                throw RunnerError.stepIsOver(run, step: step)
+            } catch {
+                // The store failed, here or under the shared key: no failure of the tool.
+                throw journal.decide(error)
+            }
         }
     }
 

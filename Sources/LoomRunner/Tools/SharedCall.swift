@@ -7,6 +7,8 @@ struct SharedCall: Sendable {
     let key: String
     let start: ToolStart
     let access: RunAccess
+    /// The run that uses the key: what the store fails in decides about it.
+    let user: RunJournal
 
     static let loop = "loomlog.key"
 
@@ -32,8 +34,15 @@ struct SharedCall: Sendable {
         _ body: (Found) async throws -> Result
     ) async throws -> Result {
         let run = try Self.keeper(of: key)
-        return try await access.claimed(run, waits: true) { claim in
-            try await body(try await look(run, claim))
+        var isFound = false
+        do {
+            return try await access.claimed(run, waits: true) { claim in
+                let found = try await look(run, claim)
+                isFound = true
+                return try await body(found)
+            }
+        } catch let error as RunnerError where !isFound {
+            throw user.decide(error)
         }
     }
 
@@ -60,21 +69,54 @@ struct SharedCall: Sendable {
         let attempt = AttemptID(step: 0, attempt: summary.nextAttempt)
         var start = start
         start.attempt = attempt
-        events += [.resumed(holder: access.holder), .attemptStarted(attempt), .toolStarted(start)]
-        let first = try await keeper.record(events, isBarrier: true)
-        return first + UInt64(events.count) - 1
+        events += [
+            .resumed(holder: user.run.rawValue), .attemptStarted(attempt), .toolStarted(start),
+        ]
+        do throws(RunnerError) {
+            let first = try await keeper.record(events, isBarrier: true)
+            return first + UInt64(events.count) - 1
+        } catch {
+            throw user.decide(error)
+        }
     }
 
-    /// Settles an unfinished call of a key, wherever it was made.
+    /// Notes in the key's run that the user was paused for the call that is open there.
+    func wait(for keeper: RunJournal) async throws {
+        guard keeper.summary.holder != user.run.rawValue else { return }
+        do throws(RunnerError) {
+            try await keeper.record([.resumed(holder: user.run.rawValue)], isBarrier: true)
+        } catch {
+            throw user.decide(error)
+        }
+    }
+
+    /// Settles the unfinished call of a key that a run made or was paused for.
+    ///
+    /// Not one that another run has made since: of that nobody has said anything.
     static func resolve(
-        _ key: String, as outcome: ToolFinish.Outcome, _ access: RunAccess
+        _ key: String, as outcome: ToolFinish.Outcome, for run: RunID, _ access: RunAccess
     ) async throws {
-        let run = try keeper(of: key)
-        try await access.claimed(run, waits: true) { claim in
-            let fold = try await access.load(run).fold
-            guard let call = fold.calls.unfinished.last else { return }
-            try await access.journal(run, claim, fold)
+        let keeper = try keeper(of: key)
+        try await access.claimed(keeper, waits: true) { claim in
+            let fold = try await access.load(keeper).fold
+            guard let call = fold.calls.unfinished.last,
+                try await users(of: call.position, in: keeper, access).contains(run.rawValue)
+            else { return }
+            try await access.journal(keeper, claim, fold)
                 .finish(call.position, outcome, isBarrier: true)
         }
+    }
+
+    /// The run that made a call of the key's run, and those that were paused for it since.
+    private static func users(
+        of position: UInt64, in keeper: RunID, _ access: RunAccess
+    ) async throws -> Set<String> {
+        var users: Set<String> = []
+        try await access.store.read(keeper, from: 0) { event, place in
+            guard case .resumed(let holder)? = event?.content else { return }
+            if place.position < position { users = [] }
+            users.insert(holder)
+        }
+        return users
     }
 }

@@ -91,7 +91,9 @@ extension RunPass.Position {
             policies.change(to: policy, at: fold.summary.stepIndex + (isOver ? 1 : 0))
             ordinaryAttempts.append(0)
         case .stepCommitted, .runCompleted:
-            if attempt?.attempt == 0 { ordinaryAttempts[ordinaryAttempts.count - 1] += 1 }
+            if attempt?.attempt == 0, !ordinaryAttempts.isEmpty {
+                ordinaryAttempts[ordinaryAttempts.count - 1] += 1
+            }
         default: break
         }
     }

@@ -61,7 +61,7 @@ extension FoldModel {
         guard let index = last(Self.statusKinds) else { return nil }
         return switch events[index].content {
         case .paused(let reason): reason
-        case .retried: .requested("retry")
+        case .retried: .requested("opened again by retry")
         default: nil
         }
     }
