@@ -70,7 +70,7 @@ for (name, policy) in [
     ("full", CheckpointPolicy.full), ("interval(100)", .interval(100)), ("compact", .compact),
 ] {
     table.add("JSON state, \(name)") { try await drive(Counter(), policy) }
+    table.add("byte codec, \(name)") { try await drive(ByteCounter(), policy) }
 }
-table.add("byte codec, full") { try await drive(ByteCounter(), .full) }
 try await table.run(rounds: 3, against: "JSON state, full")
 try? FileManager.default.removeItem(atPath: folder.string)

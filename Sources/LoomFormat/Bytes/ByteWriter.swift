@@ -24,6 +24,16 @@ public struct ByteWriter: Sendable {
     @inlinable
     public mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
 
+    /// Writes a known number of bytes, into memory made ready at once.
+    @inlinable package mutating func append(
+        byteCount: Int, _ write: (inout OutputSpan<UInt8>) -> Void
+    ) {
+        bytes.append(addingCapacity: byteCount) { span in
+            write(&span)
+            precondition(span.count == byteCount, "another number of bytes than announced")
+        }
+    }
+
     /// Writes one byte.
     @inlinable
     public mutating func writeUInt8(_ value: UInt8) { bytes.append(value) }
@@ -52,19 +62,28 @@ public struct ByteWriter: Sendable {
         writeLongVarint(value)
     }
 
-    /// Put together in a word or two and appended at once: a time has eight bytes.
+    /// Spread over a word and appended at once: a time has eight bytes, and stands in every event.
     @usableFromInline
     mutating func writeLongVarint(_ value: UInt64) {
-        var (words, rest, count) = (UInt128(0), value, 0)
+        guard value < 1 << 56 else { return writeLongestVarint(value) }
+        // Groups of seven bits, in two, then four, then eight.
+        var word = (value & 0xFFF_FFFF) | (value & 0xFF_FFFF_F000_0000) << 4
+        word = (word & 0x0000_3FFF_0000_3FFF) | (word & 0x0FFF_C000_0FFF_C000) << 2
+        word = (word & 0x007F_007F_007F_007F) | (word & 0x3F80_3F80_3F80_3F80) << 1
+        let count = value.varintSize
+        word |= 0x8080_8080_8080_8080 & ((1 << UInt64(8 * (count - 1))) - 1)
+        unsafe withUnsafeBytes(of: word.littleEndian) {
+            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[..<count]))
+        }
+    }
+
+    private mutating func writeLongestVarint(_ value: UInt64) {
+        var rest = value
         while rest >= 0x80 {
-            words |= UInt128(rest & 0x7F | 0x80) << UInt128(8 * count)
+            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
             rest >>= 7
-            count += 1
         }
-        words |= UInt128(rest) << UInt128(8 * count)
-        unsafe withUnsafeBytes(of: words.littleEndian) {
-            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[...count]))
-        }
+        bytes.append(UInt8(truncatingIfNeeded: rest))
     }
 
     /// Writes a non-negative count or length as a varint.

@@ -45,12 +45,13 @@ public struct RecordUnit: Sendable {
     }
 
     /// Appends one event of a known length; `write` must write just as many bytes.
-    public mutating func append(byteCount: Int, _ write: (inout ByteWriter) -> Void) {
-        frames.writeUInt8(RecordTag.event.rawValue)
-        frames.writeLength(byteCount)
-        let start = frames.count
-        write(&frames)
-        precondition(frames.count - start == byteCount, "an event of another length")
+    public mutating func append(byteCount: Int, _ write: (inout OutputSpan<UInt8>) -> Void) {
+        let size = UInt64(byteCount).varintSize
+        frames.append(byteCount: 1 + size + byteCount) { span in
+            span.append(RecordTag.event.rawValue)
+            span.appendVarint(UInt64(byteCount))
+            write(&span)
+        }
         eventCount += 1
     }
 
@@ -88,11 +89,14 @@ public struct RecordUnit: Sendable {
             writer.writeVarint(number)
             writer.writeBytes(id)
         }
-        writer.writeUInt8(RecordTag.context.rawValue)
-        writer.writeLength(number.varintSize + epoch.varintSize + position.varintSize)
-        writer.writeVarint(number)
-        writer.writeVarint(epoch)
-        writer.writeVarint(position)
-        writer.writeBytes(frames.bytes)
+        let size = number.varintSize + epoch.varintSize + position.varintSize
+        writer.append(byteCount: 2 + size + frames.count) { span in
+            span.append(RecordTag.context.rawValue)
+            span.append(UInt8(truncatingIfNeeded: size))
+            span.appendVarint(number)
+            span.appendVarint(epoch)
+            span.appendVarint(position)
+            span.append(bytes: frames.bytes.rawSpan)
+        }
     }
 }

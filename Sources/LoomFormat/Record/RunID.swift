@@ -2,6 +2,9 @@
 public struct RunID: Hashable, Sendable {
     /// The name as text.
     public let rawValue: String
+    /// Text in ASCII is equal only in the same bytes, and compares in a few instructions: the store
+    /// looks a run up at every step.
+    @usableFromInline let isASCII: Bool
 
     /// Accepts a name, or says why not.
     public init(_ name: String) throws(FormatError) {
@@ -15,17 +18,23 @@ public struct RunID: Hashable, Sendable {
             throw .invalid("a run id holds a control character")
         }
         rawValue = name
+        isASCII = name.utf8.allSatisfy { $0 < 0x80 }
     }
 }
 
 extension RunID {
     /// Whether two names have the same bytes: equal text in other bytes is another run.
+    @inlinable
     public static func == (a: RunID, b: RunID) -> Bool {
-        a.rawValue.utf8.elementsEqual(b.rawValue.utf8)
+        guard a.isASCII == b.isASCII else { return false }
+        return a.isASCII
+            ? a.rawValue == b.rawValue : a.rawValue.utf8.elementsEqual(b.rawValue.utf8)
     }
 
     /// Hashes the bytes.
+    @inlinable
     public func hash(into hasher: inout Hasher) {
+        if isASCII { return rawValue.hash(into: &hasher) }
         for byte in rawValue.utf8 { hasher.combine(byte) }
     }
 }

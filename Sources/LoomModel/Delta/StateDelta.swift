@@ -78,10 +78,15 @@ private struct HunkWriter {
     ) {
         count += 1
         let move = copy.isEmpty ? 0 : copy.lowerBound - cursor
-        writer.writeVarint(UInt64(bitPattern: Int64(move << 1) ^ Int64(move >> 63)))
-        writer.writeLength(copy.count)
-        writer.writeLength(insert.count)
-        unsafe writer.writeBytes(UnsafeRawBufferPointer(rebasing: target[insert]))
+        let zigzag = UInt64(bitPattern: Int64(move << 1) ^ Int64(move >> 63))
+        let (copied, inserted) = (UInt64(copy.count), UInt64(insert.count))
+        let size = zigzag.varintSize + copied.varintSize + inserted.varintSize + insert.count
+        writer.append(byteCount: size) { span in
+            span.appendVarint(zigzag)
+            span.appendVarint(copied)
+            span.appendVarint(inserted)
+            unsafe span.append(bytes: target.bytes.extracting(insert))
+        }
         if !copy.isEmpty { cursor = copy.upperBound }
     }
 

@@ -38,26 +38,32 @@ public struct StepAdvance: Sendable {
         let timeSize = time.microseconds.varintSize
         let delta = change.delta
         let committed = attempt.size + UInt64(delta.count).varintSize + delta.count
-        unit.append(byteCount: 1 + timeSize + committed) { writer in
-            begin(.stepCommitted, &writer)
-            attempt.encode(to: &writer)
-            writer.writeSized(delta)
+        unit.append(byteCount: 1 + timeSize + committed) { span in
+            begin(.stepCommitted, &span)
+            attempt.encode(to: &span)
+            span.appendVarint(UInt64(delta.count))
+            span.append(bytes: delta.rawSpan)
         }
         if let state = change.snapshot {
             unit.append(RunEvent(time: time, .snapshot(step: next.step, state: state)).encoded())
         }
-        unit.append(byteCount: 1 + timeSize + next.size) { writer in
-            begin(.attemptStarted, &writer)
-            next.encode(to: &writer)
+        unit.append(byteCount: 1 + timeSize + next.size) { span in
+            begin(.attemptStarted, &span)
+            next.encode(to: &span)
         }
     }
 
-    private func begin(_ kind: RunEvent.Kind, _ writer: inout ByteWriter) {
-        writer.writeUInt8(kind.rawValue)
-        writer.writeVarint(time.microseconds)
+    private func begin(_ kind: RunEvent.Kind, _ span: inout OutputSpan<UInt8>) {
+        span.append(kind.rawValue)
+        span.appendVarint(time.microseconds)
     }
 }
 
 extension AttemptID {
     fileprivate var size: Int { step.varintSize + attempt.varintSize }
+
+    fileprivate func encode(to span: inout OutputSpan<UInt8>) {
+        span.appendVarint(step)
+        span.appendVarint(attempt)
+    }
 }

@@ -40,7 +40,15 @@ struct RunDriver {
         while true {
             let outcome: EncodedOutcome
             do {
-                outcome = try await call(attempt)
+                // Called from here, without a function between: each costs a small step dearly.
+                let context = StepContext(
+                    attempt: attempt, stateBytes: track.bytes, scope: scope)
+                if let limit = options.attemptTimeout {
+                    outcome = try await timed(limit, context)
+                } else {
+                    outcome = try await body.step(cell, context)
+                }
+                try check(outcome)
             } catch {
                 guard let again = try await recover(from: error, attempt) else { return }
                 attempt = again
@@ -64,8 +72,8 @@ struct RunDriver {
         }
     }
 
-    private func call(_ attempt: AttemptID) async throws -> EncodedOutcome {
-        let outcome = try await callBody(attempt)
+    /// Throws what stands against an outcome.
+    private func check(_ outcome: EncodedOutcome) throws {
         // A call that decides about the run does so whatever the step makes of it; and a step with
         // a `.once` call that nobody knows the end of is not over.
         if let verdict = journal.verdictOfOutcome {
@@ -76,15 +84,14 @@ struct RunDriver {
             try body.reload(cell, track.bytes)
             throw RunnerLimits.refusal(of: outcome.byteCount, as: "state or result")
         }
-        return outcome
     }
 
-    private func callBody(_ attempt: AttemptID) async throws -> EncodedOutcome {
-        let context = StepContext(attempt: attempt, stateBytes: track.bytes, scope: scope)
-        guard let limit = options.attemptTimeout else { return try await body.step(cell, context) }
+    private func timed(
+        _ limit: Duration, _ context: StepContext
+    ) async throws -> EncodedOutcome {
         let (body, cell) = (body, cell)
         let timed = TimedAttempt(limit, grace: options.timeoutGrace, clock: options.clock)
-        return try await timed.run(.stillRunning(journal.run, step: attempt.step)) {
+        return try await timed.run(.stillRunning(journal.run, step: context.attempt.step)) {
             try await body.step(cell, context)
         }
     }
