@@ -163,7 +163,7 @@ let package = Package(
                 "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
                 "LoomTesting", "loomlog", "counter-agent", subprocess, "docs-agent", systemPackage,
             ],
-            exclude: ["Parity", "Programs"], swiftSettings: settings),
+            exclude: ["Parity", "Programs", "Transcripts"], swiftSettings: settings),
         .testTarget(
             name: "LoomTestingTests",
             dependencies: [

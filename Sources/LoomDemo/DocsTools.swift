@@ -65,9 +65,11 @@ package struct DocsTools: Sendable {
 
     /// Names below the folder, in order; hidden ones and build folders are passed over.
     static func textFiles(_ folder: String) throws -> [String] {
-        let kind = try? FileManager.default.attributesOfItem(atPath: folder)[.type]
+        // Also one that is reached by a link.
+        let real = URL(filePath: folder).resolvingSymlinksInPath().path
+        let kind = try? FileManager.default.attributesOfItem(atPath: real)[.type]
         guard kind as? FileAttributeType == .typeDirectory,
-            let walk = FileManager.default.enumerator(atPath: folder)
+            let walk = FileManager.default.enumerator(atPath: real)
         else { throw StepFailure("there is no folder \(folder)", category: .validation) }
         var files: [String] = []
         while let name = walk.nextObject() as? String {

@@ -87,6 +87,7 @@ final class Conversation: Sendable {
             case .outcome(.complete(let result)): return .complete(result)
             case .error(let error): throw error
             case .hello: throw StepProgramError.outOfTurn("hello")
+            case .migrated: throw StepProgramError.outOfTurn("a migrated state")
             }
         }
     }

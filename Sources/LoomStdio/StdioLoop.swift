@@ -23,6 +23,7 @@ public final class StdioLoop: StepLoop {
     public let firstState: JSONValue?
 
     private let options: StepProgramOptions
+    private let migrates: Bool
     private let program: Mutex<StepProgram?>
 
     /// Starts the program and lets it introduce itself.
@@ -34,6 +35,7 @@ public final class StdioLoop: StepLoop {
         name = hello.name
         stateVersion = hello.stateVersion
         firstState = hello.state
+        migrates = hello.migrates
         self.program = Mutex(program)
     }
 
@@ -92,6 +94,30 @@ public final class StdioLoop: StepLoop {
         }
         self.program.withLock { $0 = program }
         return program
+    }
+
+    /// Has the program bring a state of an older version into the present shape.
+    ///
+    /// - Throws: `RunnerError.stateVersion` when it cannot; ``StepProgramError``; what it says.
+    public func migrate(_ state: [UInt8], from version: UInt64) async throws -> JSONValue {
+        guard migrates, version < stateVersion else {
+            throw RunnerError.stateVersion(stored: version, expected: stateVersion)
+        }
+        let program = try await running()
+        let turn = program.beginStep()
+        await program.send(
+            .object([
+                "type": .string("migrate"), "turn": .integer(turn),
+                "from": .integer(Int64(clamping: version)),
+                "state": try JSONValue(parsing: state),
+            ]))
+        let line = try await program.next()
+        guard line.turn == turn else { throw StepProgramError.outOfTurn("a late message") }
+        switch line.message {
+        case .migrated(let state): return state
+        case .error(let error): throw error
+        default: throw StepProgramError.outOfTurn("another message than migrated")
+        }
     }
 
     /// Has the program do one step.

@@ -18,6 +18,8 @@ enum ProgramMessage: Sendable {
     case log(level: String, message: String)
     case outcome(StepOutcome)
     case error(ProgramError)
+    /// A state in the shape of this version.
+    case migrated(JSONValue)
 }
 
 /// What a step program says of itself before its first step.
@@ -28,6 +30,8 @@ public struct ProgramHello: Sendable {
     public var stateVersion: UInt64
     /// The first state, when the program has one.
     public var state: JSONValue?
+    /// Whether it can bring a state of an older version into the shape of this one.
+    public var migrates = false
 }
 
 /// A tool call that the program wants to make.
@@ -103,6 +107,7 @@ extension ProgramMessage {
                 message: try fields.string("message"))
         case "outcome": self = .outcome(try fields.outcome())
         case "error": self = .error(try fields.error())
+        case "migrated": self = .migrated(try fields.value("state"))
         default: throw .garbage(fields.line, "there is no message of type \(type)")
         }
     }
@@ -152,7 +157,8 @@ private struct MessageFields {
             stateVersion = UInt64(number)
         }
         return ProgramHello(
-            name: try name(), stateVersion: stateVersion, state: members["state"])
+            name: try name(), stateVersion: stateVersion, state: members["state"],
+            migrates: members["migrates"] == .bool(true))
     }
 
     func tool() throws(StepProgramError) -> ToolMessage {

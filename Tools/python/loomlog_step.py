@@ -203,8 +203,12 @@ class _Channel:
         return json.loads(line)
 
 
-def serve(step, name, state=None, state_version=1):
-    """Answers loomlog until it closes standard input. `state` is the first state of a new run, or a function."""
+def serve(step, name, state=None, state_version=1, migrate=None):
+    """Answers loomlog until it closes standard input. `state` is the first state of a new run, or a function.
+
+    Raise `state_version` when the state gets another shape, and give `migrate(state, version)`, which returns a state of
+    an older version in the present shape: so runs of older programs go on.
+    """
     channel = _Channel()
     hello = channel.receive()
     if hello.get("type") != "hello" or hello.get("protocol") != PROTOCOL:
@@ -213,12 +217,22 @@ def serve(step, name, state=None, state_version=1):
     first = state() if callable(state) else state
     if first is not None:
         answer["state"] = first
+    if migrate is not None:
+        answer["migrates"] = True
     channel.send(answer)
     while True:
         message = channel.receive()
+        channel.turn = message.get("turn")
+        if message["type"] == "migrate":
+            try:
+                moved = {"type": "migrated", "state": migrate(message["state"], message["from"])}
+                _encoded(moved)
+            except Exception as error:
+                moved = dict(_described(error), type="error")
+            channel.send(moved)
+            continue
         if message["type"] != "step":
             raise SystemExit("loomlog sent %r where a step was due" % message["type"])
-        channel.turn = message["turn"]
         try:
             outcome = _outcome(step(message["state"], Context(channel, message)))
             _encoded(outcome)

@@ -33,7 +33,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            guard FileManager.default.fileExists(atPath: folder) else {
+            guard (try? FileManager.default.contentsOfDirectory(atPath: folder)) != nil else {
                 throw UsageError("there is no folder \(folder)", hint: "name one of text files")
             }
             let work = try Workplace(keep)
@@ -70,6 +70,9 @@ struct DemoCommand: AsyncParsableCommand {
             asked + ["--journal", work.journal, "--kill-in-step", "\(Self.killedStep)"],
             shows: false, mayDie: true)
         let view = try RunReader(path: FilePath(work.log)).get(RunID("demo"))
+        if let failure = view.summary.failure {
+            throw DemoFailure(description: "the agent failed: \(failure.message)")
+        }
         let isKilled = status == .signaled(9)
         if isKilled { print("the process died by signal 9, as it should") }
         print("the run is \(view.status) at step \(view.summary.stepIndex)")
@@ -105,13 +108,15 @@ struct DemoCommand: AsyncParsableCommand {
 
     private func printNext(_ work: Workplace) {
         title("Try next")
+        // As it was called: a line that can be pasted.
+        let loomlog = CommandLine.arguments.first ?? "loomlog"
         var lines = [
-            "  loomlog demo --folder FOLDER --question \"...\" --keep demo.tmp",
-            "  loomlog list --log demo.tmp/runs.loom",
-            "  loomlog history demo --log demo.tmp/runs.loom",
-            "  loomlog run count --max-steps 5 -- python3 Tools/python/counter.py",
-            "  loomlog resume count -- python3 Tools/python/counter.py",
-            "  loomlog explain count",
+            "  \(loomlog) demo --folder FOLDER --question \"...\" --keep demo.tmp",
+            "  \(loomlog) list --log demo.tmp/runs.loom",
+            "  \(loomlog) history demo --log demo.tmp/runs.loom",
+            "  \(loomlog) run count --max-steps 5 -- python3 Tools/python/counter.py",
+            "  \(loomlog) resume count -- python3 Tools/python/counter.py",
+            "  \(loomlog) explain count",
         ]
         if keep != nil { lines.removeFirst() }
         Output.write(lines)

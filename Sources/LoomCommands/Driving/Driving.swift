@@ -184,8 +184,8 @@ struct WatchedLoop<Base: StepLoop>: StepLoop {
         return try await base.step(state, context)
     }
 
-    func migrate(_ state: [UInt8], from version: UInt64) throws -> Base.State {
-        try base.migrate(state, from: version)
+    func migrate(_ state: [UInt8], from version: UInt64) async throws -> Base.State {
+        try await base.migrate(state, from: version)
     }
 }
 

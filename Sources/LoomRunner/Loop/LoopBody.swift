@@ -48,7 +48,7 @@ struct LoopBody: Sendable {
     /// Calls the step on the cell's state; the cell then has the next one.
     let step: @Sendable (AnyStateCell, StepContext) async throws -> EncodedOutcome
     /// The cell of a stored state of a version.
-    let load: @Sendable ([UInt8], UInt64) throws -> AnyStateCell
+    let load: @Sendable ([UInt8], UInt64) async throws -> AnyStateCell
     /// Puts a stored state of this version back into a cell.
     let reload: @Sendable (AnyStateCell, [UInt8]) throws -> Void
     /// The cell's state as stored.
@@ -58,7 +58,7 @@ struct LoopBody: Sendable {
     init(
         name: String, stateVersion: UInt64, codec: String,
         step: @escaping @Sendable (AnyStateCell, StepContext) async throws -> EncodedOutcome,
-        load: @escaping @Sendable ([UInt8], UInt64) throws -> AnyStateCell,
+        load: @escaping @Sendable ([UInt8], UInt64) async throws -> AnyStateCell,
         reload: @escaping @Sendable (AnyStateCell, [UInt8]) throws -> Void,
         encode: @escaping @Sendable (AnyStateCell) throws -> [UInt8]
     ) {
@@ -95,9 +95,8 @@ struct LoopBody: Sendable {
                 }
             },
             load: { bytes, version in
-                let isCurrent = version == loop.stateVersion
-                return Cell(
-                    isCurrent ? try states.decode(bytes) : try loop.migrate(bytes, from: version))
+                if version == loop.stateVersion { return Cell(try states.decode(bytes)) }
+                return Cell(try await loop.migrate(bytes, from: version))
             },
             reload: { unsafe unsafeDowncast($0, to: Cell.self).state = try states.decode($1) },
             encode: { try states.encode(unsafe unsafeDowncast($0, to: Cell.self).state) })

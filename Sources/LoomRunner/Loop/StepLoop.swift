@@ -39,7 +39,7 @@ public protocol StepLoop: Sendable {
     ) async throws -> Outcome<State, Output>
 
     /// Reads a state of an older version. Without it, such a run is refused and stays resumable.
-    func migrate(_ state: [UInt8], from version: UInt64) throws -> State
+    func migrate(_ state: [UInt8], from version: UInt64) async throws -> State
 }
 
 extension StepLoop {
@@ -47,7 +47,7 @@ extension StepLoop {
     @inlinable public var stateVersion: UInt64 { 1 }
 
     /// Refuses.
-    public func migrate(_ state: [UInt8], from version: UInt64) throws -> State {
+    public func migrate(_ state: [UInt8], from version: UInt64) async throws -> State {
         throw RunnerError.stateVersion(stored: version, expected: stateVersion)
     }
 }

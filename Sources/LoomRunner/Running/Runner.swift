@@ -102,7 +102,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
     ) async throws -> RunResult<Loop> {
         var track = loaded.track
         let summary = loaded.fold.summary
-        let cell = try load(track.materialise(), of: summary)
+        let cell = try await load(track.materialise(), of: summary)
         let journal = access.journal(run, claim, loaded.fold)
         try await journal.record([.resumed(holder: access.holder)])
         if summary.stateVersion != body.stateVersion {
@@ -130,7 +130,9 @@ public struct Runner<Loop: StepLoop>: Sendable {
         }
         if summary.status.isResumable { return try await resume(run, claim, loaded, stepsMax) }
         var cell: StateCell<Loop.State, Loop.Output>?
-        if summary.status != .completed { cell = try load(loaded.track.materialise(), of: summary) }
+        if summary.status != .completed {
+            cell = try await load(loaded.track.materialise(), of: summary)
+        }
         return result(
             run, summary, cell?.state, try summary.result.map { try loop.outputCodec.decode($0) })
     }
@@ -170,9 +172,9 @@ public struct Runner<Loop: StepLoop>: Sendable {
 
     private func load(
         _ bytes: [UInt8], of summary: RunSummary
-    ) throws -> StateCell<Loop.State, Loop.Output> {
+    ) async throws -> StateCell<Loop.State, Loop.Output> {
         try checkLoop(summary)
-        let cell = try body.load(bytes, summary.stateVersion)
+        let cell = try await body.load(bytes, summary.stateVersion)
         return unsafe unsafeDowncast(cell, to: StateCell<Loop.State, Loop.Output>.self)
     }
 }

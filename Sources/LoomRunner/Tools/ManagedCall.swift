@@ -125,16 +125,16 @@ struct ManagedCall<Response: Sendable>: Sendable {
             response = try await perform(call(start))
             result = try encoded(response)
         } catch {
+            let isHostGone = error is any StepHostError
+            if isHostGone || error is CancellationError, safety != .once { throw error }
             // A `.once` call that threw may have happened all the same, unless it says otherwise.
-            let isKnown = safety != .once || error is ToolDidNotHappen
-            let isCut = error is CancellationError || error is any StepHostError
-            if isCut && safety != .once { throw error }
-            guard isKnown, !isCut else {
+            guard safety != .once || error is ToolDidNotHappen else {
                 let own = places[places.count - 1].1
-                // Whoever was cut is not asked now: there may be no time left for an answer.
-                guard reconcile != nil, !isCut, !Task.isCancelled else {
+                guard reconcile != nil else {
                     throw journal.decide(.unknownOutcome(tool: name, call: own))
                 }
+                // Whoever was cut is asked by the next attempt: now there may be no time left.
+                if isHostGone || Task.isCancelled { throw error }
                 if let settled = try await settle(start, places, in: own) { return settled }
                 throw error
             }

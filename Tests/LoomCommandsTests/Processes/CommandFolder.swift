@@ -27,7 +27,7 @@ struct CommandFolder {
         }
     }
 
-    private static let tests = URL(filePath: #filePath)
+    static let tests = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent()
     static let programs = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
     static let package = tests.deletingLastPathComponent().deletingLastPathComponent()
@@ -50,11 +50,23 @@ struct CommandFolder {
         ["--", "python3", package.appending(path: "Tools/python/\(name)").path]
     }
 
-    /// The step program that does something wrong.
-    static func misbehaving(_ words: String...) -> [String] {
-        let path = tests.appending(path: "Programs/misbehave.py").path
+    /// A step program of the tests.
+    static func testProgram(_ name: String, _ words: String...) -> [String] {
+        let path = tests.appending(path: "Programs/\(name)").path
         return ["--env", "PYTHONPATH=\(package.appending(path: "Tools/python").path)"]
             + ["--", "python3", path] + words
+    }
+
+    /// The step program that does something wrong.
+    static func misbehaving(_ words: String...) -> [String] {
+        testProgram("misbehave.py") + words
+    }
+
+    /// The same program with everything that is said written to a file.
+    static func recording(_ file: String, _ words: [String]) -> [String] {
+        let start = (words.firstIndex(of: "--") ?? 0) + 1
+        let recorder = tests.appending(path: "Programs/record.py").path
+        return words[..<start] + ["python3", recorder, file] + words[start...]
     }
 
     /// Calls a command on the log; `more` goes after `--log`.

@@ -1,0 +1,122 @@
+import Foundation
+import LoomFormat
+import LoomLog
+import LoomModel
+import LoomRunner
+import LoomRuns
+import LoomTesting
+import Synchronization
+import Testing
+
+/// Loops of very many steps: in constant memory, on a small stack.
+///
+/// LOOMLOG_HEAVY=1 in a release build makes ten million steps (Tools/prove).
+@Suite(.serialized) struct LongRunTests {
+    static let isHeavy = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil
+
+    /// Counts to a target, and notes now and then how much memory the process has of its own.
+    private struct Long: StepLoop {
+        struct State: Codable, Sendable { var current: Int; var target: Int }
+        let name = "long"
+        let memory: Memory
+
+        func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Int> {
+            if state.current % memory.every == 0 { memory.note() }
+            if state.current == state.target { return .complete(state.current) }
+            return .continue(State(current: state.current + 1, target: state.target))
+        }
+    }
+
+    private final class Memory: Sendable {
+        let every: Int
+        private let noted = Mutex<[Int]>([])
+        var kibibytes: [Int] { noted.withLock { $0 } }
+
+        init(every: Int) { self.every = every }
+
+        /// Anonymous memory: what of the log is mapped belongs to the file.
+        func note() {
+            let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+            let line = status?.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
+            let number = line.flatMap { Int($0.filter(\.isNumber)) }
+            noted.withLock { $0.append(number ?? .max) }
+        }
+    }
+
+    @Test("memory does not grow with the steps of a run")
+    func constantMemory() async throws {
+        let steps = Self.isHeavy ? 10_000_000 : 40_000
+        let log = try TemporaryLog()
+        let store = try log.open()
+        let memory = Memory(every: steps / 20)
+        let runner = Runner(Long(memory: memory), store: store)
+        let result = try await runner.start(
+            RunID("long"), state: .init(current: 0, target: steps))
+        try store.close()
+        #expect(result.output == steps)
+        let figures = memory.kibibytes
+        try #require(figures.count == 21)
+        // From the first twentieth on: before it, buffers find their sizes. Beside other tests this
+        // says little, alone much.
+        if Self.isHeavy {
+            print("\(steps) steps, own memory in KiB at each twentieth: \(figures)")
+            #expect(figures.dropFirst(2).max() ?? .max < figures[1] + 4096)
+        }
+        // What it left can be read in constant memory too.
+        let before = Memory(every: 1)
+        before.note()
+        let reader = try log.reader()
+        #expect(try reader.get(RunID("long")).summary.stepIndex == UInt64(steps))
+        #expect(try reader.history(RunID("long"), limit: 2, offset: steps - 1).count == 2)
+        before.note()
+        let read = before.kibibytes
+        if Self.isHeavy { #expect(read[1] < read[0] + 16_384, "\(read)") }
+    }
+
+    /// Runs jobs on one thread with a stack of 64 KiB.
+    private final class SmallStack: TaskExecutor {
+        private let condition = NSCondition()
+        private nonisolated(unsafe) var jobs: [UnownedJob] = []
+
+        init() {
+            let thread = Thread { [self] in
+                while true { unsafe next().runSynchronously(on: asUnownedTaskExecutor()) }
+            }
+            thread.stackSize = 64 << 10
+            thread.start()
+        }
+
+        private func next() -> UnownedJob {
+            condition.lock()
+            defer { condition.unlock() }
+            while unsafe jobs.isEmpty { condition.wait() }
+            return unsafe jobs.removeFirst()
+        }
+
+        func enqueue(_ job: consuming ExecutorJob) {
+            let job = UnownedJob(job)
+            condition.lock()
+            unsafe jobs.append(job)
+            condition.signal()
+            condition.unlock()
+        }
+    }
+
+    @Test("a loop a million steps deep needs no deeper stack than one of ten")
+    func smallStack() async throws {
+        let steps = Self.isHeavy ? 1_000_000 : 30_000
+        let log = try TemporaryLog()
+        let store = try log.open()
+        let run = try RunID("deep")
+        let output = try await Task(executorPreference: SmallStack()) {
+            try await Runner("deep", store: store) {
+                (left: Int, context) async throws -> Outcome<Int, Int> in
+                // Now and then it gives way, as a real step does.
+                if left % 1000 == 0 { await Task.yield() }
+                return left == 0 ? .complete(steps) : .continue(left - 1)
+            }.start(run, state: steps).output
+        }.value
+        #expect(output == steps)
+        try store.close()
+    }
+}
