@@ -121,10 +121,14 @@ final class Conversation: Sendable {
         if message.reconciles {
             reconcile = { call in
                 let end = try await self.ask("tool_reconcile", message.id, call)
-                guard case .reconciled(let result) = end else {
+                switch end {
+                case .reconciled(let result):
+                    return result.map { .happened($0.canonicalBytes) } ?? .didNotHappen
+                // It could not find out: another attempt may.
+                case .failed(let error, _): throw error
+                case .done:
                     throw StepProgramError.outOfTurn("no word on call \(message.id)")
                 }
-                return result.map { .happened($0.canonicalBytes) } ?? .didNotHappen
             }
         }
         do {

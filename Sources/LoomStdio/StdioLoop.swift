@@ -111,12 +111,31 @@ public final class StdioLoop: StepLoop {
                 "from": .integer(Int64(clamping: version)),
                 "state": try JSONValue(parsing: state),
             ]))
-        let line = try await program.next()
-        guard line.turn == turn else { throw StepProgramError.outOfTurn("a late message") }
-        switch line.message {
-        case .migrated(let state): return state
-        case .error(let error): throw error
-        default: throw StepProgramError.outOfTurn("another message than migrated")
+        let end = ProgramEnd(program)
+        defer { end.cancel() }
+        if let limit = options.stepTimeout { end.kill(after: limit, isTimeout: true) }
+        do {
+            return try await Self.migrated(by: program, turn)
+        } catch let error as StepProgramError {
+            self.program.withLock { $0 = nil }
+            await program.stop()
+            if end.isTimeout, let limit = options.stepTimeout { throw AttemptTimeout(limit: limit) }
+            throw error
+        }
+    }
+
+    private static func migrated(
+        by program: StepProgram, _ turn: Int64
+    ) async throws -> JSONValue {
+        while true {
+            let line = try await program.next()
+            if case .log = line.message { continue }
+            guard line.turn == turn else { throw StepProgramError.outOfTurn("a late message") }
+            switch line.message {
+            case .migrated(let state): return state
+            case .error(let error): throw error
+            default: throw StepProgramError.outOfTurn("another message than migrated")
+            }
         }
     }
 

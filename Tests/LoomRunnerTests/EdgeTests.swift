@@ -193,6 +193,28 @@ import Testing
         }
     }
 
+    /// The closure's own error freed the step to call again.
+    @Test("a `.once` call that nobody could reconcile is not made again in its attempt")
+    func onceUnreconciled() async throws {
+        let made = Counter()
+        let charge = Tool<Int, Int>(
+            "charge", safety: .once,
+            reconcile: { _, _ in throw StepFailure("no word", category: .transient) }
+        ) { _, _ in
+            made.add()
+            throw StepFailure("the connection broke", category: .transient)
+        }
+        let runner = Runner("l", store: MemoryRunStore(), options: options) {
+            (_: Int, context) async throws -> Outcome<Int, Int> in
+            for _ in 0..<3 {
+                if let receipt = try? await context.call(charge, 100) { return .complete(receipt) }
+            }
+            return .complete(-1)
+        }
+        let result = try await runner.start(run, state: 0)
+        #expect(made.value == 1 && result.status == .paused)
+    }
+
     /// A request with the time in it was another call, and the first one forgotten.
     @Test("a `.once` call of unknown outcome is not forgotten for one with another request")
     func onceOtherRequest() async throws {

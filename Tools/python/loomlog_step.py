@@ -112,9 +112,14 @@ class Context:
                         end["did_not_happen"] = True
                 self._channel.send(end)
             elif kind == "tool_reconcile":
-                happened, result = reconcile(request)
-                self._channel.send(
-                    {"type": "tool_reconciled", "id": number, "happened": bool(happened), "result": result})
+                try:
+                    happened, result = reconcile(request)
+                    end = {"type": "tool_reconciled", "id": number, "happened": bool(happened), "result": result}
+                    _encoded(end)
+                except Exception as error:
+                    failure = error
+                    end = dict(_described(error), type="tool_failed", id=number)
+                self._channel.send(end)
             elif kind in ("tool_result", "tool_recorded"):
                 if failure is not None:
                     raise failure

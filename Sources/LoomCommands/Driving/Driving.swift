@@ -105,7 +105,9 @@ final class StopSignals: Sendable {
     ) async throws -> Result {
         let work = UncheckedBody(body: body)
         let task = Task { try await work.body() }
-        let sources = Self.numbers.map { number in
+        // What nohup or a shell has switched off stays so.
+        let numbers = Self.numbers.filter { !Self.isIgnored($0) }
+        let sources = numbers.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { self.receive(number) { task.cancel() } }
@@ -114,9 +116,15 @@ final class StopSignals: Sendable {
         }
         defer {
             for source in sources { source.cancel() }
-            for number in Self.numbers { signal(number, SIG_DFL) }
+            for number in numbers { signal(number, SIG_DFL) }
         }
         return try await task.value
+    }
+
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard unsafe sigaction(number, nil, &action) == 0 else { return false }
+        return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     }
 
     private func receive(_ number: Int32, _ cancel: () -> Void) {

@@ -96,12 +96,12 @@ public struct ToolCallTable: Sendable {
         return unfinished.first { $0.start.safety == .once && $0.start.attempt.step == step }
     }
 
-    /// A `.once` call of the same tool and step that another attempt started and did not finish.
-    public func unsettled(like start: ToolStart, notOf attempt: AttemptID) -> Call? {
-        if openCalls.isEmpty { return nil }
-        return unfinished.first { call in
+    /// The `.once` calls of the same tool and step that were started and not finished.
+    public func unsettled(like start: ToolStart) -> [Call] {
+        if openCalls.isEmpty { return [] }
+        return unfinished.filter { call in
             call.start.safety == .once && call.start.name == start.name
-                && call.start.attempt.step == start.attempt.step && call.start.attempt != attempt
+                && call.start.attempt.step == start.attempt.step
         }
     }
 

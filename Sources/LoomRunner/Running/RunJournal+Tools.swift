@@ -88,18 +88,23 @@ extension RunJournal {
             state.inFlight[call.position] = []
             return .found(.unknown(call))
         case .none, .unknown:
-            if start.safety == .once,
-                let other = state.fold.calls.unsettled(like: start, notOf: start.attempt)
-            {
-                let isBeingSettled = state.inFlight[other.position] != nil
-                return isBeingSettled ? .wait(for: other.position) : .unsettled(other)
-            }
+            if start.safety == .once, let decided = unsettled(start, state) { return decided }
             let position = state.fold.summary.nextPosition
             let appending = try append(
                 [.toolStarted(start)], isBarrier: start.safety == .once, &state)
             state.inFlight[position] = []
             return .begun(position, appending)
         }
+    }
+
+    /// Another call of a `.once` tool that stands against this one. Not those that the attempt
+    /// makes at the same time: of them somebody waits for the end.
+    private func unsettled(_ start: ToolStart, _ state: State) -> Decision? {
+        for other in state.fold.calls.unsettled(like: start) {
+            guard state.inFlight[other.position] != nil else { return .unsettled(other) }
+            if other.start.attempt != start.attempt { return .wait(for: other.position) }
+        }
+        return nil
     }
 
     /// A call is of the attempt that makes it: what outlives its step has no place in the log.

@@ -83,6 +83,29 @@ extension CommandProcessTests {
         }
     }
 
+    /// It took the answer for a step and ended.
+    @Test("a program that cannot find out what became of a call is asked again later")
+    func unreconciled() async throws {
+        let said = try await drive(
+            "run", [],
+            CommandFolder.testProgram("charge.py", folder.path("mark"), folder.path("asked")))
+        #expect(said.json["result"] == .string("receipt for 500"), said.words)
+        let attempts = try await folder.call("loomlog", ["attempts", "demo", "--json"])
+        #expect(
+            attempts.json.elements.map { $0["status"].text }
+                == ["interrupted", "failed", "completed"], attempts.words)
+    }
+
+    /// It went over nohup's head.
+    @Test("a signal that was ignored from the start stays ignored")
+    func ignoredSignal() async throws {
+        let program = CommandFolder.misbehaving("interrupts", folder.path("mark"), "SIGHUP")
+        let words = program.map { "'\($0)'" }.joined(separator: " ")
+        let said = try await folder.shell(
+            "trap '' HUP; exec \"$LOOMLOG\" run demo --json --log \"$LOG\" \(words)")
+        #expect(said.status == 0 && said.json["status"] == .string("completed"), said.words)
+    }
+
     @Test("a step that hangs fails by --timeout, and its program is killed")
     func hangs() async throws {
         let words = ["--timeout", "0.3", "--max-attempts", "2"]

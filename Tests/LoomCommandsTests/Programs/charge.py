@@ -1,4 +1,7 @@
-"""Charges once, and dies in the middle of the charge the first time: charge.py MARK"""
+"""Charges once, and dies in the middle of the charge the first time: charge.py MARK
+
+With a second file's name, it cannot find out the first time that it is asked what became of the charge.
+"""
 import os
 import sys
 
@@ -14,6 +17,9 @@ def charge(request):
 
 
 def look(request):
+    if len(sys.argv) > 2 and not os.path.exists(sys.argv[2]):
+        open(sys.argv[2], "w").close()
+        raise ConnectionError("the bank does not answer")
     return (os.path.exists(MARK), "receipt for %d" % request["cents"])
 
 
