@@ -87,7 +87,7 @@ let package = Package(
             name: "LoomTesting",
             dependencies: [
                 "LoomFormat", "LoomStorage", "LoomLog", "LoomModel", "LoomRuns", "LoomRunner",
-                systemPackage,
+                logging, systemPackage,
             ],
             swiftSettings: settings),
         .target(

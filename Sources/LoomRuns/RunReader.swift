@@ -58,7 +58,12 @@ public struct RunReader: Sendable {
             // Those that keep shared keys are listed only when they are asked for.
             if run.isKeeper && filter.prefix?.hasPrefix(RunID.keeperPrefix) != true { continue }
             var position = position
-            let view = try view(run, &position, writer: writer, damage: damage)
+            var view: RunView
+            do {
+                view = try self.view(run, &position, writer: writer, damage: damage)
+            } catch let error as RunReadError {
+                view = try self.view(run, &position, writer: writer, damage: "\(error)")
+            }
             if filter.fits(view) { window.add { view } }
         }
         return window.rows
@@ -74,7 +79,7 @@ public struct RunReader: Sendable {
         func add(_ position: inout RunPass.Position) throws {
             let step = position.fold.summary.stepIndex
             guard policies.showsState(step) else { return }
-            try window.add { HistoryRow(step: step, state: try position.track.materialise()) }
+            try window.add { HistoryRow(step: step, state: try state(of: run, &position)) }
             if window.isFull { throw RunPass.Enough() }
         }
         // At the end of its step: until then a migration may give a state another shape.
@@ -99,7 +104,7 @@ public struct RunReader: Sendable {
         guard step <= last else { throw RunReadError.notReached(run, step: step, last: last) }
         // Where it stands is shown whatever the policy keeps; of what is over only that.
         if step == last, outline.fold.summary.status != .completed {
-            return HistoryRow(step: step, state: try outline.track.materialise())
+            return HistoryRow(step: step, state: try state(of: run, &outline))
         }
         guard outline.policies.showsState(step) else {
             var kept = step
@@ -112,7 +117,7 @@ public struct RunReader: Sendable {
                 guard case .stepCommitted = event.content else { return }
                 if position.fold.summary.stepIndex == step { throw RunPass.Enough() }
             })
-        return HistoryRow(step: step, state: try found.track.materialise())
+        return HistoryRow(step: step, state: try state(of: run, &found))
     }
 
     /// The attempts of a run that its policy shows, by step and try.
@@ -201,7 +206,17 @@ public struct RunReader: Sendable {
         let hidesState = summary.status == .completed || damage != nil
         return RunView(
             run: run, summary: summary,
-            state: hidesState ? nil : try position.track.materialise(),
+            state: hidesState ? nil : try state(of: run, &position),
             isInterrupted: summary.status == .running && !isHeld, damage: damage)
+    }
+
+    private func state(
+        of run: RunID, _ position: inout RunPass.Position
+    ) throws(RunReadError) -> [UInt8] {
+        do {
+            return try position.track.materialise()
+        } catch {
+            throw .corrupt(run, "its state: \(error)")
+        }
     }
 }

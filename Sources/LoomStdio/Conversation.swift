@@ -117,10 +117,12 @@ final class Conversation: Sendable {
     /// Answers one tool call: from the log, or by having the program make it.
     private func answer(_ message: ToolMessage) async {
         let isMade = Mutex(false)
-        var reconcile: (@Sendable (ToolCall) async throws -> Reconciliation<[UInt8]>)?
+        var reconcile: (@Sendable ([UInt8], ToolCall) async throws -> Reconciliation<[UInt8]>)?
         if message.reconciles {
-            reconcile = { call in
-                let end = try await self.ask("tool_reconcile", message.id, call)
+            reconcile = { request, call in
+                let end = try await self.ask(
+                    "tool_reconcile", message.id, call,
+                    ["request": try JSONValue(parsing: request)])
                 switch end {
                 case .reconciled(let result):
                     return result.map { .happened($0.canonicalBytes) } ?? .didNotHappen
@@ -159,16 +161,19 @@ final class Conversation: Sendable {
     }
 
     /// Asks the program something about a call, and waits for its word.
-    private func ask(_ type: String, _ id: Int64, _ call: ToolCall) async throws -> ToolEnd {
-        try await withCheckedThrowingContinuation { continuation in
+    private func ask(
+        _ type: String, _ id: Int64, _ call: ToolCall, _ members: [String: JSONValue] = [:]
+    ) async throws -> ToolEnd {
+        var members = members
+        members["idempotency_key"] = .string(call.idempotencyKey)
+        let message = members
+        return try await withCheckedThrowingContinuation { continuation in
             let ended = state.withLock { state -> (any Error)? in
                 if state.ended == nil { state.waiting[id] = continuation }
                 return state.ended
             }
             if let ended { return continuation.resume(throwing: ended) }
-            Task {
-                await self.reply(type, id, ["idempotency_key": .string(call.idempotencyKey)])
-            }
+            Task { await self.reply(type, id, message) }
         }
     }
 

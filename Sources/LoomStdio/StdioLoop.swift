@@ -80,6 +80,9 @@ public final class StdioLoop: StepLoop {
         } catch {
             await program.stop()
             if isLate.withLock({ $0 }) { throw StepProgramError.silent(options.helloTimeout) }
+            if case .ended(let how)? = error as? StepProgramError {
+                throw StepProgramError.endedAtStart(how)
+            }
             throw error
         }
     }

@@ -17,11 +17,15 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
     case outOfTurn(String)
     /// It ended, in the words of its status.
     case ended(String)
+    /// It ended before it said hello.
+    case endedAtStart(String)
 
     /// A program that ended is started again; one that talks nonsense would do so again.
     public var isRestartable: Bool {
-        if case .ended = self { return true }
-        return false
+        switch self {
+        case .ended, .endedAtStart: true
+        default: false
+        }
     }
 
     /// One line.
@@ -36,6 +40,7 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
         case .silent(let time): "the step program said nothing for \(time) after its start"
         case .outOfTurn(let what): "the step program sent \(what) out of turn"
         case .ended(let how): "the step program ended \(how)"
+        case .endedAtStart(let how): "the step program ended \(how), before it said hello"
         }
     }
 
@@ -43,7 +48,10 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
     public var hint: String {
         switch self {
         case .notStarted: "check the command after --, that it is on PATH, and --cwd"
-        case .garbage, .outOfTurn:
+        case .outOfTurn: "each message about a step has its turn, as the step message has it"
+        case .endedAtStart:
+            "no step was begun; what it printed to standard error stands above"
+        case .garbage:
             "standard output is for the protocol's messages only; print the rest to standard error"
         case .lineTooLong: "keep large data in files and their names in the state, or --line-max"
         case .version: "use the loomlog_step.py of this loomlog"

@@ -154,8 +154,7 @@ struct CrashTest<Loop: StepLoop> where Loop.Output: Equatable {
         let log = try LogRunStore(path: Self.path, options: logOptions, storage: storage)
         let store = WitnessStore(log, durability)
         defer { witnessed(store) }
-        var options = RunnerOptions()
-        options.clock = VirtualRunClock()
+        var options = RunnerOptions.testing
         options.policy = policy
         let runner = Runner(make(world), store: store, options: options)
         let run = try RunID("run")

@@ -65,7 +65,7 @@ enum ParityRules {
             }
             let own = [
                 "tool_call_id", "idempotency_key", "request_hash", "safety", "reuse_count", "loop",
-                "epoch", "interrupted_count",
+                "epoch", "interrupted_count", "pause_reason", "unknown_calls", "call_key",
             ]
             for key in own { row[key] = nil }
             return .object(row)

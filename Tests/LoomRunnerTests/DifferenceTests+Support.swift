@@ -98,11 +98,7 @@ struct Simulation: Sendable {
     static let policies: [CheckpointPolicy] = [.full, .interval(3), .compact]
 
     /// Options whose clock passes only when somebody waits.
-    var options: RunnerOptions {
-        var options = RunnerOptions()
-        options.clock = VirtualRunClock()
-        return options
-    }
+    var options: RunnerOptions { .testing }
 
     /// The events of a run, as they are in the store.
     func events(

@@ -60,11 +60,7 @@ struct Counter: StepLoop {
         return result
     }
 
-    private var options: RunnerOptions {
-        var options = RunnerOptions()
-        options.clock = VirtualRunClock()
-        return options
-    }
+    private var options: RunnerOptions { .testing }
 
     @Test("a run pauses at its budget, resumes in another process's place, and completes")
     func pauseAndResume() async throws {

@@ -150,7 +150,7 @@ struct WildBench {
     private let world: WildWorld
     private let log: TemporaryLog
     private let durability: Durability
-    private var options = RunnerOptions()
+    private var options = RunnerOptions.testing
     private(set) var store: LogRunStore
 
     init(_ world: WildWorld, _ log: TemporaryLog, _ seed: Int) throws {
@@ -158,6 +158,7 @@ struct WildBench {
         self.log = log
         durability = Durability.allCases[seed % 3]
         store = try log.open(LogOptions(durability: durability))
+        options.clock = SystemRunClock()
         options.retry.delay = .microseconds(10)
         options.policy = [.full, .interval(3), .compact][seed % 3]
         if seed % 2 == 0 { options.attemptTimeout = .milliseconds(3) }

@@ -23,7 +23,7 @@ import Testing
         ],
         "LoomTesting": [
             "LoomFormat", "LoomStorage", "LoomLog", "LoomModel", "LoomRuns", "LoomRunner",
-            "SystemPackage", "Synchronization", "Foundation",
+            "Logging", "SystemPackage", "Synchronization", "Foundation",
         ],
         "LoomDemo": ["LoomModel", "LoomRunner", "Foundation"],
         "LoomCommands": [

@@ -12,14 +12,18 @@ One file, no dependency, Python 3.8 or newer. A step program in ten lines:
 
     loomlog_step.serve(step, name="counter", state={"current": 0, "target": 10})
 
-The state goes in and comes out, as anything that JSON can say; a dict (or any other value) that `step` returns is the
-next state. What a step does to the world belongs into `ctx.call`, so that a completed call is never made again.
+Copy this file beside your program, or name its folder in PYTHONPATH, which loomlog passes on.
+
+The state goes in and comes out as JSON; a dict (or any other value but None) that `step` returns is the next state.
+Numbers are integers of at most 64 bits or floats, and 1.0 is stored as 1; there is no NaN; keys of a dict are strings;
+tuples come back as lists. What a step does to the world belongs into `ctx.call`, so that a completed call is never made again.
 `print` goes to standard error: standard output belongs to the protocol, which Sources/LoomStdio/LoomStdio.docc
 describes.
 """
 import json
 import os
 import sys
+import traceback
 
 PROTOCOL = 1
 CATEGORIES = ("transient", "validation", "business", "permission", "unknown")
@@ -113,7 +117,7 @@ class Context:
                 self._channel.send(end)
             elif kind == "tool_reconcile":
                 try:
-                    happened, result = reconcile(request)
+                    happened, result = reconcile(answer["request"])
                     end = {"type": "tool_reconciled", "id": number, "happened": bool(happened), "result": result}
                     _encoded(end)
                 except Exception as error:
@@ -242,6 +246,8 @@ def serve(step, name, state=None, state_version=1, migrate=None):
             outcome = _outcome(step(message["state"], Context(channel, message)))
             _encoded(outcome)
         except Exception as error:
+            if not isinstance(error, (StepError, OutcomeUnknown)):
+                traceback.print_exc()
             outcome = dict(_described(error), type="error")
         channel.send(outcome)
 
@@ -249,6 +255,8 @@ def serve(step, name, state=None, state_version=1, migrate=None):
 def _outcome(value):
     if isinstance(value, _Complete):
         return {"type": "outcome", "kind": "complete", "result": value.result}
+    if value is None:
+        raise TypeError("the step returned None: return the next state, or ctx.complete(...)")
     if isinstance(value, _Pause):
         return {"type": "outcome", "kind": "pause", "state": value.state, "reason": value.reason}
     return {"type": "outcome", "kind": "continue", "state": value}

@@ -27,7 +27,7 @@ struct ChangeArguments: ParsableArguments {
             try await body(RunControl(store: store))
         }
         let view = try log.reader().get(run)
-        output.print(view.json, view.lines)
+        output.print(view.json, view.lines + [NextLine(log).after(view)])
     }
 }
 

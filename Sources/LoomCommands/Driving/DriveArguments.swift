@@ -45,7 +45,7 @@ struct DriveArguments: ParsableArguments {
         options.retry.attemptsMax = UInt64(maxAttempts)
         options.attemptTimeout = timeout.map { .seconds($0) }
         options.logger = Logger(label: "loomlog") { StreamLogHandler.standardError(label: $0) }
-        options.logger.logLevel = verbose ? .info : .error
+        options.logger.logLevel = verbose ? .info : .warning
         return options
     }
 
@@ -143,7 +143,7 @@ struct StartArguments: ParsableArguments {
             return try CanonicalJSONDecoder().decode(State.self, from: json.canonicalBytes)
         } catch {
             throw UsageError(
-                "--input does not fit the state: \(StateMismatch.words(error))",
+                "--input does not fit the state: \(DecodingWords.words(error))",
                 hint: "the state is a \(State.self)")
         }
     }
@@ -166,25 +166,6 @@ private enum InputFile {
             guard bytes.count <= bytesMax else { throw TooLarge() }
         }
         return bytes
-    }
-}
-
-/// Why JSON is not a value of a type, in one line.
-private enum StateMismatch {
-    static func words(_ error: any Error) -> String {
-        func path(_ context: DecodingError.Context) -> String {
-            let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-            return path.isEmpty ? "" : " at \(path)"
-        }
-        switch error {
-        case DecodingError.keyNotFound(let key, let context):
-            return "it has no \(key.stringValue)\(path(context))"
-        case DecodingError.typeMismatch(_, let context),
-            DecodingError.valueNotFound(_, let context),
-            DecodingError.dataCorrupted(let context):
-            return "\(context.debugDescription)\(path(context))"
-        default: return "\(error)"
-        }
     }
 }
 

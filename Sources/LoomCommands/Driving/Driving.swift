@@ -15,11 +15,17 @@ struct Driving {
     private let createsLog: Bool
     /// The step program's command, when there is one.
     private let program: [String]
+    /// Options that a resume needs as well.
+    private let more: [String]
 
-    init(_ arguments: DriveArguments, createsLog: Bool, program: [String] = []) {
+    init(
+        _ arguments: DriveArguments, createsLog: Bool, program: [String] = [],
+        more: [String] = []
+    ) {
         self.arguments = arguments
         self.createsLog = createsLog
         self.program = program
+        self.more = more
     }
 
     func drive<Loop: StepLoop>(
@@ -41,7 +47,8 @@ struct Driving {
         let status = Self.status(result, stop)
         Output.setEndStatus(status)
         let view = try arguments.log.reader().get(result.run)
-        arguments.output.print(view.json, view.lines + [next(view)])
+        let next = NextLine(arguments.log, program: program, more: more)
+        arguments.output.print(view.json, view.lines + [next.after(view)])
         if status != 0 { throw ExitCode(status) }
     }
 
@@ -51,41 +58,6 @@ struct Driving {
         case .paused: stop.status ?? 0
         default: 0
         }
-    }
-
-    /// What to type next.
-    private func next(_ view: RunView) -> String {
-        func command(_ name: String, _ more: [String] = [], drives: Bool = false) -> String {
-            var words = [CommandLineTool.executableName, name, view.run.rawValue] + more
-            if let path = arguments.log.path { words += ["--log", path] }
-            if drives, !program.isEmpty { words += ["--"] + program }
-            return words.map(ShellWord.quoted).joined(separator: " ")
-        }
-        switch view.summary.status {
-        case .paused:
-            guard case .unknownOutcome(let call)? = view.summary.pauseReason else {
-                return "next     \(command("resume", drives: true))"
-            }
-            return "next     \(command("resolve", ["\(call)"])) --result JSON or --did-not-happen"
-        case .failed: return "next     \(command("retry")), then resume it"
-        default: return "next     \(command("explain"))"
-        }
-    }
-}
-
-/// A word as a shell takes it.
-private enum ShellWord {
-    static func quoted(_ word: String) -> String {
-        let isPlain = word.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"):
-                true
-            default: "-_./:=@%+,".utf8.contains(byte)
-            }
-        }
-        if isPlain, !word.isEmpty { return word }
-        return "'\(word.replacing("'", with: "'\\''"))'"
     }
 }
 

@@ -55,6 +55,14 @@ struct ProgramArguments: ParsableArguments {
         return options
     }
 
+    /// The options that a resume needs as well, as they were given.
+    func words(_ drive: DriveArguments) -> [String] {
+        var words = variables.flatMap { ["--env", $0] }
+        if let cwd { words += ["--cwd", cwd] }
+        if let timeout = drive.timeout { words += ["--timeout", "\(timeout)"] }
+        return words
+    }
+
     /// Starts the program, and stops it when `body` is done.
     func running<Result>(
         _ drive: DriveArguments, _ body: (StdioLoop) async throws -> Result
@@ -90,7 +98,9 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let input = try start.json()
-            try await Driving(drive, createsLog: true, program: program.program).drive { store in
+            try await Driving(
+                drive, createsLog: true, program: program.program, more: program.words(drive)
+            ).drive { store in
                 try await program.running(drive) { loop in
                     guard let state = input ?? loop.firstState else {
                         throw UsageError(
@@ -118,7 +128,9 @@ struct ResumeCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            try await Driving(drive, createsLog: false, program: program.program).drive { store in
+            try await Driving(
+                drive, createsLog: false, program: program.program, more: program.words(drive)
+            ).drive { store in
                 try await program.running(drive) { loop in
                     try await Runner(
                         drive.watched(loop), store: store, options: drive.programOptions

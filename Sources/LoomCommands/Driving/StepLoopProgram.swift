@@ -9,12 +9,13 @@ public import LoomRunner
 ///     struct State: Codable, Sendable { var current = 0; var target = 10 }
 ///     let name = "counter"
 ///
+///     static func make(_ arguments: NoArguments) -> CounterAgent { CounterAgent() }
+///     static func start(_ arguments: NoArguments) -> State { State() }
+///
 ///     func step(_ state: State, _ context: StepContext) async throws -> Outcome<State, Int> {
 ///         if state.current == state.target { return .complete(state.current) }
 ///         return .continue(State(current: state.current + 1, target: state.target))
 ///     }
-///
-///     static func start(_ arguments: NoArguments) -> State { State() }
 /// }
 /// ```
 ///

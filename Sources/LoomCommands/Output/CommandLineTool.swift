@@ -12,9 +12,10 @@ public enum CommandLineTool {
         and changes nothing, also while a program writes. Data goes to standard output, everything \
         else to standard error.
 
-        Exit status: 0 done or paused, 1 the run failed, 64 wrong use, 65 damaged data or a newer \
-        version, 66 no such run or log, 73 the run exists or is over, 74 input, output or the step \
-        program failed, 75 held by another process, 130 Ctrl-C.
+        Exit status: 0 done or paused, 1 the run failed, 64 wrong use, 65 damaged data, a newer \
+        version, or a step program that breaks the protocol, 66 no such run or log, 73 the run \
+        exists or is over, 74 input, output or the step program failed, 75 held by another \
+        process, 130 Ctrl-C.
         """
 
     /// What this program was called by.

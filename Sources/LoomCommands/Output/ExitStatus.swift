@@ -50,7 +50,7 @@ struct CommandFailure {
         switch error {
         case .garbage, .lineTooLong, .version, .outOfTurn: status = .damaged
         case .notStarted: status = .usage
-        case .silent, .ended: status = .io
+        case .silent, .ended, .endedAtStart: status = .io
         }
     }
 

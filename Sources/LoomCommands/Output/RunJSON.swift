@@ -39,6 +39,20 @@ extension RunExplanation {
             "error": summary.failure.map { .string($0.message) } ?? .null,
             "loop": .string(summary.loop),
             "epoch": .integer(Int64(summary.epoch)),
+            "pause_reason": summary.pauseReason.map { .string($0.words) } ?? .null,
+            "unknown_calls": .array(unfinishedCalls.map { $0.json(in: view.run) }),
+        ])
+    }
+}
+
+extension ToolCallTable.Call {
+    /// A call that was started and has no end, for whoever looks at the other side.
+    fileprivate func json(in run: RunID) -> JSONValue {
+        .object([
+            "call": .integer(Int64(position)), "tool_name": .string(start.name),
+            "safety": .string(start.safety.rawValue),
+            "idempotency_key": .string(start.idempotencyKey(in: run)),
+            "request_json": .string(String(decoding: start.request, as: UTF8.self)),
         ])
     }
 }
@@ -121,7 +135,8 @@ extension ToolCallRow {
             "tool_call_id": .string("\(position)"),
             "tool_name": .string(start.name),
             "safety": .string(start.safety.rawValue),
-            "idempotency_key": .string(key),
+            "call_key": .string(key),
+            "idempotency_key": .string(start.idempotencyKey(in: view.run)),
             "request_hash": .string(ContentHash(of: start.request.rawSpan).description),
             "status": .string(status.rawValue),
             "result_json": result.map { .string(listed($0, "json", view).canonicalText) }

@@ -41,7 +41,8 @@ extension RunExplanation {
             let request = String(decoding: call.start.request.prefix(80), as: UTF8.self)
             lines.append(
                 "unknown  call \(call.position): \(call.start.name)(\(request)), "
-                    + "\(call.start.safety.rawValue), was started and has no end")
+                    + "\(call.start.safety.rawValue), was started and has no end; its key is "
+                    + call.start.idempotencyKey(in: view.run))
         }
         lines.append("notes    \(notes.isEmpty ? "none" : notes.joined(separator: "; "))")
         return lines

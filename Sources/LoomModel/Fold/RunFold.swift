@@ -56,7 +56,12 @@ public struct RunFold: Sendable {
         case .toolStarted(let start):
             summary.toolCallCount += 1
             calls.start(start, at: place.position)
-        case .toolFinished(let finish): calls.finish(finish, at: place.position)
+        case .toolFinished(let finish):
+            calls.finish(finish, at: place.position)
+            // What the run waits for is known.
+            if summary.pauseReason == .unknownOutcome(call: finish.start) {
+                summary.pauseReason = .requested("call \(finish.start) is settled")
+            }
         case .toolReused: break
         case .stepCommitted: commitStep()
         case .runCompleted(_, let result):

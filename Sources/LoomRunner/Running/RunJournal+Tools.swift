@@ -31,31 +31,25 @@ extension RunJournal {
         case unknown(ToolCallTable.Call)
         /// The key is in use with another request.
         case mismatch(ToolCallTable.Call)
+        /// Another `.once` call of the tool may have happened: perhaps it was this one, with
+        /// another request. As `unknown`.
+        case unsettled(ToolCallTable.Call)
     }
 
     /// Looks a call up and starts it when nothing stands against it, as one: of two tasks with one
     /// key only one starts, the other waits for it. An unfinished call that may be made again is
     /// made again, under its key. The start of a `.once` call must not be lost.
-    func lookOrBegin(_ start: ToolStart) async throws(RunnerError) -> Lookup {
+    func lookOrBegin(_ start: ToolStart) async throws -> Lookup {
         noteCall()
-        var patience = 50
         while true {
             let decided = try withState { state throws(RunnerError) in
                 try decide(start, &state)
             }
             switch decided {
             case .found(let lookup): return lookup
-            case .wait(let position): await waitForEnd(of: position)
-            case .unsettled(let call):
-                // Its own caller may be on the way to it, in another task of the step.
-                guard patience > 0, !Task.isCancelled else {
-                    throw decide(
-                        .unknownOutcome(tool: call.start.name, call: call.position))
-                }
-                patience -= 1
-                try? await Task.sleep(for: .milliseconds(1))
+            case .wait(let position): try await waitForEnd(of: position)
             case .begun(let position, let appending):
-                do throws(RunnerError) {
+                do {
                     try await settle(appending)
                 } catch {
                     end(position)
@@ -69,9 +63,6 @@ extension RunJournal {
     private enum Decision: Sendable {
         case found(Lookup)
         case wait(for: UInt64)
-        /// Another `.once` call of the tool may have happened: perhaps it was this one, with
-        /// another request.
-        case unsettled(ToolCallTable.Call)
         case begun(UInt64, Appending)
     }
 
@@ -85,24 +76,36 @@ extension RunJournal {
         case .unknown(let call) where state.inFlight[call.position] != nil:
             return .wait(for: call.position)
         case .unknown(let call) where call.mustBeSettled(before: start):
-            state.inFlight[call.position] = []
+            state.inFlight[call.position] = [:]
             return .found(.unknown(call))
         case .none, .unknown:
-            if start.safety == .once, let decided = unsettled(start, state) { return decided }
+            if start.safety == .once, let decided = try unsettled(start, &state) {
+                return decided
+            }
             let position = state.fold.summary.nextPosition
             let appending = try append(
                 [.toolStarted(start)], isBarrier: start.safety == .once, &state)
-            state.inFlight[position] = []
+            state.inFlight[position] = [:]
             return .begun(position, appending)
         }
     }
 
     /// Another call of a `.once` tool that stands against this one. Not those that the attempt
     /// makes at the same time: of them somebody waits for the end.
-    private func unsettled(_ start: ToolStart, _ state: State) -> Decision? {
+    private func unsettled(
+        _ start: ToolStart, _ state: inout State
+    ) throws(RunnerError) -> Decision? {
         for other in state.fold.calls.unsettled(like: start) {
-            guard state.inFlight[other.position] != nil else { return .unsettled(other) }
-            if other.start.attempt != start.attempt { return .wait(for: other.position) }
+            let isInFlight = state.inFlight[other.position] != nil
+            switch (other.start.attempt == start.attempt, isInFlight) {
+            case (true, true): continue
+            case (false, true): return .wait(for: other.position)
+            // The step has seen it fail: whatever it makes of that, it gets no second one.
+            case (true, false): throw .unknownOutcome(tool: start.name, call: other.position)
+            case (false, false):
+                state.inFlight[other.position] = [:]
+                return .found(.unsettled(other))
+            }
         }
         return nil
     }
@@ -115,19 +118,32 @@ extension RunJournal {
         }
     }
 
-    private func waitForEnd(of position: UInt64) async {
-        await withCheckedContinuation { continuation in
-            let waits = withState { state in
-                state.inFlight[position]?.append(continuation) != nil
-            }
-            if !waits { continuation.resume() }
+    /// Waits until a call is no longer being made; also a tool that waits for itself can be
+    /// cancelled.
+    private func waitForEnd(of position: UInt64) async throws {
+        let waiter = withState { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
         }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let waits = withState { state in
+                    guard !Task.isCancelled, state.inFlight[position] != nil else { return false }
+                    state.inFlight[position]?[waiter] = continuation
+                    return true
+                }
+                if !waits { continuation.resume() }
+            }
+        } onCancel: {
+            withState { $0.inFlight[position]?.removeValue(forKey: waiter) }?.resume()
+        }
+        try Task.checkCancellation()
     }
 
     /// The call at this position is no longer being made, whatever became of it.
     func end(_ position: UInt64) {
         let waiters = withState { $0.inFlight.removeValue(forKey: position) }
-        for waiter in waiters ?? [] { waiter.resume() }
+        for waiter in (waiters ?? [:]).values { waiter.resume() }
     }
 
     func finish(

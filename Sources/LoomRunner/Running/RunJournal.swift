@@ -28,7 +28,9 @@ final class RunJournal: Sendable {
         var occurrences: [Occurrence: UInt64] = [:]
         /// Calls that this process makes now, by the position of their start, and who waits for
         /// them.
-        var inFlight: [UInt64: [CheckedContinuation<Void, Never>]] = [:]
+        var inFlight: [UInt64: [UInt64: CheckedContinuation<Void, Never>]] = [:]
+        /// The number that the next waiter gets.
+        var nextWaiter: UInt64 = 0
     }
 
     struct Occurrence: Hashable {

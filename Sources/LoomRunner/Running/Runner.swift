@@ -174,7 +174,13 @@ public struct Runner<Loop: StepLoop>: Sendable {
         _ bytes: [UInt8], of summary: RunSummary
     ) async throws -> StateCell<Loop.State, Loop.Output> {
         try checkLoop(summary)
-        let cell = try await body.load(bytes, summary.stateVersion)
+        let cell: AnyStateCell
+        do {
+            cell = try await body.load(bytes, summary.stateVersion)
+        } catch let error as DecodingError {
+            throw RunnerError.stateShape(
+                version: summary.stateVersion, DecodingWords.words(error))
+        }
         return unsafe unsafeDowncast(cell, to: StateCell<Loop.State, Loop.Output>.self)
     }
 }

@@ -35,6 +35,8 @@ public enum RunnerError: Error, Sendable {
     case negativeBudget(Int)
     /// A call of a `.once` tool may have happened: somebody has to say whether it did.
     case unknownOutcome(tool: String, call: UInt64)
+    /// The stored state of this version is not of the type that the program has for it.
+    case stateShape(version: UInt64, String)
     /// A tool call was made, or came to its end, when its step was over.
     case stepIsOver(RunID, step: UInt64)
     /// The run has no unfinished call that began at this position.
@@ -75,6 +77,8 @@ extension RunnerError: CustomStringConvertible {
         case .negativeBudget(let budget): "a budget of \(budget) steps"
         case .unknownOutcome(let tool, let call):
             "nobody knows whether call \(call) of \(tool) happened"
+        case .stateShape(let version, let reason):
+            "the run's state, of version \(version), does not fit the program's: \(reason)"
         case .stepIsOver(let run, let step):
             "a tool call outlived its step \(step) of run \(run)"
         case .noSuchCall(let run, let call): "run \(run) has no unfinished call \(call)"
@@ -107,6 +111,7 @@ extension RunnerError: CustomStringConvertible {
             "say what happened: loomlog resolve RUN CALL --result JSON or --did-not-happen"
         case .runIsOver(let run, _):
             "loomlog explain \(run) shows what it came to; a new run needs another --run-id"
+        case .stateShape: "raise the loop's stateVersion and give it a migrate function"
         case .stepIsOver: "wait for every call before the step returns"
         case .codecMismatch: "resume it with the codec that the run was started with"
         case .fenced(let run): "loomlog get \(run) shows where it stands; resume it when it is free"

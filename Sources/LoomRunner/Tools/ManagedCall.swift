@@ -1,4 +1,4 @@
-internal import LoomFormat
+internal import Logging
 internal import LoomModel
 
 /// One managed call of a tool: found in the log, or recorded around the tool's body.
@@ -9,7 +9,8 @@ struct ManagedCall<Response: Sendable>: Sendable {
     let key: ToolKey?
     let request: [UInt8]
     let perform: @Sendable (ToolCall) async throws -> Response
-    let reconcile: (@Sendable (ToolCall) async throws -> Reconciliation<Response>)?
+    /// Of a call of this tool by its request: of this one, or of one that stands against it.
+    let reconcile: (@Sendable ([UInt8], ToolCall) async throws -> Reconciliation<Response>)?
     let encode: @Sendable (Response) throws -> [UInt8]
     let decode: @Sendable ([UInt8]) throws -> Response
 
@@ -38,8 +39,20 @@ struct ManagedCall<Response: Sendable>: Sendable {
                 }
                 // Known not to have happened: it is begun anew.
                 if let settled { return settled }
+            case .unsettled(let other):
+                try await ending(other.position) { try await settleOther(other) }
             }
         }
+    }
+
+    /// Settles a call of the tool that an earlier attempt left open, and that the step has not come
+    /// to again: before it is settled no other one is begun.
+    private func settleOther(_ other: ToolCallTable.Call) async throws {
+        // One with a shared key is settled where the key is kept, by whoever makes that call.
+        if case .shared = other.start.key {
+            throw journal.decide(.unknownOutcome(tool: name, call: other.position))
+        }
+        _ = try await settle(other.start, [(journal, other.position)])
     }
 
     private func mismatch(_ start: ToolStart) -> RunnerError {
@@ -82,7 +95,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
                     position, .failed(Failure(recording: error)), isBarrier: true)
                 throw error
             case .unknown(let keeper, let keptAt):
-                if reconcile == nil { try await kept.wait(for: keeper) }
+                try await kept.wait(for: keeper)
                 let places = [(keeper, keptAt)]
                 if let settled = try await settle(start, places, in: position) {
                     try await journal.finish(
@@ -105,7 +118,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
         guard let reconcile else {
             throw journal.decide(.unknownOutcome(tool: name, call: own ?? places[0].1))
         }
-        switch try await reconcile(call(start)) {
+        switch try await reconcile(start.request, call(start)) {
         case .happened(let response):
             try await finish(places, .completed(result: try encoded(response)), isBarrier: true)
             return response
@@ -130,6 +143,8 @@ struct ManagedCall<Response: Sendable>: Sendable {
             // A `.once` call that threw may have happened all the same, unless it says otherwise.
             guard safety != .once || error is ToolDidNotHappen else {
                 let own = places[places.count - 1].1
+                // The log has no place for it, and whoever resolves the call wants to know.
+                context.logger.warning("call \(own) of \(name) threw: \(error)")
                 guard reconcile != nil else {
                     throw journal.decide(.unknownOutcome(tool: name, call: own))
                 }
@@ -172,31 +187,5 @@ struct ManagedCall<Response: Sendable>: Sendable {
     private func call(_ start: ToolStart) -> ToolCall {
         ToolCall(
             idempotencyKey: start.idempotencyKey(in: journal.run), attempt: context.attempt)
-    }
-}
-
-extension ToolStart {
-    /// The same whenever this call is made again. Of the parts that tell a call from others, by
-    /// name, never joined into one string that is parsed.
-    fileprivate func idempotencyKey(in run: RunID) -> String {
-        var writer = ByteWriter()
-        switch key {
-        case .explicit(let key):
-            writer.writeString(run.rawValue)
-            writer.writeUInt8(1)
-            writer.writeString(key)
-        case .occurrence(let number):
-            writer.writeString(run.rawValue)
-            writer.writeUInt8(2)
-            writer.writeVarint(attempt.step)
-            writer.writeString(name)
-            writer.writeSized(request)
-            writer.writeVarint(number)
-        case .shared(let key):
-            writer.writeString("")
-            writer.writeUInt8(3)
-            writer.writeString(key)
-        }
-        return ContentHash(of: writer.bytes.rawSpan).description
     }
 }

@@ -14,8 +14,13 @@ extension StepContext {
         _ tool: Tool<Request, Response>, _ request: Request, key: String? = nil,
         scope: KeyScope = .run
     ) async throws -> Response {
-        var reconcile: (@Sendable (ToolCall) async throws -> Reconciliation<Response>)?
-        if let body = tool.reconcile { reconcile = { try await body(request, $0) } }
+        var reconcile: (@Sendable ([UInt8], ToolCall) async throws -> Reconciliation<Response>)?
+        if let body = tool.reconcile {
+            // By the bytes: it may be asked about another call of the tool than this one.
+            reconcile = {
+                try await body(try CanonicalJSONDecoder().decode(Request.self, from: $0), $1)
+            }
+        }
         return try await ManagedCall(
             context: self, name: tool.name, safety: tool.safety, key: scope.key(key),
             request: try CanonicalJSONEncoder().encode(request),
@@ -39,10 +44,9 @@ extension StepContext {
                 "there is no tool \(name); there are: \(known)", category: .validation)
         }
         let bytes = try CanonicalJSONEncoder().encode(request)
-        var reconcile: (@Sendable (ToolCall) async throws -> Reconciliation<[UInt8]>)?
-        if let body = tool.reconcile { reconcile = { try await body(bytes, $0) } }
         let result = try await call(
-            name, safety: tool.safety, request: bytes, key: scope.key(key), reconcile: reconcile,
+            name, safety: tool.safety, request: bytes, key: scope.key(key),
+            reconcile: tool.reconcile,
             perform: { try await tool.perform(bytes, $0) })
         return try CanonicalJSONDecoder().decode(Response.self, from: result)
     }
@@ -50,7 +54,7 @@ extension StepContext {
     /// The same over bytes: for callers whose tools live elsewhere, as in a child process.
     package func call(
         _ name: String, safety: ToolSafety, request: [UInt8], key: ToolKey?,
-        reconcile: (@Sendable (ToolCall) async throws -> Reconciliation<[UInt8]>)?,
+        reconcile: (@Sendable ([UInt8], ToolCall) async throws -> Reconciliation<[UInt8]>)?,
         perform: @escaping @Sendable (ToolCall) async throws -> [UInt8]
     ) async throws -> [UInt8] {
         try await ManagedCall(

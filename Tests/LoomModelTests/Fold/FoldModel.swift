@@ -60,9 +60,21 @@ extension FoldModel {
     var pauseReason: PauseReason? {
         guard let index = last(Self.statusKinds) else { return nil }
         return switch events[index].content {
+        case .paused(.unknownOutcome(let call)) where isFinished(call, after: index):
+            .requested("call \(call) is settled")
         case .paused(let reason): reason
         case .retried: .requested("opened again by retry")
         default: nil
+        }
+    }
+
+    private func isFinished(_ call: UInt64, after index: Int) -> Bool {
+        events[(index + 1)...].contains { event in
+            if case .toolFinished(let finish) = event.content {
+                finish.start == call
+            } else {
+                false
+            }
         }
     }
 

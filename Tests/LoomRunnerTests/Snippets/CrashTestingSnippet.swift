@@ -42,9 +42,7 @@ struct Checkout: StepLoop {
         let loop = Checkout(
             reserve: Tool("reserve", safety: .pure) { _, _ in true }, charge: charge.tool)
 
-        var options = RunnerOptions()
-        options.clock = VirtualRunClock()
-        let runner = Runner(loop, store: MemoryRunStore(), options: options)
+        let runner = Runner(loop, store: MemoryRunStore(), options: .testing)
         let result = try await runner.start(RunID("order"), state: .init(items: [1]))
         #expect(result.output == ["receipt 1"])
         #expect(charge.requests == [1, 1])

@@ -67,14 +67,20 @@ struct Page: Codable, Sendable {
         let store = MemoryRunStore()
         let approval = Runner("approval", store: store) {
             (isAsked: Bool, context) async throws -> Outcome<Bool, String> in
-            if isAsked { return .complete("approved by \(context.labels["approver"] ?? "nobody")") }
-            return .pause(true, reason: "waits for an approval")
+            guard let approver = context.labels["approver"] else {
+                return .pause(true, reason: "waits for an approval")
+            }
+            return .complete("approved by \(approver)")
         }
         let run = try RunID("approval-7")
         _ = try await approval.start(run, state: false, ifExists: .attach)
         try await RunControl(store: store).label(run, [Label(name: "approver", value: "ada")])
         let result = try await approval.start(run, state: false, ifExists: .attach)
         #expect(result.output == "approved by ada")
+        // Without a word it waits on, however often it is resumed.
+        let silent = try RunID("approval-8")
+        _ = try await approval.start(silent, state: false)
+        #expect(try await approval.resume(silent).status == .paused)
     }
 
     @Test func failures() async throws {
