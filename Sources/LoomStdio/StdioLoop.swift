@@ -120,8 +120,7 @@ public final class StdioLoop: StepLoop {
         do {
             return try await Self.migrated(by: program, turn)
         } catch let error as StepProgramError {
-            self.program.withLock { $0 = nil }
-            await program.stop()
+            await drop(program)
             if end.isTimeout, let limit = options.stepTimeout { throw AttemptTimeout(limit: limit) }
             throw error
         }
@@ -157,19 +156,32 @@ public final class StdioLoop: StepLoop {
         // Not cancelled itself: the program is heard until it has an outcome, or is gone.
         let talk = Task { try await Conversation(program, context).run(state) }
         do {
-            return try await withTaskCancellationHandler {
+            let outcome = try await withTaskCancellationHandler {
                 try await talk.value
             } onCancel: {
                 end.kill(after: options.cancelGrace, isTimeout: false)
             }
+            end.cancel()
+            if end.hasKilled { await drop(program) }
+            return outcome
         } catch {
+            end.cancel()
+            // Also when a call decided about the run, and not the end of the program.
+            guard error is StepProgramError || end.hasKilled else { throw error }
+            await drop(program)
             guard error is StepProgramError else { throw error }
-            self.program.withLock { $0 = nil }
-            await program.stop()
             if end.isTimeout, let limit = options.stepTimeout { throw AttemptTimeout(limit: limit) }
             if Task.isCancelled { throw CancellationError() }
             throw error
         }
+    }
+}
+
+extension StdioLoop {
+    /// Does without a program: the next step starts another one.
+    private func drop(_ program: StepProgram) async {
+        self.program.withLock { $0 = nil }
+        await program.stop()
     }
 }
 
@@ -178,6 +190,7 @@ private final class ProgramEnd: Sendable {
     private struct State {
         var timers: [Task<Void, any Error>] = []
         var isOver = false
+        var hasKilled = false
         var isTimeout = false
     }
     private let program: StepProgram
@@ -185,7 +198,9 @@ private final class ProgramEnd: Sendable {
 
     init(_ program: StepProgram) { self.program = program }
 
-    /// Whether the program was killed because its step took too long.
+    /// Whether the program was killed.
+    var hasKilled: Bool { state.withLock { $0.hasKilled } }
+    /// Whether it was because its step took too long.
     var isTimeout: Bool { state.withLock { $0.isTimeout } }
 
     func kill(after time: Duration, isTimeout: Bool) {
@@ -201,6 +216,7 @@ private final class ProgramEnd: Sendable {
         state.withLock { state in
             guard !state.isOver else { return }
             state.isOver = true
+            state.hasKilled = true
             state.isTimeout = isTimeout
             program.kill()
         }

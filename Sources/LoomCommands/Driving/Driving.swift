@@ -62,10 +62,10 @@ struct Driving {
 }
 
 /// Ctrl-C, SIGTERM and SIGHUP while a run is driven: the first one stops it between two steps, or
-/// cuts the step if it listens; the second one ends the process at once, as a crash would, and its
-/// step programs with it.
+/// cuts the step if it listens; the second one, or Ctrl-\, ends the process at once, as a crash
+/// would, and its step programs with it.
 final class StopSignals: Sendable {
-    private static let numbers = [SIGINT, SIGTERM, SIGHUP]
+    private static let numbers = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
     private let received = Mutex<Int32?>(nil)
 
     /// The exit status by convention, 128 and the signal's number, once there was one.
@@ -104,7 +104,7 @@ final class StopSignals: Sendable {
             defer { received = received ?? number }
             return received == nil
         }
-        guard isFirst else {
+        guard isFirst, number != SIGQUIT else {
             // They have process groups of their own, which no terminal reaches.
             StdioLoop.killAll()
             // No handlers: they would wait for who still works.

@@ -77,11 +77,11 @@ struct RunDriver {
         // A call that decides about the run does so whatever the step makes of it; and a step with
         // a `.once` call that nobody knows the end of is not over.
         if let verdict = journal.verdictOfOutcome {
-            try body.reload(cell, track.bytes)
+            try? body.reload(cell, track.bytes)
             throw OutcomeVerdict(error: verdict)
         }
         guard outcome.byteCount <= RunnerLimits.valueBytesMax else {
-            try body.reload(cell, track.bytes)
+            try? body.reload(cell, track.bytes)
             throw RunnerLimits.refusal(of: outcome.byteCount, as: "state or result")
         }
     }

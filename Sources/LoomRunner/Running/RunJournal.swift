@@ -103,11 +103,13 @@ final class RunJournal: Sendable {
     ) async throws(RunnerError) -> AttemptID {
         let appending = try state.withLock { state throws(RunnerError) -> Appending in
             let advance = StepAdvance(attempt, change, time: try begin(&state))
+            try checkIsSettled(state)
             do throws(RunFold.Violation) {
                 try state.fold.apply(advance, at: place(&state))
             } catch {
                 throw fail(.corrupt(run, error.description), &state)
             }
+            state.verdict = nil
             if !state.occurrences.isEmpty { state.occurrences.removeAll(keepingCapacity: true) }
             advance.encode(to: &state.unit)
             return try append(isBarrier: false, &state)
@@ -152,6 +154,10 @@ final class RunJournal: Sendable {
     private func add(
         _ content: RunEvent.Content, _ time: EventTime, _ state: inout State
     ) throws(RunnerError) {
+        switch content {
+        case .stepCommitted, .runCompleted: try checkIsSettled(state)
+        default: break
+        }
         let event = RunEvent(time: time, content)
         do throws(RunFold.Violation) {
             try state.fold.apply(event, at: place(&state))
@@ -166,6 +172,15 @@ final class RunJournal: Sendable {
         state.event.removeAll()
         event.encode(to: &state.event)
         state.unit.append(state.event.bytes)
+    }
+
+    /// The end of a step would forget a `.once` call that a task of it has begun since it returned:
+    /// then the step does not end, and the run is left as interrupted.
+    private func checkIsSettled(_ state: State) throws(RunnerError) {
+        guard let call = state.fold.calls.unsettled(ofStep: state.fold.summary.stepIndex) else {
+            return
+        }
+        throw .unknownOutcome(tool: call.start.name, call: call.position)
     }
 
     private func place(_ state: inout State) -> RunFold.Place {

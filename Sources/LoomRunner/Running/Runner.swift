@@ -146,7 +146,8 @@ public struct Runner<Loop: StepLoop>: Sendable {
         try await driver.drive(stepsMax: stepsMax)
         let summary = journal.summary
         let isDone = summary.status == .completed
-        return result(journal.run, summary, isDone ? nil : cell.state, cell.output)
+        return result(
+            journal.run, summary, isDone ? nil : cell.state, isDone ? cell.output : nil)
     }
 
     private func result(

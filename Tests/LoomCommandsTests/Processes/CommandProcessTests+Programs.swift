@@ -96,6 +96,30 @@ extension CommandProcessTests {
                 == ["interrupted", "failed", "completed"], attempts.words)
     }
 
+    /// The dead program was kept, and the resume spent an interruption on it.
+    @Test("a program that was killed in a call of unknown outcome is not used again")
+    func killedInCall() async throws {
+        let program = CommandFolder.testProgram("charge.py", folder.path("mark"), "slow")
+        let said = try await drive("run", ["--timeout", "1"], program)
+        #expect(said.json["status"] == .string("paused"), said.words)
+        let explain = try await folder.call("loomlog", ["explain", "demo", "--json"])
+        let call = explain.json["unknown_calls"].elements.first?["call"]
+        guard case .integer(let position)? = call else {
+            Issue.record(explain.words)
+            return
+        }
+        let resolved = try await folder.call(
+            "loomlog", ["resolve", "demo", "\(position)", "--result", #""receipt 7""#])
+        #expect(resolved.output.contains("call \(position) is settled"), resolved.words)
+        #expect(resolved.output.contains("next     loomlog resume demo"), resolved.words)
+        let resumed = try await drive("resume", [], program)
+        #expect(resumed.json["result"] == .string("receipt 7"), resumed.words)
+        let attempts = try await folder.call("loomlog", ["attempts", "demo", "--json"])
+        #expect(
+            attempts.json.elements.map { $0["status"].text } == ["interrupted", "completed"],
+            attempts.words)
+    }
+
     /// It went over nohup's head.
     @Test("a signal that was ignored from the start stays ignored")
     func ignoredSignal() async throws {

@@ -1,18 +1,23 @@
 """Charges once, and dies in the middle of the charge the first time: charge.py MARK
 
-With a second file's name, it cannot find out the first time that it is asked what became of the charge.
+With a second file's name, it cannot find out the first time that it is asked what became of the charge. With "slow" it
+does not die but takes long, and can never find out.
 """
 import os
 import sys
+import time
 
 import loomlog_step
 
 MARK = sys.argv[1]
+IS_SLOW = sys.argv[2:] == ["slow"]
 
 
 def charge(request):
     with open(MARK, "w") as file:
         file.write("charged")
+    if IS_SLOW:
+        time.sleep(60)
     os._exit(9)
 
 
@@ -25,7 +30,7 @@ def look(request):
 
 def step(state, ctx):
     ctx.label("customer", "ada")
-    receipt = ctx.call("charge", {"cents": state["cents"]}, charge, safety="once", reconcile=look)
+    receipt = ctx.call("charge", {"cents": state["cents"]}, charge, safety="once", reconcile=None if IS_SLOW else look)
     return ctx.complete(receipt)
 
 
