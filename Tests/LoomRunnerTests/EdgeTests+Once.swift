@@ -237,6 +237,37 @@ extension EdgeTests {
         }
     }
 
+    /// One slip of the fingers, and the run could never go on.
+    @Test("what was said of a call can be corrected")
+    func resolveAgain() async throws {
+        let log = try TemporaryLog()
+        let store = try log.open()
+        let charge = brokenCharge(Counter())
+        let runner = Runner("l", store: store, options: options) {
+            (_: Int, context) async throws -> Outcome<Int, Int> in
+            .complete(try await context.call(charge, 1))
+        }
+        let paused = try await runner.start(run, state: 0)
+        guard case .unknownOutcome(let call)? = paused.pauseReason else {
+            Issue.record("\(paused)")
+            return
+        }
+        try await runner.resolve(run, call: call, as: .completed(result: Array(#""7""#.utf8)))
+        let failed = try await runner.resume(run)
+        #expect(failed.failure?.message.contains("resolve can correct") == true)
+        try await runner.retry(run)
+        try await runner.resolve(run, call: call, as: .completed(result: Array("7".utf8)))
+        #expect(try await runner.resume(run).output == 7)
+        // Of a step that is over nothing can be said any more.
+        await #expect(throws: RunnerError.self) {
+            try await runner.resolve(run, call: call, as: .didNotHappen)
+        }
+        let rows = try log.reader().toolCalls(run)
+        #expect(rows.map(\.status) == [.completed] && rows[0].result == Array("7".utf8))
+        #expect(try log.reader().verify(run).isValid)
+        try store.close()
+    }
+
     /// It was refused, and the key settled all the same.
     @Test("a resolution that is refused settles nothing")
     func resolveHeld() async throws {

@@ -213,7 +213,10 @@ extension RunFold {
         case .created, .labelled: return nil
         case .policyChanged(let policy): return refusal(of: policy)
         case .toolFinished(let finish):
-            return calls.isOpen(finish.start) ? nil : "no tool call is open at \(finish.start)"
+            // What somebody said of a call may be corrected while nobody drives the run.
+            let isCorrection = isAtRest && calls.completed(at: finish.start) != nil
+            let isOpen = calls.isOpen(finish.start)
+            return isOpen || isCorrection ? nil : "no tool call is open at \(finish.start)"
         case .retried:
             return summary.status == .failed ? nil : "a run that is \(summary.status) is retried"
         case .resumed, .paused, .cancelled:
@@ -228,6 +231,8 @@ extension RunFold {
             return refusalWhileRunning(of: content)
         }
     }
+
+    private var isAtRest: Bool { summary.status == .paused || summary.status == .failed }
 
     private func refusal(at place: Place) -> String? {
         guard place.position == summary.nextPosition else {

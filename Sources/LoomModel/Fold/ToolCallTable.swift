@@ -64,6 +64,20 @@ public struct ToolCallTable: Sendable {
         var entries: [Identity: Entry] = [:]
         /// Positions at which calls completed.
         var ends: Set<UInt64> = []
+        /// Completed calls by the position of their start.
+        var starts: [UInt64: Identity] = [:]
+
+        mutating func set(_ entry: Entry, for identity: Identity) {
+            if let old = entries[identity], let completed = old.completed {
+                ends.remove(completed.position)
+                starts[old.call.position] = nil
+            }
+            entries[identity] = entry
+            if let completed = entry.completed {
+                ends.insert(completed.position)
+                starts[entry.call.position] = identity
+            }
+        }
     }
 
     // Apart, so that the end of a step costs what the step had, and not what the run has.
@@ -77,11 +91,9 @@ public struct ToolCallTable: Sendable {
 
     private mutating func set(_ entry: Entry, for identity: Identity) {
         if identity.isOfStep {
-            ofStep.entries[identity] = entry
-            if let completed = entry.completed { ofStep.ends.insert(completed.position) }
+            ofStep.set(entry, for: identity)
         } else {
-            ofRun.entries[identity] = entry
-            if let completed = entry.completed { ofRun.ends.insert(completed.position) }
+            ofRun.set(entry, for: identity)
         }
     }
 
@@ -131,6 +143,16 @@ public struct ToolCallTable: Sendable {
         openCalls[position].flatMap { entry($0)?.call }
     }
 
+    /// The completed call that began at a position of the run, while an attempt may be answered
+    /// with it.
+    public func completed(at position: UInt64) -> Call? {
+        completedIdentity(position).flatMap { entry($0)?.call }
+    }
+
+    private func completedIdentity(_ position: UInt64) -> Identity? {
+        ofStep.starts[position] ?? ofRun.starts[position]
+    }
+
     func isOpen(_ position: UInt64) -> Bool { openCalls[position] != nil }
 
     func isCompleted(by finish: UInt64) -> Bool {
@@ -159,10 +181,11 @@ public struct ToolCallTable: Sendable {
     }
 
     mutating func finish(_ finish: ToolFinish, at position: UInt64) {
-        guard let identity = openCalls.removeValue(forKey: finish.start),
-            var entry = entry(identity)
-        else { return }
+        // Of a completed call it is a correction: the later word holds.
+        let known = openCalls.removeValue(forKey: finish.start) ?? completedIdentity(finish.start)
+        guard let identity = known, var entry = entry(identity) else { return }
         entry.isOpen = false
+        entry.completed = nil
         if case .completed(let result) = finish.outcome {
             entry.completed = Completed(
                 start: entry.call.start, position: position, result: result)

@@ -53,7 +53,8 @@ public struct RunControl: Sendable {
     ///
     /// `completed` with what the tool returned, in the tool's own shape: nobody checks it before
     /// the step reads it. `didNotHappen`, or `failed` with the reason: it may be made again. A call
-    /// with a shared key is settled in the whole store.
+    /// with a shared key is settled in the whole store. What was said of another call may be
+    /// corrected, while nobody drives the run and its step has not ended: the later word holds.
     public func resolve(
         _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome
     ) async throws {
@@ -61,15 +62,26 @@ public struct RunControl: Sendable {
         try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let fold = try await access.load(run).fold
-            guard let call = fold.calls.unfinished(at: position) else {
+            let open = fold.calls.unfinished(at: position)
+            guard let call = open ?? Self.correctable(position, fold) else {
                 throw RunnerError.noSuchCall(run, position)
             }
             if case .shared(let key) = call.start.key {
                 try await SharedCall.resolve(key, as: outcome, for: run, access)
             }
-            try await access.journal(run, claim, fold)
-                .finish(position, outcome, isBarrier: true)
+            try await access.journal(run, claim, fold).record(
+                [.toolFinished(ToolFinish(start: position, outcome: outcome))], isBarrier: true)
         }
+    }
+
+    /// A completed call whose end may be said anew; not one of the whole store, which others have
+    /// been answered with.
+    private static func correctable(_ position: UInt64, _ fold: RunFold) -> ToolCallTable.Call? {
+        guard [.paused, .failed].contains(fold.summary.status),
+            let call = fold.calls.completed(at: position)
+        else { return nil }
+        if case .shared = call.start.key { return nil }
+        return call
     }
 
     /// Records something of a run that nobody drives.

@@ -28,7 +28,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
                 return try await ending(position) { try await make(start, position) }
             case .completed(let completed):
                 try await journal.reuse(completed, in: context.attempt)
-                return try decode(completed.result)
+                return try decoded(completed)
             case .mismatch: throw mismatch(start)
             case .unknown(let known):
                 let settled = try await ending(known.position) { () async throws -> Response? in
@@ -159,6 +159,17 @@ struct ManagedCall<Response: Sendable>: Sendable {
         // The result of a pure tool can always be had again; that of others must not be lost.
         try await finish(places, .completed(result: result), isBarrier: safety != .pure)
         return response
+    }
+
+    /// A result that somebody gave by hand may be of another shape.
+    private func decoded(_ completed: ToolCallTable.Completed) throws -> Response {
+        do {
+            return try decode(completed.result)
+        } catch let error as DecodingError {
+            throw StepFailure(
+                "the recorded result of \(name) does not fit: \(DecodingWords.words(error)); "
+                    + "resolve can correct what was said of the call", category: .validation)
+        }
     }
 
     private func encoded(_ response: Response) throws -> [UInt8] {

@@ -4,8 +4,8 @@ internal import LoomModel
 struct ToolCallCollector {
     let step: UInt64?
     var window: RowWindow<ToolCallRow>
-    /// Rows by the position of their start, until their end was seen.
-    private var open: [UInt64: Int] = [:]
+    /// Rows by the position of their start; an end may come again, as a correction.
+    private var started: [UInt64: Int] = [:]
     /// Rows by the position of their end, which is how later attempts name them.
     private var ended: [UInt64: Int] = [:]
 
@@ -21,9 +21,9 @@ struct ToolCallCollector {
             let index = window.add {
                 ToolCallRow(position: position, start: start, started: event.time)
             }
-            if let index { open[position] = index }
+            if let index { started[position] = index }
         case .toolFinished(let finish):
-            guard let index = open.removeValue(forKey: finish.start) else { return }
+            guard let index = started[finish.start] else { return }
             ended[position] = index
             window.change(index) { $0.end(finish.outcome, event.time) }
         case .toolReused(_, let finish):
@@ -36,6 +36,7 @@ struct ToolCallCollector {
 extension ToolCallRow {
     fileprivate mutating func end(_ outcome: ToolFinish.Outcome, _ time: EventTime) {
         finished = time
+        (result, failure) = (nil, nil)
         switch outcome {
         case .completed(let result):
             status = .completed

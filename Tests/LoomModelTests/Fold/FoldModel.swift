@@ -228,7 +228,8 @@ extension FoldModel {
     }
 
     private func finish(of index: Int) -> (place: Int, outcome: ToolFinish.Outcome)? {
-        for later in kinds[index...].indices where kinds[later] == .toolFinished {
+        // The last word holds.
+        for later in kinds[index...].indices.reversed() where kinds[later] == .toolFinished {
             if let finish = toolFinish(at: later), finish.start == UInt64(index) {
                 return (later, finish.outcome)
             }
@@ -289,7 +290,13 @@ extension FoldModel {
     }
 
     fileprivate func verdict(ofFinish position: UInt64) -> Verdict {
-        isOpen(position, stepEnds: [.stepCommitted, .runCompleted]) ? .accepted : .refused
+        let ends: [ContentKind] = [.stepCommitted, .runCompleted]
+        if isOpen(position, stepEnds: ends) { return .accepted }
+        guard status == .paused || status == .failed, let index = Int(exactly: position),
+            index < kinds.count, let start = toolStart(at: index), known(start) == index,
+            case .completed? = finish(of: index)?.outcome
+        else { return .refused }
+        return .accepted
     }
 
     /// Whether the place is that of an answer that the present step may use.
