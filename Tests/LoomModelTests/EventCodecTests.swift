@@ -117,6 +117,11 @@ import Testing
         (.policyChanged(.interval(.max)), [2] + max),
         (.policyChanged(.compact), [3]),
         (.migrated(stateVersion: 2, state: [1]), [2, 1, 1]),
+        (
+            .toolThrew(
+                start: 300, Failure(message: "m", category: .validation, isRetryable: false)),
+            timeBytes + text("m") + [2, 0]
+        ),
     ]
 
     private static let samples = attempts + tools + runs
@@ -141,6 +146,7 @@ import Testing
         case .labelled: 15
         case .policyChanged: 16
         case .migrated: 17
+        case .toolThrew: 18
         }
     }
 

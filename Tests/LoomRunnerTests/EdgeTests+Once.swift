@@ -237,6 +237,25 @@ extension EdgeTests {
         }
     }
 
+    /// Whoever had to resolve the call could not see it.
+    @Test("what a call of unknown outcome threw is in the log")
+    func thrown() async throws {
+        let log = try TemporaryLog()
+        let store = try log.open()
+        let charge = brokenCharge(Counter())
+        let runner = Runner("l", store: store, options: options) {
+            (_: Int, context) async throws -> Outcome<Int, Int> in
+            .complete(try await context.call(charge, 1))
+        }
+        _ = try await runner.start(run, state: 0)
+        let reader = try log.reader()
+        let call = try #require(try reader.explain(run).unfinishedCalls.first)
+        #expect(call.thrown?.message == "StepFailure: the connection broke")
+        let row = try #require(try reader.toolCalls(run).first)
+        #expect(row.status == .started && row.failure == call.thrown)
+        try store.close()
+    }
+
     /// One slip of the fingers, and the run could never go on.
     @Test("what was said of a call can be corrected")
     func resolveAgain() async throws {

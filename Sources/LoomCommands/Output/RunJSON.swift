@@ -53,6 +53,7 @@ extension ToolCallTable.Call {
             "safety": .string(start.safety.rawValue),
             "idempotency_key": .string(start.idempotencyKey(in: run)),
             "request_json": .string(String(decoding: start.request, as: UTF8.self)),
+            "error": thrown.map { .string($0.message) } ?? .null,
         ])
     }
 }

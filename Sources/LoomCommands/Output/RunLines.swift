@@ -42,7 +42,8 @@ extension RunExplanation {
             lines.append(
                 "unknown  call \(call.position): \(call.start.name)(\(request)), "
                     + "\(call.start.safety.rawValue), was started and has no end; its key is "
-                    + call.start.idempotencyKey(in: view.run))
+                    + call.start.idempotencyKey(in: view.run)
+                    + (call.thrown.map { "; it threw \($0.message)" } ?? ""))
         }
         lines.append("notes    \(notes.isEmpty ? "none" : notes.joined(separator: "; "))")
         return lines
@@ -94,6 +95,8 @@ extension RunEvent.Content {
         case .policyChanged(let policy): ("policy_changed", policy.words)
         case .migrated(let version, let state):
             ("migrated", "to version \(version), \(state.count) bytes")
+        case .toolThrew(let start, let failure):
+            ("tool_threw", "call \(start): \(failure.message)")
         }
     }
 }

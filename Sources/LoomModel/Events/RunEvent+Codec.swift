@@ -10,7 +10,7 @@ extension RunEvent {
         case created = 1
         case attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused, stepCommitted
         case runCompleted, snapshot, paused, resumed, failed, cancelled, retried, labelled
-        case policyChanged, migrated
+        case policyChanged, migrated, toolThrew
     }
 
     /// The event's bytes.
@@ -83,6 +83,10 @@ extension RunEvent {
             begin(.migrated)
             writer.writeVarint(version)
             writer.writeSized(state)
+        case .toolThrew(let start, let failure):
+            begin(.toolThrew)
+            writer.writeVarint(start)
+            failure.encode(to: &writer)
         }
     }
 
@@ -125,6 +129,8 @@ extension RunEvent {
         case .policyChanged: .policyChanged(try CheckpointPolicy(decoding: &reader))
         case .migrated:
             .migrated(stateVersion: try reader.readVarint(), state: try reader.readSized("state"))
+        case .toolThrew:
+            .toolThrew(start: try reader.readVarint(), try Failure(decoding: &reader))
         }
     }
 }

@@ -48,6 +48,9 @@ public struct RunEvent: Hashable, Sendable {
         case policyChanged(CheckpointPolicy)
         /// The present state in the shape of another version of the loop.
         case migrated(stateVersion: UInt64, state: [UInt8])
+        /// The body of a `.once` tool threw: no end of its call, as an error does not say that
+        /// nothing happened, but what whoever resolves it wants to know.
+        case toolThrew(start: UInt64, Failure)
     }
 }
 

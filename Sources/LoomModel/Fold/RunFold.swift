@@ -92,6 +92,7 @@ public struct RunFold: Sendable {
         case .labelled(let labels): label(labels)
         case .policyChanged(let policy): summary.policy = policy
         case .migrated(let version, _): summary.stateVersion = version
+        case .toolThrew(let start, let failure): calls.note(failure, of: start)
         }
     }
 
@@ -261,6 +262,8 @@ extension RunFold {
         case .toolStarted(let start):
             guard start.attempt == summary.openAttempt else { return "a call outside its attempt" }
             return calls.refusal(of: start)
+        case .toolThrew(let start, _):
+            return calls.isOpen(start) ? nil : "no tool call is open at \(start)"
         case .failed:
             return summary.openAttempt == nil ? nil : "a failure while an attempt is open"
         case .migrated:

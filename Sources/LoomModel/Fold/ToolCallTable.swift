@@ -9,6 +9,8 @@ public struct ToolCallTable: Sendable {
         public let position: UInt64
         /// What was asked.
         public let start: ToolStart
+        /// What its body threw, when it threw.
+        public internal(set) var thrown: Failure?
 
         /// Whether somebody has to say what became of this call before it is made again.
         ///
@@ -178,6 +180,12 @@ public struct ToolCallTable: Sendable {
             Entry(call: Call(position: position, start: start), completed: nil, isOpen: true),
             for: identity)
         openCalls[position] = identity
+    }
+
+    mutating func note(_ failure: Failure, of start: UInt64) {
+        guard let identity = openCalls[start], var entry = entry(identity) else { return }
+        entry.call.thrown = failure
+        set(entry, for: identity)
     }
 
     mutating func finish(_ finish: ToolFinish, at position: UInt64) {

@@ -160,6 +160,19 @@ extension RunJournal {
         try await settle(appending)
     }
 
+    /// Notes what the body of a call of unknown outcome threw. Nothing depends on it: a call that
+    /// has outlived its attempt, or a store that fails, is told by what follows.
+    func note(_ error: any Error, of start: UInt64) async {
+        let appending = withState { state -> Appending? in
+            guard state.fold.summary.status == .running,
+                state.fold.calls.unfinished(at: start) != nil
+            else { return nil }
+            let event = RunEvent.Content.toolThrew(start: start, Failure(recording: error))
+            return try? append([event], isBarrier: false, &state)
+        }
+        if let appending { _ = try? await settle(appending) }
+    }
+
     /// Notes that an attempt was answered with a call that completed before.
     func reuse(
         _ completed: ToolCallTable.Completed, in attempt: AttemptID

@@ -1,4 +1,3 @@
-internal import Logging
 internal import LoomModel
 
 /// One managed call of a tool: found in the log, or recorded around the tool's body.
@@ -143,8 +142,9 @@ struct ManagedCall<Response: Sendable>: Sendable {
             // A `.once` call that threw may have happened all the same, unless it says otherwise.
             guard safety != .once || error is ToolDidNotHappen else {
                 let own = places[places.count - 1].1
-                // The log has no place for it, and whoever resolves the call wants to know.
-                context.logger.warning("call \(own) of \(name) threw: \(error)")
+                if !isHostGone, !(error is CancellationError) {
+                    await journal.note(error, of: own)
+                }
                 guard reconcile != nil else {
                     throw journal.decide(.unknownOutcome(tool: name, call: own))
                 }

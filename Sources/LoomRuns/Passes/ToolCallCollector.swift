@@ -26,6 +26,8 @@ struct ToolCallCollector {
             guard let index = started[finish.start] else { return }
             ended[position] = index
             window.change(index) { $0.end(finish.outcome, event.time) }
+        case .toolThrew(let start, let failure):
+            if let index = started[start] { window.change(index) { $0.failure = failure } }
         case .toolReused(_, let finish):
             if let index = ended[finish] { window.change(index) { $0.reuseCount += 1 } }
         default: break

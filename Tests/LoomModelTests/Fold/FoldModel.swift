@@ -336,6 +336,9 @@ extension FoldModel {
         case .toolStarted(let start):
             return when(isRunning && start.attempt == openAttempt, verdict(ofStart: start))
         case .toolFinished(let finish): return verdict(ofFinish: finish.start)
+        case .toolThrew(let start, _):
+            let ends: [ContentKind] = [.stepCommitted, .runCompleted]
+            return when(isRunning && isOpen(start, stepEnds: ends))
         case .toolReused(let id, let finish):
             return when(
                 isRunning && id == openAttempt, isAnswer(finish) ? .accepted : .refused)

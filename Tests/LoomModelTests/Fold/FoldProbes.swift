@@ -62,6 +62,8 @@ enum FoldProbe: String, CaseIterable {
     case policyInterval0 = "policy interval 0"
     case policyCompact = "policy compact"
     case migrated
+    case toolThrew = "tool threw"
+    case toolThrewNoCall = "tool threw, no call there"
 }
 
 extension FoldProbe {
@@ -108,6 +110,8 @@ extension FoldProbe {
         case .toolDidNotHappen: Make.finish(facts.call, .didNotHappen)
         case .toolFinishedNoCall: Make.finish(1, .completed(result: [4]))
         case .toolFinishedItself: Make.finish(position, .didNotHappen)
+        case .toolThrew: .toolThrew(start: facts.call, Make.failure)
+        case .toolThrewNoCall: .toolThrew(start: 1, Make.failure)
         case .toolReused: Make.reuse(last, facts.finish)
         case .toolReusedNoAnswer: Make.reuse(last, 1)
         case .toolReusedOther: Make.reuse(other, facts.finish)
@@ -219,5 +223,7 @@ extension FoldProbe {
         policy interval 0                        . ....... ..... ..... ....
         policy compact                           . ======= ===== ===== ====
         migrated                                 . rrrrrrr ..... ..... ....
+        tool threw                               . ...rr.r .r..r ..... ....
+        tool threw, no call there                . ....... ..... ..... ....
         """
 }

@@ -5,7 +5,7 @@ import LoomModel
 enum ContentKind: Hashable, CaseIterable {
     case created, attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused
     case stepCommitted, runCompleted, snapshot, paused, resumed, failed, cancelled, retried
-    case labelled, policyChanged, migrated
+    case labelled, policyChanged, migrated, toolThrew
 
     init(_ content: RunEvent.Content) {
         switch content {
@@ -26,6 +26,7 @@ enum ContentKind: Hashable, CaseIterable {
         case .labelled: self = .labelled
         case .policyChanged: self = .policyChanged
         case .migrated: self = .migrated
+        case .toolThrew: self = .toolThrew
         }
     }
 }

@@ -11,12 +11,12 @@ private struct EventDealer {
     /// How often each kind is dealt, by where the run stands.
     private static let whileOpen = bag([
         .toolStarted: 6, .toolFinished: 6, .toolReused: 6, .stepCommitted: 4, .attemptFailed: 3,
-        .snapshot: 1, .paused: 1, .resumed: 2, .runCompleted: 1,
+        .snapshot: 1, .paused: 1, .resumed: 2, .runCompleted: 1, .toolThrew: 2,
     ])
     private static let whileRunning = bag([
         .attemptStarted: 12, .toolFinished: 1, .failed: 1, .migrated: 1, .paused: 1, .resumed: 1,
     ])
-    private static let whilePaused = bag([.resumed: 6, .toolFinished: 1, .paused: 1])
+    private static let whilePaused = bag([.resumed: 6, .toolFinished: 2, .paused: 1])
     private static let whenOver = bag([.retried: 3, .labelled: 1, .toolFinished: 1])
     private static let anything = ContentKind.allCases
 
@@ -95,11 +95,17 @@ private struct EventDealer {
             let starts = Self.starts(open)
             return .toolStarted(pick(starts, or: starts[0]))
         case .toolFinished:
-            let call = pick(model.openCalls, or: UInt64(model.kinds.count / 2))
+            // Now and then one that has ended: it may be a correction.
+            let begun = model.kinds.indices.filter { model.kinds[$0] == .toolStarted }
+            let calls = chance(4) ? begun.map { UInt64($0) } : model.openCalls
+            let call = pick(calls, or: UInt64(model.kinds.count / 2))
             let outcomes: [ToolFinish.Outcome] = [
                 .completed(result: [UInt8(call & 255)]), .failed(failure), .didNotHappen,
             ]
             return Make.finish(near(call), pick(outcomes, or: .didNotHappen))
+        case .toolThrew:
+            let call = pick(model.openCalls, or: UInt64(model.kinds.count / 2))
+            return .toolThrew(start: near(call), failure)
         case .toolReused:
             let answers = model.kinds.indices.map { UInt64($0) }.filter { model.isAnswer($0) }
             return .toolReused(open, finish: near(pick(answers, or: 0)))
@@ -203,7 +209,7 @@ private struct EventDealer {
     func unknownKind() throws {
         let known = [Make.created, Make.resumed, Make.start(0, 0), Make.commit(0, 0)]
         var bodies = known.map { RunEvent(time: EventTime(microseconds: 1), $0).encoded() }
-        bodies.insert([18, 1, 2, 3], at: 2)
+        bodies.insert([200, 1, 2, 3], at: 2)
         var fold = RunFold()
         var violations: [RunFold.Violation] = []
         for (position, body) in bodies.enumerated() {
