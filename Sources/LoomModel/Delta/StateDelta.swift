@@ -26,10 +26,7 @@ public enum StateDelta {
     static func encodeCounting(
         from base: [UInt8], to target: [UInt8]
     ) -> (delta: [UInt8], hunks: Int) {
-        var writer = ByteWriter(capacity: 64)
-        writer.writeLength(base.count)
-        writer.writeLength(target.count)
-        var hunks = HunkWriter(writer: writer)
+        var hunks = HunkWriter(base: base.count, target: target.count)
         unsafe base.withUnsafeBytes { base in
             unsafe target.withUnsafeBytes { target in
                 var matcher = unsafe StateMatcher(base: base, target: target)
@@ -67,11 +64,14 @@ public enum StateDelta {
 
 /// Writes hunks, and counts them.
 private struct HunkWriter {
-    var writer: ByteWriter
+    private var writer = ByteWriter(capacity: 64)
     private(set) var count = 0
     private var cursor = 0
 
-    init(writer: ByteWriter) { self.writer = writer }
+    init(base: Int, target: Int) {
+        writer.writeLength(base)
+        writer.writeLength(target)
+    }
 
     mutating func append(
         copy: Range<Int>, insert: Range<Int>, of target: UnsafeRawBufferPointer

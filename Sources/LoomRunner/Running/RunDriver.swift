@@ -13,7 +13,7 @@ struct RunDriver {
     private let cell: AnyStateCell
     private var track: StateTrack
     private let options: RunnerOptions
-    private var journal: RunJournal { scope.journal }
+    private let journal: RunJournal
 
     init(
         _ body: LoopBody, _ scope: RunScope, _ cell: AnyStateCell, _ track: StateTrack,
@@ -21,6 +21,7 @@ struct RunDriver {
     ) {
         self.body = body
         self.scope = scope
+        journal = scope.journal
         self.cell = cell
         self.track = track
         self.options = options
