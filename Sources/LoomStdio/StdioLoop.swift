@@ -145,7 +145,7 @@ public final class StdioLoop: StepLoop {
     ///
     /// A cancelled step may still come to its end for ``StepProgramOptions/cancelGrace``; then its
     /// process group is killed. One that takes longer than ``StepProgramOptions/stepTimeout`` is
-    /// killed at once, and throws ``AttemptTimeout``.
+    /// killed at once, and throws `AttemptTimeout`.
     public func step(
         _ state: JSONValue, _ context: StepContext
     ) async throws -> Outcome<JSONValue, JSONValue> {

@@ -19,7 +19,7 @@ public struct StepProgramOptions: Sendable {
     /// How long it may take to say hello. 10 s.
     public var helloTimeout = Duration.seconds(10)
     /// How long one step may take; `nil` for as long as it likes. In place of
-    /// ``RunnerOptions/attemptTimeout``, which could only leave a program behind.
+    /// `RunnerOptions.attemptTimeout`, which could only leave a program behind.
     public var stepTimeout: Duration?
     /// How long a step may go on that was cancelled, before its program is killed. 10 s.
     public var cancelGrace = Duration.seconds(10)

@@ -28,7 +28,7 @@ public final class MemoryRunStore: RunStore {
     /// Creates an empty store.
     public init() {}
 
-    /// See ``LoomRunner/RunStore/claim(_:holder:)``.
+    /// See `RunStore.claim(_:holder:)`.
     public func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
         try runs.withLock { runs throws(RunStoreError) in
             var entry = runs[run] ?? Entry()
@@ -40,7 +40,7 @@ public final class MemoryRunStore: RunStore {
         }
     }
 
-    /// See ``LoomRunner/RunStore/append(_:)``.
+    /// See `RunStore.append(_:)`.
     public func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
         let answer = runs.withLock { runs -> AppendAnswer in
             guard var entry = runs[unit.run], entry.holder != nil, entry.epoch == unit.epoch,
@@ -54,7 +54,7 @@ public final class MemoryRunStore: RunStore {
         return .answered(answer)
     }
 
-    /// See ``LoomRunner/RunStore/read(_:from:_:)``.
+    /// See `RunStore.read(_:from:_:)`.
     public func read(
         _ run: RunID, from position: UInt64,
         _ body: (RunEvent?, RunFold.Place) throws -> Void
@@ -67,7 +67,7 @@ public final class MemoryRunStore: RunStore {
         }
     }
 
-    /// See ``LoomRunner/RunStore/release(_:epoch:)``.
+    /// See `RunStore.release(_:epoch:)`.
     public func release(_ run: RunID, epoch: UInt64) async {
         runs.withLock { runs in
             guard runs[run]?.epoch == epoch else { return }

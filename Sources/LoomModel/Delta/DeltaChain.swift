@@ -38,7 +38,7 @@ public struct DeltaChain: Sendable {
 
     /// Composes one more delta.
     ///
-    /// - Throws: ``FormatError`` when it is malformed or is not against what the chain produces;
+    /// - Throws: `FormatError` when it is malformed or is not against what the chain produces;
     /// the
     ///   chain is then as it was.
     public mutating func append(

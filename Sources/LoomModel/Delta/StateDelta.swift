@@ -41,7 +41,7 @@ public enum StateDelta {
     /// Applies a delta.
     ///
     /// - Parameter limit: The most bytes that the result may have.
-    /// - Throws: ``FormatError`` when the delta is malformed or is not against a base of this
+    /// - Throws: `FormatError` when the delta is malformed or is not against a base of this
     /// length.
     public static func apply(
         _ delta: RawSpan, to base: [UInt8], limit: Int = FormatLimits.unitBytesMax

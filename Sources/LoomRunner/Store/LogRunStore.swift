@@ -36,7 +36,7 @@ public final class LogRunStore: RunStore {
 
     /// Opens a log for writing; creates it when there is none.
     ///
-    /// - Throws: ``LogError`` with code `locked` when another process has it, and others.
+    /// - Throws: `LogError` with code `locked` when another process has it, and others.
     public init(
         path: FilePath, options: LogOptions = LogOptions(),
         storage: any Storage = POSIXStorage()
