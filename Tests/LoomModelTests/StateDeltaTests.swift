@@ -161,4 +161,37 @@ import Testing
             #expect(try reader.materialise() == state, "seed \(seed)")
         }
     }
+
+    /// 345 bytes of deltas became 17 million pieces: 826 MiB, and twice as much with each delta.
+    @Test("deltas that double a state cost the memory of the state")
+    func doubling() throws {
+        func memory() throws -> Int {
+            let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+            let line = status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
+            return try #require(line.flatMap { Int($0.filter(\.isNumber)) })
+        }
+        func event(_ content: RunEvent.Content) -> RunEvent {
+            RunEvent(time: EventTime(microseconds: 1), content)
+        }
+        var track = StateTrack()
+        try track.apply(event(.created(RunCreation(loop: "l", state: [7]))))
+        let before = try memory()
+        var length: UInt64 = 1
+        for step in 0..<24 as Range<UInt64> {
+            var writer = ByteWriter()
+            writer.writeVarint(length)
+            writer.writeVarint(length * 2)
+            for move in [0, length * 2 - 1] {
+                writer.writeVarint(move)
+                writer.writeVarint(length)
+                writer.writeVarint(0)
+            }
+            let id = AttemptID(step: step, attempt: 0)
+            try track.apply(event(.stepCommitted(id, delta: writer.bytes)))
+            length *= 2
+        }
+        #expect(try track.materialise() == [UInt8](repeating: 7, count: 1 << 24))
+        // Other tests run beside this one.
+        #expect(try memory() - before < 600 << 10)
+    }
 }

@@ -148,4 +148,77 @@ import Testing
         }
         #expect(try await runner.start(run, state: 0).status == .completed)
     }
+
+    private struct Big: StepLoop {
+        let name = "big"
+        let byteCount: Int
+        var stateCodec: ValueCodec<[UInt8]> {
+            ValueCodec(name: "bytes", encode: { $0 }, decode: { $0 })
+        }
+        var outputCodec: ValueCodec<Int> { .json }
+
+        func step(_ state: [UInt8], _ context: StepContext) async throws -> Outcome<[UInt8], Int> {
+            .continue([UInt8](repeating: 1, count: byteCount))
+        }
+    }
+
+    /// Delta and snapshot of its step did not fit into one unit, at each resume again.
+    @Test("a state that cannot be stored fails its step, and the run has the one before")
+    func bigState() async throws {
+        let store = MemoryRunStore()
+        let big = Runner(Big(byteCount: 127 << 20 + 1), store: store, options: options)
+        let result = try await big.start(run, state: [7])
+        #expect(result.status == .failed && result.failure?.category == .validation)
+        #expect(result.state == [7])
+        try await big.retry(run)
+        let small = Runner(Big(byteCount: 3), store: store, options: options)
+        #expect(try await small.resume(run, stepsMax: 1).state == [1, 1, 1])
+    }
+
+    /// A store that refuses to append when it is told to.
+    private final class FullStore: RunStore {
+        private let base = MemoryRunStore()
+        let isFull = Mutex(false)
+        var writer: String { base.writer }
+
+        func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
+            try await base.claim(run, holder: holder)
+        }
+
+        func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
+            if isFull.withLock({ $0 }) { throw .unavailable("no space left") }
+            return try base.append(unit)
+        }
+
+        func read(
+            _ run: RunID, from position: UInt64,
+            _ body: (RunEvent?, RunFold.Place) throws -> Void
+        ) async throws { try await base.read(run, from: position, body) }
+
+        func release(_ run: RunID, epoch: UInt64) async { await base.release(run, epoch: epoch) }
+    }
+
+    /// The pause could not be recorded, the run was let go, and its step begun beside the first.
+    @Test("a step that outlives its timeout keeps its run, also on a full disk")
+    func stuckOnFullDisk() async throws {
+        let store = FullStore()
+        let (gate, opens) = AsyncStream.makeStream(of: Void.self)
+        var options = options
+        options.clock = SystemRunClock()
+        (options.attemptTimeout, options.timeoutGrace) = (.milliseconds(20), .milliseconds(20))
+        let runner = Runner("l", store: store, options: options) {
+            (_: Int, _) async throws -> Outcome<Int, Int> in
+            store.isFull.withLock { $0 = true }
+            // Deaf to cancellation.
+            await Task { for await _ in gate {} }.value
+            return .complete(1)
+        }
+        await #expect(throws: RunnerError.self) { try await runner.start(self.run, state: 0) }
+        store.isFull.withLock { $0 = false }
+        do {
+            _ = try await runner.resume(run)
+            Issue.record("two steps of one run at once")
+        } catch RunnerError.held {}
+        opens.finish()
+    }
 }
