@@ -27,7 +27,7 @@ public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// What to do about it, when there is something.
+    /// What to do about it.
     public var hint: String {
         switch self {
         case .unknownRun: "loomlog list shows the runs of the log"

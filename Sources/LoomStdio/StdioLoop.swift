@@ -114,15 +114,8 @@ public final class StdioLoop: StepLoop {
                 "from": .integer(Int64(clamping: version)),
                 "state": try JSONValue(parsing: state),
             ]))
-        let end = ProgramEnd(program)
-        defer { end.cancel() }
-        if let limit = options.stepTimeout { end.kill(after: limit, isTimeout: true) }
-        do {
-            return try await Self.migrated(by: program, turn)
-        } catch let error as StepProgramError {
-            await drop(program)
-            if end.isTimeout, let limit = options.stepTimeout { throw AttemptTimeout(limit: limit) }
-            throw error
+        return try await exchange(with: program) { _ in
+            try await Self.migrated(by: program, turn)
         }
     }
 
@@ -150,35 +143,46 @@ public final class StdioLoop: StepLoop {
         _ state: JSONValue, _ context: StepContext
     ) async throws -> Outcome<JSONValue, JSONValue> {
         let program = try await running()
-        let end = ProgramEnd(program)
-        defer { end.cancel() }
-        if let limit = options.stepTimeout { end.kill(after: limit, isTimeout: true) }
         // Not cancelled itself: the program is heard until it has an outcome, or is gone.
         let talk = Task { try await Conversation(program, context).run(state) }
         do {
-            let outcome = try await withTaskCancellationHandler {
-                try await talk.value
-            } onCancel: {
-                end.kill(after: options.cancelGrace, isTimeout: false)
+            return try await exchange(with: program) { end in
+                try await withTaskCancellationHandler {
+                    try await talk.value
+                } onCancel: {
+                    end.kill(after: options.cancelGrace, isTimeout: false)
+                }
             }
-            end.cancel()
-            if end.hasKilled { await drop(program) }
-            return outcome
-        } catch {
-            end.cancel()
-            // Also when a call decided about the run, and not the end of the program.
-            guard error is StepProgramError || end.hasKilled else { throw error }
-            await drop(program)
-            guard error is StepProgramError else { throw error }
-            if end.isTimeout, let limit = options.stepTimeout { throw AttemptTimeout(limit: limit) }
-            if Task.isCancelled { throw CancellationError() }
-            throw error
+        } catch  where error is StepProgramError && Task.isCancelled {
+            throw CancellationError()
         }
     }
 }
 
 extension StdioLoop {
-    /// Does without a program: the next step starts another one.
+    /// Runs `body` within the time that a step may take. A program that broke off in it, or was
+    /// killed, is not used again, whatever came of it: the next step starts another one.
+    private func exchange<Result>(
+        with program: StepProgram, _ body: (ProgramEnd) async throws -> Result
+    ) async throws -> Result {
+        let end = ProgramEnd(program)
+        if let limit = options.stepTimeout { end.kill(after: limit, isTimeout: true) }
+        do {
+            let result = try await body(end)
+            end.cancel()
+            if end.hasKilled { await drop(program) }
+            return result
+        } catch {
+            end.cancel()
+            let isOfProgram = error is StepProgramError
+            if isOfProgram || end.hasKilled { await drop(program) }
+            if isOfProgram, end.isTimeout, let limit = options.stepTimeout {
+                throw AttemptTimeout(limit: limit)
+            }
+            throw error
+        }
+    }
+
     private func drop(_ program: StepProgram) async {
         self.program.withLock { $0 = nil }
         await program.stop()

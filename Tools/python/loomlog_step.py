@@ -107,23 +107,23 @@ class Context:
             if kind == "tool_run":
                 try:
                     result = _apply(function, request, answer["idempotency_key"])
-                    end = {"type": "tool_done", "id": number, "result": result}
-                    _encoded(end)
+                    line = self._channel.line({"type": "tool_done", "id": number, "result": result})
                 except Exception as error:
                     failure = error
                     end = dict(_described(error), type="tool_failed", id=number)
                     if isinstance(error, DidNotHappen):
                         end["did_not_happen"] = True
-                self._channel.send(end)
+                    line = self._channel.line(end)
+                self._channel.write(line)
             elif kind == "tool_reconcile":
                 try:
                     happened, result = reconcile(answer["request"])
-                    end = {"type": "tool_reconciled", "id": number, "happened": bool(happened), "result": result}
-                    _encoded(end)
+                    line = self._channel.line(
+                        {"type": "tool_reconciled", "id": number, "happened": bool(happened), "result": result})
                 except Exception as error:
                     failure = error
-                    end = dict(_described(error), type="tool_failed", id=number)
-                self._channel.send(end)
+                    line = self._channel.line(dict(_described(error), type="tool_failed", id=number))
+                self._channel.write(line)
             elif kind in ("tool_result", "tool_recorded"):
                 if failure is not None:
                     raise failure
@@ -198,12 +198,19 @@ class _Channel:
         sys.stdout = sys.stderr
         self.turn = None
 
-    def send(self, message):
+    def line(self, message):
+        """The bytes of a message; raises when JSON cannot say it."""
         if self.turn is not None:
             # Tells loomlog which step this is about.
             message = dict(message, turn=self.turn)
-        self._output.write(_encoded(message))
+        return _encoded(message)
+
+    def write(self, line):
+        self._output.write(line)
         self._output.flush()
+
+    def send(self, message):
+        self.write(self.line(message))
 
     def receive(self):
         line = self._input.readline()
@@ -234,22 +241,20 @@ def serve(step, name, state=None, state_version=1, migrate=None):
         channel.turn = message.get("turn")
         if message["type"] == "migrate":
             try:
-                moved = {"type": "migrated", "state": migrate(message["state"], message["from"])}
-                _encoded(moved)
+                line = channel.line({"type": "migrated", "state": migrate(message["state"], message["from"])})
             except Exception as error:
-                moved = dict(_described(error), type="error")
-            channel.send(moved)
+                line = channel.line(dict(_described(error), type="error"))
+            channel.write(line)
             continue
         if message["type"] != "step":
             raise SystemExit("loomlog sent %r where a step was due" % message["type"])
         try:
-            outcome = _outcome(step(message["state"], Context(channel, message)))
-            _encoded(outcome)
+            line = channel.line(_outcome(step(message["state"], Context(channel, message))))
         except Exception as error:
             if not isinstance(error, (StepError, OutcomeUnknown)):
                 traceback.print_exc()
-            outcome = dict(_described(error), type="error")
-        channel.send(outcome)
+            line = channel.line(dict(_described(error), type="error"))
+        channel.write(line)
 
 
 def _outcome(value):

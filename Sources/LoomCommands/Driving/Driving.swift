@@ -13,19 +13,12 @@ internal import Synchronization
 struct Driving {
     private let arguments: DriveArguments
     private let createsLog: Bool
-    /// The step program's command, when there is one.
-    private let program: [String]
-    /// Options that a resume needs as well.
-    private let more: [String]
+    private let next: NextLine
 
-    init(
-        _ arguments: DriveArguments, createsLog: Bool, program: [String] = [],
-        more: [String] = []
-    ) {
+    init(_ arguments: DriveArguments, createsLog: Bool, next: NextLine? = nil) {
         self.arguments = arguments
         self.createsLog = createsLog
-        self.program = program
-        self.more = more
+        self.next = next ?? NextLine(arguments.log)
     }
 
     func drive<Loop: StepLoop>(
@@ -47,7 +40,6 @@ struct Driving {
         let status = Self.status(result, stop)
         Output.setEndStatus(status)
         let view = try arguments.log.reader().get(result.run)
-        let next = NextLine(arguments.log, program: program, more: more)
         arguments.output.print(view.json, view.lines + [next.after(view)])
         if status != 0 { throw ExitCode(status) }
     }

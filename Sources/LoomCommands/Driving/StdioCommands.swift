@@ -55,12 +55,12 @@ struct ProgramArguments: ParsableArguments {
         return options
     }
 
-    /// The options that a resume needs as well, as they were given.
-    func words(_ drive: DriveArguments) -> [String] {
+    /// What to type next: the program, and the options that a resume needs as well.
+    func next(_ drive: DriveArguments) -> NextLine {
         var words = variables.flatMap { ["--env", $0] }
         if let cwd { words += ["--cwd", cwd] }
         if let timeout = drive.timeout { words += ["--timeout", "\(timeout)"] }
-        return words
+        return NextLine(drive.log, program: program, more: words)
     }
 
     /// Starts the program, and stops it when `body` is done.
@@ -99,7 +99,7 @@ struct RunCommand: AsyncParsableCommand {
         try await reporting {
             let input = try start.json()
             try await Driving(
-                drive, createsLog: true, program: program.program, more: program.words(drive)
+                drive, createsLog: true, next: program.next(drive)
             ).drive { store in
                 try await program.running(drive) { loop in
                     guard let state = input ?? loop.firstState else {
@@ -129,7 +129,7 @@ struct ResumeCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             try await Driving(
-                drive, createsLog: false, program: program.program, more: program.words(drive)
+                drive, createsLog: false, next: program.next(drive)
             ).drive { store in
                 try await program.running(drive) { loop in
                     try await Runner(

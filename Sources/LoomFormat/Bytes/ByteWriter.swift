@@ -62,28 +62,9 @@ public struct ByteWriter: Sendable {
         writeLongVarint(value)
     }
 
-    /// Spread over a word and appended at once: a time has eight bytes, and stands in every event.
     @usableFromInline
     mutating func writeLongVarint(_ value: UInt64) {
-        guard value < 1 << 56 else { return writeLongestVarint(value) }
-        // Groups of seven bits, in two, then four, then eight.
-        var word = (value & 0xFFF_FFFF) | (value & 0xFF_FFFF_F000_0000) << 4
-        word = (word & 0x0000_3FFF_0000_3FFF) | (word & 0x0FFF_C000_0FFF_C000) << 2
-        word = (word & 0x007F_007F_007F_007F) | (word & 0x3F80_3F80_3F80_3F80) << 1
-        let count = value.varintSize
-        word |= 0x8080_8080_8080_8080 & ((1 << UInt64(8 * (count - 1))) - 1)
-        unsafe withUnsafeBytes(of: word.littleEndian) {
-            unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[..<count]))
-        }
-    }
-
-    private mutating func writeLongestVarint(_ value: UInt64) {
-        var rest = value
-        while rest >= 0x80 {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
-        }
-        bytes.append(UInt8(truncatingIfNeeded: rest))
+        append(byteCount: value.varintSize) { $0.appendVarint(value) }
     }
 
     /// Writes a non-negative count or length as a varint.

@@ -98,11 +98,7 @@ struct LoopBody: Sendable {
                 if version == loop.stateVersion { return Cell(try states.decode(bytes)) }
                 return Cell(try await loop.migrate(bytes, from: version))
             },
-            reload: { cell, bytes in
-                let cell = unsafe unsafeDowncast(cell, to: Cell.self)
-                cell.state = try states.decode(bytes)
-                cell.output = nil
-            },
+            reload: { unsafe unsafeDowncast($0, to: Cell.self).state = try states.decode($1) },
             encode: { try states.encode(unsafe unsafeDowncast($0, to: Cell.self).state) })
     }
 }

@@ -59,9 +59,7 @@ public struct RunControl: Sendable {
         _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome
     ) async throws {
         // The run itself first: while somebody drives it, the key is not touched either.
-        try await access.claimed(run) { claim in
-            guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
-            let fold = try await access.load(run).fold
+        try await record(run) { fold in
             let open = fold.calls.unfinished(at: position)
             guard let call = open ?? Self.correctable(position, fold) else {
                 throw RunnerError.noSuchCall(run, position)
@@ -69,8 +67,7 @@ public struct RunControl: Sendable {
             if case .shared(let key) = call.start.key {
                 try await SharedCall.resolve(key, as: outcome, for: run, access)
             }
-            try await access.journal(run, claim, fold).record(
-                [.toolFinished(ToolFinish(start: position, outcome: outcome))], isBarrier: true)
+            return [.toolFinished(ToolFinish(start: position, outcome: outcome))]
         }
     }
 
@@ -89,10 +86,16 @@ public struct RunControl: Sendable {
         _ run: RunID, _ contents: (RunFold) throws -> [RunEvent.Content]
     ) async throws {
         try SharedCall.checkIsFree(run)
+        try await record(run, contents)
+    }
+
+    private func record(
+        _ run: RunID, _ contents: (RunFold) async throws -> [RunEvent.Content]
+    ) async throws {
         try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let fold = try await access.load(run).fold
-            let events = try contents(fold)
+            let events = try await contents(fold)
             try await access.journal(run, claim, fold).record(events, isBarrier: true)
         }
     }

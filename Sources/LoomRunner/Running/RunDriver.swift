@@ -77,13 +77,12 @@ struct RunDriver {
     private func check(_ outcome: EncodedOutcome) throws {
         // A call that decides about the run does so whatever the step makes of it; and a step with
         // a `.once` call that nobody knows the end of is not over.
-        if let verdict = journal.verdictOfOutcome {
+        do {
+            if let verdict = journal.verdictOfOutcome { throw OutcomeVerdict(error: verdict) }
+            try RunnerLimits.check(outcome.byteCount, "state or result")
+        } catch {
             try? body.reload(cell, track.bytes)
-            throw OutcomeVerdict(error: verdict)
-        }
-        guard outcome.byteCount <= RunnerLimits.valueBytesMax else {
-            try? body.reload(cell, track.bytes)
-            throw RunnerLimits.refusal(of: outcome.byteCount, as: "state or result")
+            throw error
         }
     }
 

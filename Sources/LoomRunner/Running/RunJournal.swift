@@ -31,6 +31,13 @@ final class RunJournal: Sendable {
         var inFlight: [UInt64: [UInt64: CheckedContinuation<Void, Never>]] = [:]
         /// The number that the next waiter gets.
         var nextWaiter: UInt64 = 0
+
+        /// That the present step has a `.once` call open.
+        var unsettled: RunnerError? {
+            fold.calls.unsettled(ofStep: fold.summary.stepIndex).map {
+                .unknownOutcome(tool: $0.start.name, call: $0.position)
+            }
+        }
     }
 
     struct Occurrence: Hashable {
@@ -57,11 +64,7 @@ final class RunJournal: Sendable {
     var verdictOfOutcome: RunnerError? {
         guard hasCalls.load(ordering: .acquiring) else { return nil }
         return state.withLock { state in
-            if let known = state.failure ?? state.verdict { return known }
-            let step = state.fold.summary.stepIndex
-            return state.fold.calls.unsettled(ofStep: step).map {
-                .unknownOutcome(tool: $0.start.name, call: $0.position)
-            }
+            state.failure ?? state.verdict ?? state.unsettled
         }
     }
 
@@ -177,10 +180,7 @@ final class RunJournal: Sendable {
     /// The end of a step would forget a `.once` call that a task of it has begun since it returned:
     /// then the step does not end, and the run is left as interrupted.
     private func checkIsSettled(_ state: State) throws(RunnerError) {
-        guard let call = state.fold.calls.unsettled(ofStep: state.fold.summary.stepIndex) else {
-            return
-        }
-        throw .unknownOutcome(tool: call.start.name, call: call.position)
+        if let unsettled = state.unsettled { throw unsettled }
     }
 
     private func place(_ state: inout State) -> RunFold.Place {

@@ -7,9 +7,10 @@ enum RunnerLimits {
     /// as a delta and as a snapshot, and must fit into ``FormatLimits/unitBytesMax``.
     static let valueBytesMax = FormatLimits.unitBytesMax / 2 - (1 << 20)
 
-    /// Why a value is not stored: a failure of the step that made it.
-    static func refusal(of byteCount: Int, as what: String) -> StepFailure {
-        StepFailure(
-            "a \(what) of \(byteCount) bytes, above \(valueBytesMax)", category: .validation)
+    /// Refuses a value that is not stored: a failure of the step that made it.
+    static func check(_ byteCount: Int, _ what: @autoclosure () -> String) throws(StepFailure) {
+        guard byteCount > valueBytesMax else { return }
+        throw StepFailure(
+            "a \(what()) of \(byteCount) bytes, above \(valueBytesMax)", category: .validation)
     }
 }

@@ -16,9 +16,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
     private var journal: RunJournal { context.scope.journal }
 
     func run() async throws -> Response {
-        guard request.count <= RunnerLimits.valueBytesMax else {
-            throw RunnerLimits.refusal(of: request.count, as: "request of \(name)")
-        }
+        try RunnerLimits.check(request.count, "request of \(name)")
         let start = journal.startFor(
             name, safety: safety, key: key, request: request, attempt: context.attempt)
         while true {
@@ -174,9 +172,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
 
     private func encoded(_ response: Response) throws -> [UInt8] {
         let bytes = try encode(response)
-        guard bytes.count <= RunnerLimits.valueBytesMax else {
-            throw RunnerLimits.refusal(of: bytes.count, as: "response of \(name)")
-        }
+        try RunnerLimits.check(bytes.count, "response of \(name)")
         return bytes
     }
 
@@ -186,9 +182,8 @@ struct ManagedCall<Response: Sendable>: Sendable {
         for (place, position) in places {
             do throws(RunnerError) {
                 try await place.finish(position, outcome, isBarrier: isBarrier)
-            } catch .stepIsOver(let run, let step) {
-                throw RunnerError.stepIsOver(run, step: step)
             } catch {
+                if case .stepIsOver = error { throw error }
                 // The store failed, here or under the shared key: no failure of the tool.
                 throw journal.decide(error)
             }

@@ -72,19 +72,20 @@ struct SharedCall: Sendable {
         events += [
             .resumed(holder: user.run.rawValue), .attemptStarted(attempt), .toolStarted(start),
         ]
-        do throws(RunnerError) {
-            let first = try await keeper.record(events, isBarrier: true)
-            return first + UInt64(events.count) - 1
-        } catch {
-            throw user.decide(error)
-        }
+        return try await record(events, in: keeper) + UInt64(events.count) - 1
     }
 
     /// Notes in the key's run that the user was paused for the call that is open there.
     func wait(for keeper: RunJournal) async throws {
         guard keeper.summary.holder != user.run.rawValue else { return }
+        _ = try await record([.resumed(holder: user.run.rawValue)], in: keeper)
+    }
+
+    private func record(
+        _ events: [RunEvent.Content], in keeper: RunJournal
+    ) async throws -> UInt64 {
         do throws(RunnerError) {
-            try await keeper.record([.resumed(holder: user.run.rawValue)], isBarrier: true)
+            return try await keeper.record(events, isBarrier: true)
         } catch {
             throw user.decide(error)
         }
