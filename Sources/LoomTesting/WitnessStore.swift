@@ -14,8 +14,8 @@ struct Testimony: Sendable {
 }
 
 /// Passes everything on, and remembers the acknowledged ends of calls and steps.
-struct WitnessStore: RunStore {
-    private let base: any RunStore
+struct WitnessStore: RunStoreWrapper {
+    let base: any RunStore
     private let durability: Durability
     private let state = Shared()
 
@@ -37,12 +37,6 @@ struct WitnessStore: RunStore {
 
     func testimony(losesPower: Bool) -> Testimony {
         state.state.withLock { losesPower ? $0.durable : $0.acknowledged }
-    }
-
-    var writer: String { base.writer }
-
-    func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
-        try await base.claim(run, holder: holder)
     }
 
     func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
@@ -88,11 +82,4 @@ struct WitnessStore: RunStore {
             }
         }
     }
-
-    func read(
-        _ run: RunID, from position: UInt64,
-        _ body: (RunEvent?, RunFold.Place) throws -> Void
-    ) async throws { try await base.read(run, from: position, body) }
-
-    func release(_ run: RunID, epoch: UInt64) async { await base.release(run, epoch: epoch) }
 }

@@ -165,17 +165,12 @@ import Testing
     /// 345 bytes of deltas became 17 million pieces: 826 MiB, and twice as much with each delta.
     @Test("deltas that double a state cost the memory of the state")
     func doubling() throws {
-        func memory() throws -> Int {
-            let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-            let line = status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
-            return try #require(line.flatMap { Int($0.filter(\.isNumber)) })
-        }
         func event(_ content: RunEvent.Content) -> RunEvent {
             RunEvent(time: EventTime(microseconds: 1), content)
         }
         var track = StateTrack()
         try track.apply(event(.created(RunCreation(loop: "l", state: [7]))))
-        let before = try memory()
+        let before = try #require(ProcessMemory.anonymousKibibytes())
         var length: UInt64 = 1
         for step in 0..<24 as Range<UInt64> {
             var writer = ByteWriter()
@@ -192,6 +187,7 @@ import Testing
         }
         #expect(try track.materialise() == [UInt8](repeating: 7, count: 1 << 24))
         // Other tests run beside this one.
-        #expect(try memory() - before < 600 << 10)
+        let after = try #require(ProcessMemory.anonymousKibibytes())
+        #expect(after - before < 600 << 10)
     }
 }

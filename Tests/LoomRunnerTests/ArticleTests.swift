@@ -3,7 +3,7 @@ import Testing
 
 /// The code of the articles is that of Snippets, which compiles and runs.
 @Suite struct ArticleTests {
-    private static let root = URL(filePath: #filePath).deletingLastPathComponent()
+    static let root = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
     static let articles = [
         "LoomRunner/LoomRunner.docc/writing-steps.md",
@@ -34,5 +34,6 @@ import Testing
         }.joined(separator: "\n")
     }
 
-    private static func squeezed(_ text: String) -> String { text.filter { !$0.isWhitespace } }
+    /// Without white space: an article and a snippet break their lines elsewhere.
+    static func squeezed(_ text: String) -> String { text.filter { !$0.isWhitespace } }
 }

@@ -26,25 +26,37 @@ extension EdgeTests {
         }
     }
 
-    /// Each call of the loop got a number of its own, and was made.
-    @Test("a step that tries a `.once` call again by itself does not get it made again")
-    func onceInLoop() async throws {
-        let made = Counter()
-        let charge = brokenCharge(made)
-        let runner = Runner("l", store: MemoryRunStore(), options: options) {
+    /// A loop whose step catches what its call throws, and makes it again.
+    private func insisting(
+        _ charge: Tool<Int, Int>, _ options: RunnerOptions
+    ) -> Runner<ClosureLoop<Int, Int>> {
+        Runner("l", store: MemoryRunStore(), options: options) {
             (_: Int, context) async throws -> Outcome<Int, Int> in
             for _ in 0..<3 {
                 if let receipt = try? await context.call(charge, 100) { return .complete(receipt) }
             }
             return .complete(-1)
         }
+    }
+
+    /// The call that a run was paused for.
+    private func unknownCall(in result: RunResult<ClosureLoop<Int, Int>>) throws -> UInt64 {
+        guard case .unknownOutcome(let call)? = result.pauseReason else {
+            throw StepFailure("no call of unknown outcome: \(result)")
+        }
+        return call
+    }
+
+    /// Each call of the loop got a number of its own, and was made.
+    @Test("a step that tries a `.once` call again by itself does not get it made again")
+    func onceInLoop() async throws {
+        let made = Counter()
+        let charge = brokenCharge(made)
+        let runner = insisting(charge, options)
         let result = try await runner.start(run, state: 7)
         #expect(made.value == 1 && result.status == .paused)
         #expect(result.state == 7)
-        guard case .unknownOutcome? = result.pauseReason else {
-            Issue.record("\(result)")
-            return
-        }
+        _ = try unknownCall(in: result)
     }
 
     /// The closure's own error freed the step to call again.
@@ -58,13 +70,7 @@ extension EdgeTests {
             made.add()
             throw StepFailure("the connection broke", category: .transient)
         }
-        let runner = Runner("l", store: MemoryRunStore(), options: options) {
-            (_: Int, context) async throws -> Outcome<Int, Int> in
-            for _ in 0..<3 {
-                if let receipt = try? await context.call(charge, 100) { return .complete(receipt) }
-            }
-            return .complete(-1)
-        }
+        let runner = insisting(charge, options)
         let result = try await runner.start(run, state: 0)
         #expect(made.value == 1 && result.status == .paused)
     }
@@ -83,13 +89,7 @@ extension EdgeTests {
         options.clock = SystemRunClock()
         options.attemptTimeout = .milliseconds(100)
         options.retry.attemptsMax = 1
-        let runner = Runner("l", store: MemoryRunStore(), options: options) {
-            (_: Int, context) async throws -> Outcome<Int, Int> in
-            for _ in 0..<3 {
-                if let receipt = try? await context.call(charge, 100) { return .complete(receipt) }
-            }
-            return .complete(-1)
-        }
+        let runner = insisting(charge, options)
         let result = try await runner.start(run, state: 0)
         #expect(made.value == 1 && result.status == .paused && result.output == nil)
         // The next attempt asks, and is answered.
@@ -149,10 +149,7 @@ extension EdgeTests {
         _ = try await runner.start(run, state: 0)
         let other = try RunID("other")
         let paused = try await runner.start(other, state: 0)
-        guard case .unknownOutcome(let call)? = paused.pauseReason else {
-            Issue.record("\(paused)")
-            return
-        }
+        let call = try unknownCall(in: paused)
         try await runner.resolve(other, call: call, as: .didNotHappen)
         #expect(try await runner.resume(other).output == 1)
         #expect(made.value == 2)
@@ -193,10 +190,7 @@ extension EdgeTests {
             .complete(try await context.call(charge, ["cents": 100, "at": stamp.add()]))
         }
         let first = try await runner.start(run, state: 0)
-        guard case .unknownOutcome(let call)? = first.pauseReason else {
-            Issue.record("\(first)")
-            return
-        }
+        let call = try unknownCall(in: first)
         #expect(try await runner.resume(run).pauseReason == .unknownOutcome(call: call))
         #expect(made.value == 1)
         try await runner.resolve(run, call: call, as: .didNotHappen)
@@ -218,10 +212,7 @@ extension EdgeTests {
         let first = try await runner.start(run, state: 0)
         let second = try await runner.resume(run)
         #expect(first.pauseReason == second.pauseReason && second.stepIndex == 0)
-        guard case .unknownOutcome(let call)? = second.pauseReason else {
-            Issue.record("\(second)")
-            return
-        }
+        let call = try unknownCall(in: second)
         try await runner.resolve(run, call: call, as: .completed(result: [0x37]))
         #expect(try await runner.resume(run).status == .completed)
         #expect(made.value == 1)
@@ -267,10 +258,7 @@ extension EdgeTests {
             .complete(try await context.call(charge, 1))
         }
         let paused = try await runner.start(run, state: 0)
-        guard case .unknownOutcome(let call)? = paused.pauseReason else {
-            Issue.record("\(paused)")
-            return
-        }
+        let call = try unknownCall(in: paused)
         try await runner.resolve(run, call: call, as: .completed(result: Array(#""7""#.utf8)))
         let failed = try await runner.resume(run)
         #expect(failed.failure?.message.contains("resolve can correct") == true)
@@ -294,10 +282,7 @@ extension EdgeTests {
         let made = Counter()
         let runner = sharedCharge(made, store)
         let paused = try await runner.start(run, state: 0)
-        guard case .unknownOutcome(let call)? = paused.pauseReason else {
-            Issue.record("\(paused)")
-            return
-        }
+        let call = try unknownCall(in: paused)
         let claim = try await store.claim(run, holder: "somebody")
         await #expect(throws: RunnerError.self) {
             try await runner.resolve(run, call: call, as: .didNotHappen)
@@ -316,12 +301,7 @@ extension EdgeTests {
         let other = try RunID("other")
         let first = try await runner.start(run, state: 0)
         let second = try await runner.start(other, state: 0)
-        guard case .unknownOutcome(let older)? = first.pauseReason,
-            case .unknownOutcome(let seen)? = second.pauseReason
-        else {
-            Issue.record("\(first), \(second)")
-            return
-        }
+        let (older, seen) = try (unknownCall(in: first), unknownCall(in: second))
         #expect(made.value == 1)
         // The second run was paused for the first one's call, and may speak of it.
         try await runner.resolve(other, call: seen, as: .didNotHappen)

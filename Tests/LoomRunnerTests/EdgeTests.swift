@@ -176,26 +176,14 @@ import Testing
     }
 
     /// A store that refuses to append when it is told to.
-    private final class FullStore: RunStore {
-        private let base = MemoryRunStore()
+    private final class FullStore: RunStoreWrapper {
+        let base: any RunStore = MemoryRunStore()
         let isFull = Mutex(false)
-        var writer: String { base.writer }
-
-        func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
-            try await base.claim(run, holder: holder)
-        }
 
         func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
             if isFull.withLock({ $0 }) { throw .unavailable("no space left") }
             return try base.append(unit)
         }
-
-        func read(
-            _ run: RunID, from position: UInt64,
-            _ body: (RunEvent?, RunFold.Place) throws -> Void
-        ) async throws { try await base.read(run, from: position, body) }
-
-        func release(_ run: RunID, epoch: UInt64) async { await base.release(run, epoch: epoch) }
     }
 
     /// The pause could not be recorded, the run was let go, and its step begun beside the first.

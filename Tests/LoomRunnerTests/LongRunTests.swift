@@ -34,11 +34,8 @@ import Testing
 
         init(every: Int) { self.every = every }
 
-        /// Anonymous memory: what of the log is mapped belongs to the file.
         func note() {
-            let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-            let line = status?.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
-            let number = line.flatMap { Int($0.filter(\.isNumber)) }
+            let number = ProcessMemory.anonymousKibibytes()
             noted.withLock { $0.append(number ?? .max) }
         }
     }

@@ -35,21 +35,17 @@ struct ReadmeCounter: StepLoop {
         #expect(result.output == 10)
         try store.close()
 
-        let root = URL(filePath: #filePath).deletingLastPathComponent()
-            .deletingLastPathComponent().deletingLastPathComponent()
-        let readme = Self.squeezed(
-            try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8))
+        let readme = ArticleTests.squeezed(
+            try String(contentsOf: ArticleTests.root.appending(path: "README.md"), encoding: .utf8))
         let here = try String(contentsOfFile: #filePath, encoding: .utf8)
         let loop = here[
             try #require(here.range(of: "struct State"))
                 .lowerBound..<(try #require(here.range(of: "@Suite")).lowerBound)]
-        #expect(readme.contains(Self.squeezed(String(loop))))
+        #expect(readme.contains(ArticleTests.squeezed(String(loop))))
         for line in [
             "let store = try LogRunStore(path: \"runs.loom\")",
             "let runner = Runner(Counter(), store: store)",
             "result = try await runner.resume(RunID(\"demo\"))",
-        ] { #expect(readme.contains(Self.squeezed(line))) }
+        ] { #expect(readme.contains(ArticleTests.squeezed(line))) }
     }
-
-    private static func squeezed(_ text: String) -> String { text.filter { !$0.isWhitespace } }
 }

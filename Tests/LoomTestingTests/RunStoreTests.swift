@@ -25,12 +25,8 @@ import Testing
     }
 
     /// Forgets to look at the epoch.
-    private struct Careless: RunStore {
-        let base = MemoryRunStore()
-        var writer: String { base.writer }
-        func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
-            try await base.claim(run, holder: holder)
-        }
+    private struct Careless: RunStoreWrapper {
+        let base: any RunStore = MemoryRunStore()
         func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
             var unit = unit
             let appending = try base.append(unit)
@@ -38,11 +34,6 @@ import Testing
             unit.epoch += 1
             return try base.append(unit)
         }
-        func read(
-            _ run: RunID, from position: UInt64,
-            _ body: (RunEvent?, RunFold.Place) throws -> Void
-        ) async throws { try await base.read(run, from: position, body) }
-        func release(_ run: RunID, epoch: UInt64) async { await base.release(run, epoch: epoch) }
     }
 
     @Test("a store without a fence is found out")

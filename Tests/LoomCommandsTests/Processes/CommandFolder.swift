@@ -69,6 +69,21 @@ struct CommandFolder {
         return words[..<start] + ["python3", recorder, file] + words[start...]
     }
 
+    /// A step program as words of a line of shell.
+    static func quoted(_ words: [String]) -> String {
+        words.map { "'\($0)'" }.joined(separator: " ")
+    }
+
+    /// What a read says, as JSON.
+    func read(_ words: String...) async throws -> Said {
+        try await call("loomlog", words + ["--json"])
+    }
+
+    func expectVerified() async throws {
+        let said = try await read("verify", "demo")
+        #expect(said.json["valid"] == .bool(true), said.words)
+    }
+
     /// Calls a command on the log; `more` goes after `--log`.
     func call(_ program: String, _ words: [String], then more: [String] = []) async throws -> Said {
         let path = FilePath(Self.programs.appending(path: program).path)

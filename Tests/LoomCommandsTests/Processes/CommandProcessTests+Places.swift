@@ -125,7 +125,7 @@ extension CommandProcessTests {
         #expect(full.status == 74 && full.isOneError, full.words)
         #expect(full.errors.contains("No space left on device"), full.words)
         // Reads need no room; a resume says the same again.
-        let standing = try await folder.call("loomlog", ["get", "demo", "--json"])
+        let standing = try await folder.read("get", "demo")
         guard case .integer(let step) = standing.json["step_index"] else {
             Issue.record("\(standing.words)")
             return
@@ -142,8 +142,7 @@ extension CommandProcessTests {
             return
         }
         #expect(next >= step + 10)
-        let verified = try await folder.call("loomlog", ["verify", "demo", "--json"])
-        #expect(verified.json["valid"] == .bool(true), verified.words)
+        try await folder.expectVerified()
         _ = try await folder.shell("umount -l \(disk)")
     }
 
@@ -174,7 +173,7 @@ extension CommandProcessTests {
         #expect(refused.status == 75 && refused.isOneError, refused.words)
         #expect(refused.errors.contains("open for writing by pid "), refused.words)
         // Reading goes on meanwhile.
-        let get = try await folder.call("loomlog", ["get", "demo", "--json"])
+        let get = try await folder.read("get", "demo")
         #expect(get.json["status"] == .string("running"), get.words)
         async let waiting = folder.call("counter-agent", ["run", "other", "--wait", "--json"])
         try await Task.sleep(for: .milliseconds(300))
@@ -193,7 +192,7 @@ extension CommandProcessTests {
             #expect(full.status == 74 && full.isOneError, full.words)
         }
         // The status of a run that failed is not lost with its reader.
-        let program = CommandFolder.misbehaving("nan").map { "'\($0)'" }.joined(separator: " ")
+        let program = CommandFolder.quoted(CommandFolder.misbehaving("nan"))
         let failed = try await folder.shell(
             "\"$LOOMLOG\" run other --log \"$LOG\" \(program) | true; echo ${PIPESTATUS[0]}")
         #expect(failed.output == "1\n", failed.words)
@@ -205,24 +204,18 @@ extension CommandProcessTests {
     /// The first file that is opened gets the first free number: LOCK was standard error.
     @Test("closed standard streams do not end up in the log")
     func closedStreams() async throws {
-        let program = CommandFolder.misbehaving("floods").map { "'\($0)'" }.joined(separator: " ")
+        let program = CommandFolder.quoted(CommandFolder.misbehaving("floods"))
         let said = try await folder.shell(
             "\"$LOOMLOG\" run demo --log \"$LOG\" \(program) <&- >&- 2>&-; echo $?")
         #expect(said.output == "0\n", said.words)
         let lock = try String(contentsOfFile: folder.log.appending("LOCK").string, encoding: .utf8)
         #expect(lock.hasPrefix("pid "))
-        try await expectVerified()
-    }
-
-    private func expectVerified() async throws {
-        let said = try await folder.call("loomlog", ["verify", "demo", "--json"])
-        #expect(said.json["valid"] == .bool(true), said.words)
+        try await folder.expectVerified()
     }
 
     @Test("words and numbers at the edges: usage, one error, no trap")
     func edges() async throws {
         try await makeRun()
-        let none: [String] = []
         let cases: [([String], Int32)] = [
             (["tail", "demo", "--limit", "9223372036854775807"], 0),
             (["history", "demo", "--limit", "9223372036854775807", "--offset", "5"], 0),
@@ -235,7 +228,7 @@ extension CommandProcessTests {
             let said =
                 isDemo
                 ? try await folder.shell("\"$LOOMLOG\" \(words.joined(separator: " "))")
-                : try await folder.call("loomlog", words, then: none)
+                : try await folder.call("loomlog", words)
             #expect(said.status == status, said.words)
             #expect(status == 0 || said.isOneError, said.words)
         }
@@ -244,7 +237,7 @@ extension CommandProcessTests {
         let pipe = try await folder.shell(
             "echo '{\"current\":3}' | \"$LOOMLOG\" run piped --log \"$LOG\" --json "
                 + "--input @/dev/stdin --max-steps 1 "
-                + CommandFolder.misbehaving("good").map { "'\($0)'" }.joined(separator: " "))
+                + CommandFolder.quoted(CommandFolder.misbehaving("good")))
         #expect(pipe.json["step_index"] == .integer(1), pipe.words)
         #expect(pipe.json["state"] == .object(["current": .integer(4)]), pipe.words)
     }

@@ -9,10 +9,6 @@ extension CommandProcessTests {
         try await folder.call("loomlog", [command, "demo", "--json"] + options, then: words)
     }
 
-    private func run() async throws -> JSONValue {
-        try await folder.call("loomlog", ["get", "demo", "--json"]).json
-    }
-
     /// What a step program does wrong in its step 2 for good, and what the command says to it.
     private struct Wrong {
         var kind: String
@@ -43,14 +39,13 @@ extension CommandProcessTests {
                 then: CommandFolder.misbehaving(wrong.kind))
             #expect(said.status == wrong.status, said.words)
             #expect(said.isOneError && said.errors.contains(wrong.says), said.words)
-            let standing = try await folder.call("loomlog", ["get", "demo", "--json"])
+            let standing = try await folder.read("get", "demo")
             #expect(standing.json["status"] == .string("paused"), standing.words)
             #expect(standing.json["step_index"] == .integer(wrong.stands), standing.words)
             let resumed = try await folder.call(
                 "loomlog", ["resume", "demo", "--json"], then: CommandFolder.misbehaving("good"))
             #expect(resumed.json["result"] == .object(["current": .integer(6)]), resumed.words)
-            let verified = try await folder.call("loomlog", ["verify", "demo", "--json"])
-            #expect(verified.json["valid"] == .bool(true), verified.words)
+            try await folder.expectVerified()
         }
     }
 
@@ -62,7 +57,7 @@ extension CommandProcessTests {
             #expect(said.status == (kind == "mute" ? 74 : 65), said.words)
             #expect(said.isOneError, said.words)
         }
-        #expect(try await folder.call("loomlog", ["list", "--json"]).json == .array([]))
+        #expect(try await folder.read("list").json == .array([]))
     }
 
     /// A grandchild that kept standard output open was taken for the program.
@@ -73,8 +68,7 @@ extension CommandProcessTests {
         let mark = folder.path("mark")
         let said = try await drive("run", [], CommandFolder.misbehaving(kind, mark))
         #expect(said.json["status"] == .string("completed"), said.words)
-        let attempts = try await folder.call(
-            "loomlog", ["attempts", "demo", "--step", "2", "--json"])
+        let attempts = try await folder.read("attempts", "demo", "--step", "2")
         #expect(
             attempts.json.elements.map { $0["status"].text } == ["interrupted", "completed"],
             attempts.words)
@@ -90,7 +84,7 @@ extension CommandProcessTests {
             "run", [],
             CommandFolder.testProgram("charge.py", folder.path("mark"), folder.path("asked")))
         #expect(said.json["result"] == .string("receipt for 500"), said.words)
-        let attempts = try await folder.call("loomlog", ["attempts", "demo", "--json"])
+        let attempts = try await folder.read("attempts", "demo")
         #expect(
             attempts.json.elements.map { $0["status"].text }
                 == ["interrupted", "failed", "completed"], attempts.words)
@@ -102,7 +96,7 @@ extension CommandProcessTests {
         let program = CommandFolder.testProgram("charge.py", folder.path("mark"), "slow")
         let said = try await drive("run", ["--timeout", "1"], program)
         #expect(said.json["status"] == .string("paused"), said.words)
-        let explain = try await folder.call("loomlog", ["explain", "demo", "--json"])
+        let explain = try await folder.read("explain", "demo")
         let call = explain.json["unknown_calls"].elements.first?["call"]
         guard case .integer(let position)? = call else {
             Issue.record(explain.words)
@@ -114,7 +108,7 @@ extension CommandProcessTests {
         #expect(resolved.output.contains("next     loomlog resume demo"), resolved.words)
         let resumed = try await drive("resume", [], program)
         #expect(resumed.json["result"] == .string("receipt 7"), resumed.words)
-        let attempts = try await folder.call("loomlog", ["attempts", "demo", "--json"])
+        let attempts = try await folder.read("attempts", "demo")
         #expect(
             attempts.json.elements.map { $0["status"].text } == ["interrupted", "completed"],
             attempts.words)
@@ -124,7 +118,7 @@ extension CommandProcessTests {
     @Test("a signal that was ignored from the start stays ignored")
     func ignoredSignal() async throws {
         let program = CommandFolder.misbehaving("interrupts", folder.path("mark"), "SIGHUP")
-        let words = program.map { "'\($0)'" }.joined(separator: " ")
+        let words = CommandFolder.quoted(program)
         let said = try await folder.shell(
             "trap '' HUP; exec \"$LOOMLOG\" run demo --json --log \"$LOG\" \(words)")
         #expect(said.status == 0 && said.json["status"] == .string("completed"), said.words)
@@ -136,8 +130,7 @@ extension CommandProcessTests {
         let said = try await drive("run", words, CommandFolder.misbehaving("hangs"))
         #expect(said.status == 1, said.words)
         #expect(said.json["status"] == .string("failed"), said.words)
-        let attempts = try await folder.call(
-            "loomlog", ["attempts", "demo", "--step", "2", "--json"])
+        let attempts = try await folder.read("attempts", "demo", "--step", "2")
         #expect(attempts.json.elements.count == 2)
         for attempt in attempts.json.elements {
             #expect(attempt["error_category"] == .string("transient"), attempts.words)
@@ -149,7 +142,7 @@ extension CommandProcessTests {
     func inTime() async throws {
         let said = try await drive(
             "run", ["--timeout", "1.2"], CommandFolder.misbehaving("takes-its-time"))
-        let stats = try await folder.call("loomlog", ["stats", "demo", "--json"])
+        let stats = try await folder.read("stats", "demo")
         #expect(said.json["status"] == .string("completed"), said.words)
         #expect(stats.json["attempt_count"] == .integer(7), stats.words)
     }
@@ -165,13 +158,13 @@ extension CommandProcessTests {
     func noJSON(kind: String) async throws {
         let said = try await drive("run", [], CommandFolder.misbehaving(kind))
         #expect(said.status == 1 && said.json["status"] == .string("failed"), said.words)
-        let explain = try await folder.call("loomlog", ["explain", "demo", "--json"])
+        let explain = try await folder.read("explain", "demo")
         #expect(explain.json["error"].text.contains("Error: "), explain.words)
     }
 
-    @Test("Ctrl-C before hello is no error of the program", arguments: ["mute"])
-    func interruptedAtStart(kind: String) async throws {
-        let words = CommandFolder.misbehaving(kind).map { "'\($0)'" }.joined(separator: " ")
+    @Test("Ctrl-C before hello is no error of the program")
+    func interruptedAtStart() async throws {
+        let words = CommandFolder.quoted(CommandFolder.misbehaving("mute"))
         let said = try await folder.shell(
             "timeout --signal=INT 1 \"$LOOMLOG\" run demo --log \"$LOG\" \(words); echo $?")
         #expect(!said.errors.contains("error:"), said.words)
@@ -201,7 +194,7 @@ extension CommandProcessTests {
             let resumed = try await folder.call(
                 "loomlog", ["resume", "demo", "--json"], then: CommandFolder.misbehaving("good"))
             #expect(resumed.json["status"] == .string("completed"), resumed.words)
-            let stats = try await folder.call("loomlog", ["stats", "demo", "--json"])
+            let stats = try await folder.read("stats", "demo")
             #expect(stats.json["attempt_count"] == .integer(7), stats.words)
         }
     }
@@ -227,7 +220,9 @@ extension CommandProcessTests {
         let left = try await folder.shell("pgrep -f \(folder.path("mark"))")
         #expect(left.output == "\(ProcessInfo.processInfo.processIdentifier)\n" || left.status == 1)
         // The runner may still have noted what the first one asked for.
-        #expect(["interrupted", "paused"].contains(try await run()["status"].text))
+        #expect(
+            ["interrupted", "paused"].contains(
+                try await folder.read("get", "demo").json["status"].text))
         let resumed = try await drive("resume", [], program)
         #expect(resumed.json["status"] == .string("completed"), resumed.words)
     }
