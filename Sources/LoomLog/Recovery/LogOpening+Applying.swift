@@ -7,7 +7,7 @@ internal import SystemPackage
 extension LogOpening {
     func apply(
         _ decision: RecoveryDecision, _ scan: TailScan, _ last: ManifestSegment,
-        _ loaded: ManifestStore.Loaded, _ lock: any StorageLock, isNew: Bool
+        _ editor: ManifestEditor, _ lock: any StorageLock, isNew: Bool
     ) throws(LogError) -> Opened {
         switch decision {
         case .refuseUnsupported:
@@ -24,9 +24,9 @@ extension LogOpening {
         case .continueInPlace:
             let active = try reopen(last, scan)
             return try finish(
-                active, loaded, lock, scan, ending: isNew ? .created : .clean, discarded: 0)
+                active, editor, lock, scan, ending: isNew ? .created : .clean, discarded: 0)
         case .startSegment(let state, let proof):
-            let (active, manifest) = try begin(after: last, state, scan, loaded)
+            let active = try begin(after: last, state, scan, editor)
             let ending: RecoveryReport.Ending =
                 switch proof {
                 case .clean: .clean
@@ -34,20 +34,20 @@ extension LogOpening {
                 case .unproven: .tornUnproven
                 }
             return try finish(
-                active, manifest, lock, scan, ending: ending,
+                active, editor, lock, scan, ending: ending,
                 discarded: scan.discarded.byteCount)
         }
     }
 
     private func finish(
-        _ active: ActiveSegment, _ manifest: ManifestStore.Loaded, _ lock: any StorageLock,
+        _ active: ActiveSegment, _ editor: ManifestEditor, _ lock: any StorageLock,
         _ scan: TailScan, ending: RecoveryReport.Ending, discarded: Int
     ) throws(LogError) -> Opened {
         let mark = try MarkFile(
-            writing: directory, storage: storage, epoch: manifest.manifest.writerEpoch,
+            writing: directory, storage: storage, epoch: editor.manifest.writerEpoch,
             words: .init(published: active.publishedWord, durable: active.durableWord))
         return Opened(
-            lock: lock, active: active, manifest: manifest, mark: mark,
+            lock: lock, active: active, manifests: editor, mark: mark,
             nextSequence: scan.nextSequence,
             report: RecoveryReport(
                 ending: ending, discardedBytes: discarded,
@@ -74,30 +74,34 @@ extension LogOpening {
     /// Leaves the old segment as it is, records where it ends, and begins a new one.
     private func begin(
         after last: ManifestSegment, _ state: SegmentState, _ scan: TailScan,
-        _ loaded: ManifestStore.Loaded
-    ) throws(LogError) -> (ActiveSegment, ManifestStore.Loaded) {
+        _ editor: ManifestEditor
+    ) throws(LogError) -> ActiveSegment {
         let machine = storage.machine
         let ended = ManifestSegment(
             segmentID: last.segmentID, state: state, firstSequence: last.firstSequence,
             endSequence: scan.nextSequence, validEnd: UInt64(scan.facts.validEnd),
             lastHash: scan.lastHash, salt: last.salt,
             discardedBytes: UInt64(scan.discarded.byteCount), discardedHash: scan.discarded.hash)
-        var manifest = loaded.next(
-            replacingLastWith: ended, created: machine.wallMicroseconds())
-        manifest.writerEpoch += 1
+        let manifest = editor.manifest
+        let epoch = manifest.writerEpoch + 1
         let header = SegmentHeader(
-            storeID: manifest.storeID, segmentID: manifest.nextSegmentID,
-            writerID: manifest.writerID, writerEpoch: manifest.writerEpoch,
+            storeID: manifest.storeID, segmentID: editor.reserveSegmentID(),
+            writerID: manifest.writerID, writerEpoch: epoch,
             firstSequence: scan.nextSequence, salt: machine.random(),
             predecessor: Predecessor(
                 segmentID: last.segmentID, byteLength: ended.validEnd, lastHash: ended.lastHash),
-            created: manifest.created)
+            created: machine.wallMicroseconds())
         let active = try storing("beginning a segment") { () throws(StorageError) in
             let prepared = try maker.prepare(
                 header.segmentID, capacity: options.firstSegmentBytes)
             return try maker.begin(prepared, header: header, isFirstAfterOpen: true)
         }
         let entry = active.manifestEntry(state: .active, sequence: header.firstSequence)
-        return (active, try manifests.write(manifest.appending(entry)))
+        try editor.edit { manifest in
+            manifest.writerEpoch = epoch
+            manifest.replaceLast(with: ended)
+            manifest.segments.append(entry)
+        }
+        return active
     }
 }

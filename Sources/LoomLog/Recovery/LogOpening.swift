@@ -26,7 +26,7 @@ struct LogOpening {
     struct Opened {
         let lock: any StorageLock
         let active: ActiveSegment
-        let manifest: ManifestStore.Loaded
+        let manifests: ManifestEditor
         let mark: MarkFile
         let nextSequence: UInt64
         let report: RecoveryReport
@@ -90,8 +90,9 @@ struct LogOpening {
             // Judge the disk, not what the page cache still holds of it.
             scan = try scanTail(last, loaded.manifest.storeID, words, fromDisk: true)
         }
+        let editor = ManifestEditor(loaded, store: manifests)
         return try apply(
-            RecoveryDecision(scan.facts), scan, last, loaded, lock, isNew: isNew)
+            RecoveryDecision(scan.facts), scan, last, editor, lock, isNew: isNew)
     }
 
     private func syncBeforeReading(_ last: ManifestSegment) throws(LogError) {

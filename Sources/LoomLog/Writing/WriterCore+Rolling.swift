@@ -52,19 +52,17 @@ extension WriterCore {
 
     /// Makes the next segment when it is due.
     func prepareIfDue() {
-        let plan = monitor.withLock { state -> (id: UInt64, capacity: Int)? in
+        let capacity = monitor.withLock { state -> Int? in
             guard isPreparationDue(&state) else { return nil }
             state.next = .preparing
             let doubled = min(options.segmentBytesMax, state.active.capacity * 2)
-            return (
-                state.manifest.manifest.nextSegmentID,
-                max(doubled, state.rollBytes).roundedUp(to: FormatLimits.pageBytes)
-            )
+            return max(doubled, state.rollBytes).roundedUp(to: FormatLimits.pageBytes)
         }
-        guard let plan else { return }
+        guard let capacity else { return }
         let next: WriterState.Next
         do throws(StorageError) {
-            next = .ready(try maker.prepare(plan.id, capacity: plan.capacity))
+            let id = manifests.reserveSegmentID()
+            next = .ready(try maker.prepare(id, capacity: capacity))
         } catch {
             next = .failed(
                 LogError(error, doing: "securing space for the log"),
@@ -120,12 +118,14 @@ extension WriterCore {
     private func replaceActive(
         with prepared: PreparedSegment, telling waiters: inout [WriterState.Waiter]
     ) throws(StorageError) -> Bool {
-        let (header, manifest) = monitor.withLock { state in nextHeader(prepared, &state) }
+        let (header, sealed) = monitor.withLock { state in nextHeader(prepared, state) }
         let active = try maker.begin(prepared, header: header, isFirstAfterOpen: false)
-        let loaded: ManifestStore.Loaded
         do throws(LogError) {
             let entry = active.manifestEntry(state: .active, sequence: header.firstSequence)
-            loaded = try manifests.write(manifest.appending(entry))
+            try manifests.edit { manifest in
+                manifest.replaceLast(with: sealed)
+                manifest.segments.append(entry)
+            }
         } catch {
             guard error.code == .outOfSpace else {
                 throw (error.cause as? StorageError)
@@ -136,7 +136,6 @@ extension WriterCore {
         }
         waiters = try monitor.withLock { state throws(StorageError) in
             state.active = active
-            state.manifest = loaded
             state.next = .none
             state.isRolling = false
             state.rollBytes = 0
@@ -163,14 +162,13 @@ extension WriterCore {
         }
     }
 
-    /// The header of the next segment, and the manifest that seals the active one.
+    /// The header of the next segment, and the entry that seals the active one.
     private func nextHeader(
-        _ prepared: PreparedSegment, _ state: inout WriterState
-    ) -> (SegmentHeader, Manifest) {
+        _ prepared: PreparedSegment, _ state: borrowing WriterState
+    ) -> (SegmentHeader, ManifestSegment) {
         let machine = storage.machine
+        let manifest = manifests.manifest
         let sealed = state.active.manifestEntry(state: .sealed, sequence: state.nextSequence)
-        let manifest = state.manifest.next(
-            replacingLastWith: sealed, created: machine.wallMicroseconds())
         let header = SegmentHeader(
             storeID: manifest.storeID, segmentID: prepared.segmentID,
             writerID: manifest.writerID, writerEpoch: manifest.writerEpoch,
@@ -178,29 +176,7 @@ extension WriterCore {
             predecessor: Predecessor(
                 segmentID: sealed.segmentID, byteLength: sealed.validEnd,
                 lastHash: sealed.lastHash),
-            created: manifest.created)
-        return (header, manifest)
-    }
-}
-
-extension ManifestStore.Loaded {
-    /// The next generation, whose last entry is replaced; the active one is yet to be appended.
-    func next(replacingLastWith entry: ManifestSegment, created: UInt64) -> Manifest {
-        var next = manifest
-        next.generation = max(manifest.generation, tornGenerations.max() ?? 0) + 1
-        next.previousHash = hash
-        next.created = created
-        next.segments[next.segments.count - 1] = entry
-        return next
-    }
-}
-
-extension Manifest {
-    /// This manifest with one more segment, whose number is now used.
-    func appending(_ entry: ManifestSegment) -> Manifest {
-        var manifest = self
-        manifest.segments.append(entry)
-        manifest.nextSegmentID = max(nextSegmentID, entry.segmentID + 1)
-        return manifest
+            created: machine.wallMicroseconds())
+        return (header, sealed)
     }
 }

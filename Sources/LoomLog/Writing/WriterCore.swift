@@ -7,7 +7,7 @@ final class WriterCore: Sendable {
     let options: LogOptions
     let storage: any Storage
     let maker: SegmentMaker
-    let manifests: ManifestStore
+    let manifests: ManifestEditor
     let holder: String
     private let lock: any StorageLock
 
@@ -15,12 +15,12 @@ final class WriterCore: Sendable {
         options = opening.options
         storage = opening.storage
         maker = opening.maker
-        manifests = opening.manifests
+        manifests = opened.manifests
         holder = opening.holder
         lock = opened.lock
         monitor = Monitor(
             WriterState(
-                active: opened.active, manifest: opened.manifest, mark: opened.mark,
+                active: opened.active, mark: opened.mark,
                 nextSequence: opened.nextSequence,
                 now: opening.storage.machine.monotonicNanoseconds()))
     }

@@ -28,7 +28,6 @@ struct WriterState {
 
     var phase = Phase.open
     var active: ActiveSegment
-    var manifest: ManifestStore.Loaded
     var mark: MarkFile
     var next = Next.none
     var nextSequence: UInt64
@@ -55,11 +54,10 @@ struct WriterState {
     var unsyncedBytes: Int { active.offset - active.durableOffset }
 
     init(
-        active: ActiveSegment, manifest: ManifestStore.Loaded, mark: MarkFile,
+        active: ActiveSegment, mark: MarkFile,
         nextSequence: UInt64, now: UInt64
     ) {
         self.active = active
-        self.manifest = manifest
         self.mark = mark
         self.nextSequence = nextSequence
         durableSequence = nextSequence

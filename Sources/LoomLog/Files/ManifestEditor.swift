@@ -1,0 +1,64 @@
+internal import LoomFormat
+internal import LoomStorage
+
+/// Writes every manifest of an open log: rolls, closes and recovery all go through ``edit(_:)``.
+///
+/// The editor owns two numbers that must never be given twice: the generation of the next manifest
+/// and the id of the next segment. Edits are serialised, so each one builds on the manifest that
+/// the edit before it made durable.
+final class ManifestEditor: Sendable {
+    private struct State {
+        var loaded: ManifestStore.Loaded
+        var nextSegmentID: UInt64
+    }
+
+    private let store: ManifestStore
+    private let state: Monitor<State>
+
+    /// Goes on from the manifest that `store` loaded.
+    init(_ loaded: ManifestStore.Loaded, store: ManifestStore) {
+        self.store = store
+        state = Monitor(State(loaded: loaded, nextSegmentID: loaded.manifest.nextSegmentID))
+    }
+
+    /// The manifest that holds now.
+    var manifest: Manifest { state.withLock { $0.loaded.manifest } }
+
+    /// Returns the id for a new segment file. No later call returns it again.
+    func reserveSegmentID() -> UInt64 {
+        state.withLock { state in
+            defer { state.nextSegmentID += 1 }
+            return state.nextSegmentID
+        }
+    }
+
+    /// Writes the next manifest: the present one with the change that `body` makes to it.
+    ///
+    /// The new manifest and its name are durable when this returns. Costs one new file of two
+    /// copies, a sync of the file and one of the folder.
+    ///
+    /// - Throws: ``LogError`` with code `outOfSpace` when there was no room: nothing changed, and
+    ///   the edit may be tried again. After any other error nobody knows which manifest holds.
+    @discardableResult
+    func edit(_ body: (inout Manifest) -> Void) throws(LogError) -> Manifest {
+        try state.withLock { state throws(LogError) in
+            var next = state.loaded.manifest
+            body(&next)
+            let torn = state.loaded.tornGenerations.max() ?? 0
+            next.generation = max(state.loaded.manifest.generation, torn) + 1
+            next.previousHash = state.loaded.hash
+            next.created = store.storage.machine.wallMicroseconds()
+            let ids = next.segments.map(\.segmentID)
+            next.nextSegmentID = max(next.nextSegmentID, (ids.max() ?? 0) + 1)
+            state.loaded = try store.write(next)
+            return next
+        }
+    }
+}
+
+extension Manifest {
+    /// Replaces the entry of the active segment, which is always the last one.
+    mutating func replaceLast(with entry: ManifestSegment) {
+        segments[segments.count - 1] = entry
+    }
+}
