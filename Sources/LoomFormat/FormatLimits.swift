@@ -13,6 +13,9 @@ public enum FormatLimits {
     public static let runIDBytesMax = 512
     /// Segments that one manifest may list; its body then still fits one block.
     public static let manifestSegmentCountMax = 50_000
+    /// Bytes of a manifest file: two blocks of the largest size, each on whole pages.
+    public static let manifestBytesMax =
+        2 * (blockBytesMax + BlockHeader.byteCount + alignment).roundedUp(to: pageBytes)
     /// Generations, segment numbers, epochs and sequences stay below this: counting on from one
     /// that was read from a hostile file never overflows.
     public static let numberEnd: UInt64 = 1 << 62

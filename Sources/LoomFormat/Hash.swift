@@ -13,6 +13,30 @@ public enum BlockHash {
     }
 }
 
+/// XXH3-64 with seed 0 of bytes that come in parts.
+@safe public struct BlockHashing: ~Copyable {
+    private let state: OpaquePointer
+
+    /// Begins a hash.
+    public init() {
+        guard let state = unsafe XXH3_createState() else { fatalError("no memory for a hash") }
+        unsafe self.state = state
+        _ = unsafe XXH3_64bits_reset(state)
+    }
+
+    deinit { unsafe XXH3_freeState(state) }
+
+    /// Takes in the next part.
+    public mutating func add(_ bytes: RawSpan) {
+        _ = unsafe bytes.withUnsafeBytes {
+            unsafe XXH3_64bits_update(state, $0.baseAddress, $0.count)
+        }
+    }
+
+    /// The hash of everything taken in so far.
+    public var value: UInt64 { unsafe XXH3_64bits_digest(state) }
+}
+
 /// XXH3-128 of some content: the identity of a state, a request or a blob, compared across objects.
 ///
 /// Stored as its two halves, low then high, little-endian; printed as xxhsum does, high first.

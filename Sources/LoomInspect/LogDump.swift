@@ -47,7 +47,7 @@ public struct LogDump {
                 "damaged_copy": .bool(isDamaged),
             ])
         var next = manifest.segments.first?.firstSequence ?? 1
-        for segment in manifest.segments { next = try dump(segment, of: manifest) }
+        for index in manifest.segments.indices { next = try dump(index, of: manifest) }
         line(
             "summary",
             ["events": number(events), "units": number(units), "next_sequence": number(next)])
@@ -77,16 +77,19 @@ public struct LogDump {
             do throws(FormatError) {
                 found = try Manifest.decodeFile(bytes.rawSpan, generation: generation)
             } catch {
-                refusal = Self.refusal(error, "manifest \(generation)")
+                let found = Self.refusal(error, "manifest \(generation)")
+                // What a newer version wrote is not passed over.
+                if found.code == "unsupported" { throw found }
+                if generation == generations.first { refusal = found }
                 continue
             }
-            if generation != generations.first { try checkUnlisted(found.manifest) }
+            try checkUnlisted(found.manifest)
             return (found.manifest, found.hasDamagedCopy)
         }
         throw refusal
     }
 
-    /// A manifest that was passed over may have listed a segment that holds units: it is lost then.
+    /// A segment that holds units and is not listed was listed by a manifest that is lost.
     private func checkUnlisted(_ manifest: Manifest) throws(Refusal) {
         let listed = Set(manifest.segments.map { FileName.segment($0.segmentID) })
         let folder = root.appending(FileName.segments)
@@ -101,14 +104,21 @@ public struct LogDump {
     }
 
     private func readFile(_ path: FilePath) throws(Refusal) -> [UInt8] {
-        do throws(StorageError) {
+        do {
             let file = try storage.open(path, for: .reading)
             defer { try? file.close() }
-            return try file.readBytes(
-                count: min(try file.size(), FormatLimits.segmentBytesMax), at: 0)
+            let size = try file.size()
+            guard size <= FormatLimits.segmentBytesMax else {
+                throw Refusal(code: "corrupt", description: "\(path): \(size) bytes")
+            }
+            return try file.readBytes(count: size, at: 0)
+        } catch let error as Refusal {
+            throw error
+        } catch let error as StorageError {
+            let isWrong = error.isNotFound || error.errno == .isDirectory
+            throw Refusal(code: isWrong ? "corrupt" : "io", description: "\(error)")
         } catch {
-            throw Refusal(
-                code: error.isNotFound ? "corrupt" : "io", description: "\(error)")
+            throw Refusal(code: "io", description: "\(error)")
         }
     }
 
@@ -123,8 +133,9 @@ public struct LogDump {
 extension LogDump {
     /// Dumps one segment; returns the sequence after its last event.
     private mutating func dump(
-        _ entry: ManifestSegment, of manifest: Manifest
+        _ index: Int, of manifest: Manifest
     ) throws(Refusal) -> UInt64 {
+        let entry = manifest.segments[index]
         let path = root.appending(FileName.segments).appending(FileName.segment(entry.segmentID))
         let bytes = try readFile(path)
         let header: SegmentHeader
@@ -134,8 +145,12 @@ extension LogDump {
         } catch {
             throw Self.refusal(error, "segment \(entry.segmentID)")
         }
+        let before = index > 0 ? manifest.segments[index - 1] : nil
         guard header.segmentID == entry.segmentID, header.storeID == manifest.storeID,
-            header.salt == entry.salt, header.firstSequence == entry.firstSequence
+            header.salt == entry.salt, header.firstSequence == entry.firstSequence,
+            header.predecessor.segmentID == before?.segmentID ?? 0,
+            header.predecessor.byteLength == before?.validEnd ?? 0,
+            header.predecessor.lastHash == before?.lastHash ?? 0
         else {
             throw Refusal(code: "corrupt", description: "\(path): not the segment that is listed")
         }
@@ -154,8 +169,9 @@ extension LogDump {
                 "salt": .string(header.salt.paddedHex),
             ])
         var walk = SegmentWalk(header: header, hash: hash)
+        walk.pass(entry)
         let limit = entry.state == .active ? bytes.count : Int(entry.validEnd)
-        try blocks(bytes, limit: limit, &walk)
+        try blocks(bytes, limit: limit, entry, &walk)
         try checkEnd(walk, entry, bytes)
         line(
             "end",
@@ -175,7 +191,11 @@ extension LogDump {
         var nextSequence: UInt64
         var durableUpTo = 0
         var fault: BlockFault?
+        var lastKind: BlockKind?
         var runs: [UInt64: String] = [:]
+        var counts = SegmentSeal()
+        /// Whether the chain met the end that the manifest records.
+        var meetsManifest = false
 
         init(header: SegmentHeader, hash: UInt64) {
             self.header = header
@@ -185,10 +205,15 @@ extension LogDump {
             lastHash = hash
             nextSequence = header.firstSequence
         }
+
+        mutating func pass(_ entry: ManifestSegment) {
+            guard validEnd == Int(entry.validEnd) else { return }
+            meetsManifest = lastHash == entry.lastHash && nextSequence == entry.endSequence
+        }
     }
 
     private mutating func blocks(
-        _ bytes: [UInt8], limit: Int, _ walk: inout SegmentWalk
+        _ bytes: [UInt8], limit: Int, _ entry: ManifestSegment, _ walk: inout SegmentWalk
     ) throws(Refusal) {
         var (payload, waiting): ([UInt8], [JSONValue]) = ([], [])
         while walk.parser.offset < min(limit, bytes.count) {
@@ -202,13 +227,19 @@ extension LogDump {
             case .block(let block):
                 walk.durableUpTo = max(walk.durableUpTo, Int(block.durableUpTo))
                 waiting.append(row(block, at: offset, walk.header.segmentID))
-                if block.kind == .events {
-                    do throws(FormatError) {
-                        let stored = window.extracting(BlockHeader.byteCount..<block.totalLength)
+                do throws(FormatError) {
+                    let stored = window.extracting(BlockHeader.byteCount..<block.totalLength)
+                    if block.kind == .events {
+                        guard payload.count + block.rawLength <= FormatLimits.unitBytesMax else {
+                            throw FormatError.invalid("a unit that is too large")
+                        }
                         try block.decodePayload(stored, into: &payload)
-                    } catch {
-                        throw Self.refusal(error, "block at \(offset)")
                     }
+                    if block.kind == .seal, try SegmentSeal(decoding: stored) != walk.counts {
+                        throw FormatError.invalid("a seal that counts something else")
+                    }
+                } catch {
+                    throw Self.refusal(error, "block at \(offset)")
                 }
                 if block.flags.contains(.continues) { continue }
                 for row in waiting { emit(row) }
@@ -217,7 +248,9 @@ extension LogDump {
                 payload = []
                 walk.validEnd = walk.parser.offset
                 walk.lastHash = block.headerHash
+                walk.lastKind = block.kind
                 walk.nextSequence = walk.parser.nextSequence
+                walk.pass(entry)
             }
         }
     }
@@ -251,7 +284,7 @@ extension LogDump {
             while let record = try reader.next() {
                 switch record {
                 case .declaration(let number, let id):
-                    let run = try RunID(String(decoding: [UInt8](copying: id), as: UTF8.self))
+                    let run = try RunID(decoding: id)
                     walk.runs[number] = run.rawValue
                     line(
                         "run",
@@ -278,6 +311,9 @@ extension LogDump {
             guard sequence - block.firstSequence == UInt64(block.eventCount) else {
                 throw FormatError.invalid("another number of events than the block says")
             }
+            walk.counts.eventCount += UInt64(block.eventCount)
+            walk.counts.unitCount += 1
+            walk.counts.runCount = UInt64(walk.runs.count)
         } catch {
             throw Self.refusal(error, "unit before \(walk.parser.offset)")
         }
@@ -293,11 +329,19 @@ extension LogDump {
             throw Refusal(code: "unsupported", description: "\(place): \(field) \(found)")
         }
         if entry.state != .active {
-            guard walk.validEnd == Int(entry.validEnd), walk.lastHash == entry.lastHash else {
+            let isEnded = entry.state != .sealed || walk.lastKind == .seal
+            guard walk.validEnd == Int(entry.validEnd), walk.meetsManifest, isEnded else {
                 let reason = walk.fault.map { "\($0)" } ?? "it ends too early"
                 throw Refusal(code: "corrupt", description: "\(place): \(reason)")
             }
             return
+        }
+        guard walk.meetsManifest || walk.validEnd < Int(entry.validEnd) else {
+            throw Refusal(
+                code: "corrupt", description: "\(place): not the block that the manifest names")
+        }
+        if walk.lastKind == .seal, bytes.dropFirst(walk.validEnd).contains(where: { $0 != 0 }) {
+            throw Refusal(code: "corrupt", description: "\(place): bytes behind the seal")
         }
         switch walk.fault {
         case .chain?, .order?:
@@ -322,9 +366,7 @@ extension LogDump {
         where bytes[offset..<(offset + 4)].elementsEqual(magic) {
             let seed = BlockHeader.seed(salt: walk.header.salt, offset: offset)
             let rest = bytes.rawSpan.extracting(droppingFirst: offset)
-            if let header = try? BlockHeader(decoding: rest, seed: seed) {
-                durable = max(durable, Int(header.durableUpTo))
-            }
+            durable = max(durable, BlockHeader.durableUpTo(toldBy: rest, seed: seed) ?? 0)
         }
         return durable
     }

@@ -8,7 +8,7 @@ import Testing
 @Suite struct RecoveryDecisionTests {
     private static let ends = [128, 4096, 8192]
     private static let kinds: [BlockKind?] = [nil, .events, .filler, .syncMark, .close, .seal]
-    private static let stops: [TailFacts.Stop] = [.blank, .partial, .misplaced, .unknown]
+    private static let stops: [TailFacts.Stop] = [.blank, .partial, .misplaced, .malformed, .unknown]
     private static let marks: [TailFacts.MarkFact] =
         [.none, .ahead]
         + [0, 128, 4096, 8192, 9000].flatMap { published in
@@ -21,28 +21,17 @@ import Testing
         var vouched = [facts.manifestEnd, facts.durableUpTo]
         if case .upTo(let published, let durable) = facts.mark { vouched += [published, durable] }
         if facts.mark == .ahead || vouched.contains(where: { $0 > facts.validEnd }) { return "B" }
-        if facts.stop == .misplaced { return "C" }
+        if !facts.meetsManifest { return "B" }
+        if [.misplaced, .malformed].contains(facts.stop) { return "C" }
         switch facts.lastKind {
         case .some(.seal): return facts.isBlankBehind ? "E" : "D"
-        case .some(.close) where facts.isBlankBehind: return "F"
+        case .some(.close) where facts.isBlankBehind && facts.manifestEnd == facts.validEnd:
+            return "F"
         default: break
         }
         if facts.mark != .none { return "G" }
-        return facts.lastKind == .syncMark && facts.isBlankBehind ? "H" : "I"
-    }
-
-    private func letter(_ decision: RecoveryDecision) -> Set<Character> {
-        switch decision {
-        case .refuseUnsupported: ["A"]
-        case .refuseCorrupt(.misplacedBlock): ["C"]
-        case .refuseCorrupt(.bytesBehindSeal): ["D"]
-        case .refuseCorrupt: ["B"]
-        case .startSegment(.sealed, .clean): ["E"]
-        case .continueInPlace: ["F"]
-        case .startSegment(.recovered, .proven): ["G", "H"]
-        case .startSegment(.recovered, .unproven): ["I"]
-        case .startSegment: []
-        }
+        let isProof = facts.lastKind == .syncMark || facts.lastKind == .close
+        return isProof && facts.isBlankBehind ? "H" : "I"
     }
 
     @Test("every combination of facts is decided as the document says")
@@ -55,15 +44,12 @@ import Testing
                         for durable in [0, 128, 4096, 9000] {
                             for manifest in [128, 4096, 9000] {
                                 for mark in Self.marks {
-                                    let facts = TailFacts(
-                                        stop: stop, validEnd: end, lastKind: kind,
-                                        isBlankBehind: isBlank, durableUpTo: durable,
-                                        manifestEnd: manifest, mark: mark)
-                                    let rule = expected(facts)
-                                    seen[rule, default: 0] += 1
-                                    if !letter(RecoveryDecision(facts)).contains(rule) {
-                                        Issue.record("\(facts): rule \(rule)")
-                                    }
+                                    check(
+                                        TailFacts(
+                                            stop: stop, validEnd: end, lastKind: kind,
+                                            isBlankBehind: isBlank, durableUpTo: durable,
+                                            manifestEnd: manifest, meetsManifest: true,
+                                            mark: mark), &seen)
                                 }
                             }
                         }
@@ -72,5 +58,18 @@ import Testing
             }
         }
         #expect(Set(seen.keys) == Set("ABCDEFGHI"), "\(seen)")
+    }
+
+    /// Decides the facts with a chain that meets the manifest's end, and with one that does not.
+    private func check(_ facts: TailFacts, _ seen: inout [Character: Int]) {
+        for meets in [true, false] {
+            var facts = facts
+            facts.meetsManifest = meets
+            let rule = expected(facts)
+            seen[rule, default: 0] += 1
+            if RecoveryDecision(facts).rule.rawValue != String(rule) {
+                Issue.record("\(facts): rule \(rule)")
+            }
+        }
     }
 }

@@ -140,11 +140,14 @@ import Testing
         for number in 0..<400 { try writer.append(.numbered(number, size: 500)) }
         try writer.close()
         let storage = POSIXStorage()
-        let newest = try #require(
-            try storage.list(folder.log).compactMap(FileName.manifestGeneration).max())
-        let file = try storage.open(
-            folder.log.appending(FileName.manifest(newest)), for: .writing)
-        try file.writeBytes([UInt8](repeating: 0, count: try file.size()), at: 0)
+        // The newest one records the close, the one before it the roll.
+        for generation in try storage.list(folder.log).compactMap(FileName.manifestGeneration)
+            .sorted().suffix(2)
+        {
+            let file = try storage.open(
+                folder.log.appending(FileName.manifest(generation)), for: .writing)
+            try file.writeBytes([UInt8](repeating: 0, count: try file.size()), at: 0)
+        }
         let reading = #expect(throws: LogError.self) { try readAll(folder.log) }
         #expect(reading?.code == .corrupt)
         let writing = #expect(throws: LogError.self) { try LogWriter(path: folder.log) }

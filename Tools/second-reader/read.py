@@ -19,7 +19,7 @@ import lz4.block
 from xxhash import xxh3_64_intdigest as xxh64, xxh3_128_hexdigest as xxh128
 
 BLOCK_LIMIT, UNIT_LIMIT, FILE_LIMIT = 4194304, 268435456, 1073741824           # §14
-RUN_ID_LIMIT, SEGMENTS_LIMIT = 512, 50000
+RUN_ID_LIMIT, SEGMENTS_LIMIT, MANIFEST_LIMIT = 512, 50000, 8396800
 CHUNK, PAGE, U64 = 1 << 20, 4096, (1 << 64) - 1
 KINDS = {1: "events", 2: "filler", 3: "sync-mark", 4: "close", 5: "seal", 6: "manifest"}
 EVENTS, FILLER, SYNC_MARK, CLOSE, SEAL, MANIFEST = KINDS
@@ -238,8 +238,8 @@ def parse_manifest(block, payload, generation):
     require(major == 0 and incompatible == 0, "manifest of another version", "unsupported")
     require(number == generation >= 1 and previous == block.previous, "manifest contradicts its block")
     require(generation > 1 or previous == 0, "the first manifest has a previous hash")
-    require(1 <= count <= SEGMENTS_LIMIT and len(payload) == 80 + 80 * count, "manifest's segment count")
-    entries = [Entry(*fields) for fields in ManifestEntry.iter_unpack(payload[80:])]
+    require(1 <= count <= SEGMENTS_LIMIT and len(payload) >= 80 + 80 * count, "manifest's segment count")
+    entries = [Entry(*fields) for fields in ManifestEntry.iter_unpack(payload[80:80 + 80 * count])]
     last_id, sequence = 0, 1
     for entry in entries:
         require(entry.role == 1, "role of a segment", "unsupported")
@@ -253,21 +253,20 @@ def parse_manifest(block, payload, generation):
 
 
 def newest_manifest(directory):
-    """(manifest of the highest generation with a valid copy, has it one copy only, was a higher passed over)."""
+    """(manifest of the highest generation with a valid copy, has it one copy only)."""
     try:
         names = [n for n in os.listdir(directory) if re.fullmatch("MANIFEST-[0-9a-f]{16}", n)]
     except OSError as error:
         raise Refused("not-a-log", f"{directory}: {error.strerror}")
     require(names, "no manifest in the directory", "not-a-log")
-    for passed, name in enumerate(sorted(names, reverse=True)):
+    for name in sorted(names, reverse=True):
         generation = int(name[9:], 16)
         with File(os.path.join(directory, name)) as file:
             half = file.size // 2
             copies = [manifest_copy(file, offset, offset + half, generation) for offset in (0, half)]
-            valid = [copy for copy in copies if copy and file.size % (2 * PAGE) == 0]
-        if valid:
-            require(valid[0].hash == valid[-1].hash, "the manifest's copies differ")
-            return valid[0], len(valid) < 2, passed > 0
+            valid = [copy for copy in copies if copy and file.size % (2 * PAGE) == 0 and file.size <= MANIFEST_LIMIT]
+        if valid and valid[0].hash == valid[-1].hash:
+            return valid[0], len(valid) < 2
     raise Refused("corrupt", "no manifest has a valid copy")
 
 
@@ -289,8 +288,8 @@ def unlisted_units(directory, manifest):
 def read_manifest(directory):
     """The manifest that holds; prints its line."""
     for attempt in range(2):               # a writer may be at work: a second look
-        manifest, damaged, passed = newest_manifest(directory)
-        if not (passed and unlisted_units(directory, manifest)):
+        manifest, damaged = newest_manifest(directory)
+        if not unlisted_units(directory, manifest):
             break
     else:
         raise Refused("corrupt", "a manifest is lost: it listed a segment that holds units")

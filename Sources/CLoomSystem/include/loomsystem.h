@@ -52,6 +52,9 @@ bool loom_can_map_appends(int descriptor);
 int loom_map(int descriptor, size_t length, void *_Nullable *_Nonnull address);
 int loom_unmap(void *_Nonnull address, size_t length);
 
+// The number of bytes up to the last that is not zero; 0 when all are.
+size_t loom_used_bytes(const void *_Nullable bytes, size_t count);
+
 static inline void loom_store_release(void *_Nonnull address, uint64_t value) {
     __atomic_store_n((uint64_t *)address, value, __ATOMIC_RELEASE);
 }

@@ -21,6 +21,8 @@ public struct BlockKind: RawRepresentable, Hashable, Sendable {
 
     /// The kinds that may stand in a segment.
     public static let inSegments: Set<BlockKind> = [.events, .filler, .syncMark, .close, .seal]
+    /// The kinds that this version knows; a reader refuses others as those of a newer version.
+    public static let known = inSegments.union([.manifest])
 }
 
 /// How a block's payload is stored.
@@ -143,6 +145,9 @@ extension BlockHeader {
 
     /// The checks that follow the hash: a header that verifies may still come from a newer writer.
     private func validate(aux: UInt32) throws(FormatError) {
+        guard BlockKind.known.contains(kind) else {
+            throw .unsupported("block kind", found: UInt64(kind.rawValue))
+        }
         let limit = UInt64(FormatLimits.blockBytesMax)
         guard storedLength <= FormatLimits.blockBytesMax else {
             throw .limitExceeded("stored length", found: UInt64(storedLength), limit: limit)
@@ -164,6 +169,29 @@ extension BlockHeader {
                 throw .invalid("a compressed block that is not smaller than its content")
             }
         default: throw .unsupported("block codec", found: UInt64(codec.rawValue))
+        }
+    }
+}
+
+extension BlockHeader {
+    /// Returns the offset that the header at `bytes` knew to be durable, or `nil` when no header
+    /// verifies there.
+    ///
+    /// Looks at magic and hash alone: a header that only a newer version understands proves as much
+    /// about the bytes before it as any other.
+    public static func durableUpTo(toldBy bytes: RawSpan, seed: UInt64) -> Int? {
+        guard bytes.byteCount >= byteCount,
+            unsafe bytes.unsafeLoadUnaligned(as: UInt32.self) == magic.littleEndian
+        else { return nil }
+        var reader = ByteReader(bytes.extracting(first: byteCount))
+        let hash = BlockHash.hash(bytes.extracting(first: 56), seed: seed)
+        do throws(FormatError) {
+            try reader.skip(32)
+            let durable = try reader.readUInt32()
+            try reader.skip(20)
+            return try reader.readUInt64() == hash ? Int(durable) : nil
+        } catch {
+            return nil
         }
     }
 }

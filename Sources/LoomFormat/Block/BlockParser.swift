@@ -22,6 +22,8 @@ public enum BlockFault: Hashable, Sendable {
     case chain
     /// The sequence or the kind does not fit the place.
     case order(String)
+    /// The blocks of a unit verify, and what they hold is not what the format allows.
+    case content(FormatError)
 }
 
 extension BlockFault: CustomStringConvertible {
@@ -32,6 +34,7 @@ extension BlockFault: CustomStringConvertible {
         case .payload: "the hash of the payload does not match its bytes"
         case .chain: "the block does not follow the one before it"
         case .order(let reason): reason
+        case .content(let error): "the content of a unit is refused: \(error)"
         }
     }
 }
@@ -49,6 +52,10 @@ public struct BlockParser: Sendable {
     public private(set) var nextSequence: UInt64
     /// Whether the block before left its unit unfinished.
     public private(set) var isInsideUnit: Bool = false
+    /// The flags that all blocks of the unfinished unit share.
+    private var unitFlags: BlockFlags = []
+    /// Whether the block before ended the segment.
+    private var isSealed = false
 
     /// Creates a parser at a place of a segment whose state is known.
     public init(salt: UInt64, offset: Int, previousHash: UInt64, nextSequence: UInt64) {
@@ -94,10 +101,14 @@ public struct BlockParser: Sendable {
         guard header.firstSequence == nextSequence else {
             return .order("sequence \(header.firstSequence) where \(nextSequence) was due")
         }
+        guard !isSealed else { return .order("a block behind the seal") }
         let isEvents = header.kind == .events
         guard isEvents || !isInsideUnit else { return .order("a unit is cut by another kind") }
         guard isEvents || header.flags.isDisjoint(with: [.continues, .barrier]) else {
             return .order("flags of a unit on a block without one")
+        }
+        guard !isInsideUnit || unitFlags == header.flags.subtracting(.continues) else {
+            return .order("the blocks of a unit have different flags")
         }
         let isLast = isEvents && !header.flags.contains(.continues)
         guard (header.eventCount > 0) == isLast else {
@@ -107,6 +118,10 @@ public struct BlockParser: Sendable {
         let isMark = !isEvents && header.kind != .filler
         guard !isMark || offset % FormatLimits.pageBytes == 0 else {
             return .order("a mark that does not start a page")
+        }
+        let due = header.kind == .seal ? SegmentSeal.byteCount : 0
+        guard !isMark || header.rawLength == due else {
+            return .order("a mark with a payload of \(header.rawLength) bytes")
         }
         guard header.durableUpTo <= UInt32(clamping: offset) else {
             return .order("durable offset \(header.durableUpTo) lies ahead of the block")
@@ -119,6 +134,8 @@ public struct BlockParser: Sendable {
         previousHash = header.headerHash
         nextSequence &+= UInt64(header.eventCount)
         isInsideUnit = header.kind == .events && header.flags.contains(.continues)
+        unitFlags = header.flags.subtracting(.continues)
+        isSealed = header.kind == .seal
     }
 
     private static func isBlank(_ window: RawSpan) -> Bool {

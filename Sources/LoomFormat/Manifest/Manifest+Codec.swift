@@ -39,8 +39,10 @@ extension Manifest {
             return (a.manifest, a.hash, false)
         case (.success(let copy), .failure), (.failure, .success(let copy)):
             return (copy.manifest, copy.hash, true)
-        case (.failure(let error), .failure):
-            throw error
+        case (.failure(let first), .failure(let second)):
+            // A copy of a newer version says more than one that is damaged.
+            if case .unsupported = second { throw second }
+            throw first
         }
     }
 
@@ -60,9 +62,9 @@ extension Manifest {
         _ bytes: RawSpan, generation: UInt64
     ) throws(FormatError) -> Copy {
         let header = try BlockHeader(decoding: bytes, seed: generation)
-        guard header.kind == .manifest, header.codec == .raw, header.flags.isEmpty else {
-            throw .badMagic("manifest")
-        }
+        guard header.kind == .manifest, header.codec == .raw, header.flags.isEmpty,
+            header.firstSequence == 0, header.eventCount == 0, header.durableUpTo == 0
+        else { throw .badMagic("manifest") }
         guard bytes.byteCount >= header.totalLength else {
             throw .endOfBytes(needed: header.totalLength, available: bytes.byteCount)
         }
@@ -98,7 +100,8 @@ extension Manifest {
             writer.writeUInt64(segment.segmentID)
             writer.writeUInt8(segment.role.rawValue)
             writer.writeUInt8(segment.state.rawValue)
-            writer.writeUInt16(0)
+            writer.writeUInt8(0)  // reserved
+            writer.writeUInt8(segment.ending.rawValue)
             writer.writeUInt32(0)
             writer.writeUInt64(segment.firstSequence)
             writer.writeUInt64(segment.endSequence)
@@ -134,6 +137,11 @@ extension Manifest {
         }
         created = try reader.readUInt64()
         let count = try reader.readUInt64()
+        guard count <= UInt64(FormatLimits.manifestSegmentCountMax) else {
+            throw .limitExceeded(
+                "segment count", found: count,
+                limit: UInt64(FormatLimits.manifestSegmentCountMax))
+        }
         guard count <= UInt64(reader.remaining / ManifestSegment.byteCount) else {
             throw .limitExceeded(
                 "segment count", found: count,
@@ -151,9 +159,11 @@ extension Manifest {
         let id = try reader.readUInt64()
         let role = SegmentRole(rawValue: try reader.readUInt8())
         let state = SegmentState(rawValue: try reader.readUInt8())
-        try reader.skip(6)
+        try reader.skip(1)
+        let ending = SegmentEnding(rawValue: try reader.readUInt8())
+        try reader.skip(4)
         let segment = ManifestSegment(
-            segmentID: id, role: role, state: state, firstSequence: try reader.readUInt64(),
+            segmentID: id, role: role, state: state, ending: ending, firstSequence: try reader.readUInt64(),
             endSequence: try reader.readUInt64(), validEnd: try reader.readUInt64(),
             lastHash: try reader.readUInt64(), salt: try reader.readUInt64(),
             discardedBytes: try reader.readUInt64(), discardedHash: try reader.readUInt64())
@@ -163,7 +173,11 @@ extension Manifest {
 
     /// What must hold between the segments: order, continuity, one active segment, the last.
     private func validate() throws(FormatError) {
-        guard !segments.isEmpty else { throw .invalid("a manifest without a segment") }
+        guard let first = segments.first else { throw .invalid("a manifest without a segment") }
+        guard first.firstSequence == 1 else { throw .invalid("the first segment does not start") }
+        guard generation > 0, generation > 1 || previousHash == 0 else {
+            throw .invalid("the first manifest names one before it")
+        }
         let counters = [generation, writerEpoch, nextSegmentID] + segments.map(\.endSequence)
         guard counters.allSatisfy({ $0 < FormatLimits.numberEnd }) else {
             throw .invalid("a number of 2^62 or more")
@@ -180,6 +194,7 @@ extension Manifest {
             guard segment.segmentID < nextSegmentID,
                 segment.firstSequence <= segment.endSequence,
                 segment.validEnd >= UInt64(SegmentHeader.byteCount),
+                segment.validEnd % UInt64(FormatLimits.alignment) == 0,
                 segment.validEnd <= UInt64(FormatLimits.segmentBytesMax)
             else { throw .invalid("segment \(segment.segmentID) has impossible bounds") }
             guard !isLast else { break }

@@ -14,6 +14,23 @@ public struct SegmentState: RawRepresentable, Hashable, Sendable {
     public static let recovered = SegmentState(rawValue: 3)
 }
 
+/// What recovery could say about the end of a segment that an unclean exit left.
+public struct SegmentEnding: RawRepresentable, Hashable, Sendable {
+    /// The byte in the manifest.
+    public let rawValue: UInt8
+
+    /// Creates an ending from the byte in the manifest; any byte is accepted here.
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// Nothing is said: the segment is active or sealed, or an older version recovered it.
+    public static let untold = SegmentEnding(rawValue: 0)
+    /// Nothing that was acknowledged is missing.
+    public static let tornProven = SegmentEnding(rawValue: 1)
+    /// Power was lost while bytes were unsynced, or the last sync group is damaged: what that group
+    /// held may be missing.
+    public static let tornUnproven = SegmentEnding(rawValue: 2)
+}
+
 /// One segment in a manifest.
 public struct ManifestSegment: Hashable, Sendable {
     /// Bytes of an entry on disk.
@@ -25,6 +42,8 @@ public struct ManifestSegment: Hashable, Sendable {
     public var role: SegmentRole
     /// Whether it may still grow.
     public var state: SegmentState
+    /// What recovery found at its end.
+    public var ending: SegmentEnding
     /// Sequence of its first event.
     public var firstSequence: UInt64
     /// Sequence after its last event; for the active one, when the manifest was written.
@@ -42,13 +61,15 @@ public struct ManifestSegment: Hashable, Sendable {
 
     /// Creates an entry.
     public init(
-        segmentID: UInt64, role: SegmentRole = .live, state: SegmentState, firstSequence: UInt64,
-        endSequence: UInt64, validEnd: UInt64, lastHash: UInt64, salt: UInt64,
+        segmentID: UInt64, role: SegmentRole = .live, state: SegmentState,
+        ending: SegmentEnding = .untold, firstSequence: UInt64, endSequence: UInt64,
+        validEnd: UInt64, lastHash: UInt64, salt: UInt64,
         discardedBytes: UInt64 = 0, discardedHash: UInt64 = 0
     ) {
         self.segmentID = segmentID
         self.role = role
         self.state = state
+        self.ending = ending
         self.firstSequence = firstSequence
         self.endSequence = endSequence
         self.validEnd = validEnd

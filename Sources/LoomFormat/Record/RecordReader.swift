@@ -36,6 +36,9 @@ public struct RecordReader: ~Escapable {
         reader = ByteReader(payload)
     }
 
+    /// Bytes read so far: behind the record that ``next()`` returned last.
+    public var offset: Int { reader.offset }
+
     /// Reads the next declaration or event; `nil` at the end of the unit.
     @_lifetime(copy self)
     public mutating func next() throws(FormatError) -> RecordView? {

@@ -39,6 +39,16 @@ extension RunID {
     }
 }
 
+extension RunID {
+    /// Reads a name from stored bytes, which must be UTF-8.
+    public init(decoding bytes: RawSpan) throws(FormatError) {
+        guard bytes.byteCount <= FormatLimits.runIDBytesMax,
+            let name = String(validating: [UInt8](copying: bytes), as: UTF8.self)
+        else { throw .invalid("a run id of \(bytes.byteCount) bytes that is no name") }
+        try self.init(name)
+    }
+}
+
 extension RunID: CustomStringConvertible, Comparable {
     /// The name itself.
     public var description: String { rawValue }

@@ -19,3 +19,37 @@ struct LogDirectory: Sendable {
         segments.appending(FileName.segment(id))
     }
 }
+
+extension LogDirectory {
+    /// Opens a segment that the manifest lists, for reading.
+    ///
+    /// - Throws: ``LogError`` with code `corrupt` when the file is missing or is not that segment.
+    func openSegment(
+        _ index: Int, of manifest: Manifest, _ storage: any Storage
+    ) throws(LogError) -> (any StorageFile, SegmentReader) {
+        let entry = manifest.segments[index]
+        let path = segment(entry.segmentID)
+        let file: any StorageFile
+        do throws(StorageError) {
+            file = try storage.open(path, for: .reading)
+        } catch {
+            guard error.isNotFound || error.errno == .isDirectory else {
+                throw LogError(error, doing: "opening a segment")
+            }
+            let events = manifest.segments[index].endSequence - entry.firstSequence
+            throw LogError(
+                .corrupt,
+                "this segment is missing: the manifest lists it with \(events) events or more",
+                path: path, cause: error)
+        }
+        do throws(LogError) {
+            let reader = try SegmentReader(
+                file: file, entry: entry, before: index > 0 ? manifest.segments[index - 1] : nil,
+                storeID: manifest.storeID)
+            return (file, reader)
+        } catch {
+            try? file.close()
+            throw error
+        }
+    }
+}

@@ -21,28 +21,41 @@ struct ManifestStore: Sendable {
     /// Loads the highest generation that has a valid copy.
     ///
     /// A newer file without one is a creation cut by a crash, as nothing acts on a manifest before
-    /// it is durable. Unless a segment that this one does not list holds units: then its manifest
-    /// is lost, and going on with the older one would silently shorten the log. A writer at work
-    /// may have finished its manifest in the meantime, so that is looked at again before it is
-    /// damage.
+    /// it is durable. A newer file may also be gone. In both cases a segment that holds units and
+    /// is not listed shows that the newest manifest is lost: going on with an older one would
+    /// silently shorten the log. A writer lists a segment before it stores units there, so a second
+    /// look tells a writer at work from a loss.
     func load() throws(LogError) -> Loaded {
-        for attempt in 1...5 {
+        var suspect: (generation: UInt64, segmentID: UInt64)?
+        var triesLeft = 5
+        while true {
             let loaded: Loaded
             do throws(LogError) {
                 loaded = try loadOnce()
             } catch {
                 // A writer that rolls fast removed the file between the listing and the opening.
                 guard (error.cause as? StorageError)?.isNotFound == true, error.code == .io,
-                    attempt < 5
+                    triesLeft > 0
                 else { throw error }
+                triesLeft -= 1
                 continue
             }
-            if loaded.tornGenerations.isEmpty { return loaded }
-            if try unlistedSegments(loaded.manifest).allSatisfy({ !$0.hasUnits }) { return loaded }
+            guard let lost = try unlistedSegments(loaded.manifest).first(where: \.hasUnits) else {
+                return loaded
+            }
+            let generation = loaded.manifest.generation
+            if let suspect, suspect == (generation, lost.id) {
+                throw Self.lostManifest(directory.segment(lost.id))
+            }
+            suspect = (generation, lost.id)
         }
-        throw LogError(
-            .corrupt, "a manifest is lost: a segment holds units and no manifest lists it",
-            path: directory.root)
+    }
+
+    static func lostManifest(_ segment: FilePath) -> LogError {
+        LogError(
+            .corrupt,
+            "the newest manifest is lost: this segment holds units and no manifest lists it",
+            path: segment, offset: SegmentHeader.byteCount)
     }
 
     /// A segment file that a manifest does not list, and whether it holds anything.
@@ -57,7 +70,14 @@ struct ManifestStore: Sendable {
         let listed = Set(manifest.segments.map(\.segmentID))
         return try storing("listing the segments") { () throws(StorageError) in
             var unlisted: [Unlisted] = []
-            let names = try storage.list(directory.segments)
+            let names: [String]
+            do throws(StorageError) {
+                names = try storage.list(directory.segments)
+            } catch {
+                // Without its folder every listed segment is missing, which is told of the first.
+                if error.isNotFound || error.errno == .notDirectory { return [] }
+                throw error
+            }
             for id in names.compactMap(FileName.segmentID) where !listed.contains(id) {
                 let file: any StorageFile
                 do throws(StorageError) {
@@ -70,7 +90,7 @@ struct ManifestStore: Sendable {
                 defer { try? file.close() }
                 let start = try file.readBytes(
                     count: FormatLimits.pageBytes, at: SegmentHeader.byteCount)
-                unlisted.append(Unlisted(id: id, hasUnits: start.contains { $0 != 0 }))
+                unlisted.append(Unlisted(id: id, hasUnits: start.usedByteCount > 0))
             }
             return unlisted
         }
@@ -119,14 +139,16 @@ struct ManifestStore: Sendable {
         _ generation: UInt64
     ) throws(LogError) -> (manifest: Manifest, hash: UInt64) {
         let path = directory.manifest(generation)
-        let bytes = try storing("reading the manifest") { () throws(StorageError) in
+        let (bytes, size) = try storing("reading the manifest") { () throws(StorageError) in
             let file = try storage.open(path, for: .reading)
             defer { try? file.close() }
-            let limit =
-                2
-                * BlockEncoder.byteCountMax(rawCount: FormatLimits.blockBytesMax)
-                .roundedUp(to: FormatLimits.pageBytes)
-            return try file.readBytes(count: min(try file.size(), limit), at: 0)
+            let size = try file.size()
+            return (
+                try file.readBytes(count: min(size, FormatLimits.manifestBytesMax), at: 0), size
+            )
+        }
+        guard size <= FormatLimits.manifestBytesMax else {
+            throw LogError(.corrupt, "a manifest of \(size) bytes", path: path)
         }
         do throws(FormatError) {
             let decoded = try Manifest.decodeFile(bytes.rawSpan, generation: generation)

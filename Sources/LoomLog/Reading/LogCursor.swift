@@ -7,6 +7,9 @@ internal import SystemPackage
 /// At the end of the log ``nextUnit(of:)`` returns `nil`; called again later it returns what came
 /// in the meantime. Memory is that of the largest unit. Every hash is checked on the way, also in
 /// segments that were checked before.
+///
+/// While a writer has the log open, the end is what the writer has published in MARK. Of any other
+/// log the end is judged by ``EndOfLog``, as the next writer will judge it.
 public struct LogCursor {
     private let directory: LogDirectory
     private let storage: any Storage
@@ -15,16 +18,17 @@ public struct LogCursor {
     private var index = 0
     private var segment: SegmentReader
     private var file: any StorageFile
-    private var runs: [UInt64: RunID] = [:]
     /// How far the current segment could be read when it was last looked at.
-    private var end: End?
+    private var limit: Limit?
+    /// A refusal that a second look has to confirm, as a writer may have come or gone meanwhile.
+    private var suspicion: LogError?
 
     init(directory: LogDirectory, storage: any Storage) throws(LogError) {
         self.directory = directory
         self.storage = storage
         manifests = ManifestStore(directory: directory, storage: storage)
         manifest = try manifests.load().manifest
-        (file, segment) = try Self.open(manifest, 0, directory, storage)
+        (file, segment) = try directory.openSegment(0, of: manifest, storage)
     }
 
     /// The place behind what was read.
@@ -34,27 +38,20 @@ public struct LogCursor {
     ///
     /// - Parameter run: When given, only events of this run are copied out; other units come empty.
     /// - Returns: Its events, or `nil` at the present end of the log.
-    /// - Throws: ``LogError`` with code `corrupt` where durable bytes are damaged. The cursor stays
-    /// there.
+    /// - Throws: ``LogError`` with code `corrupt` where durable bytes are damaged, and
+    ///   `unsupportedVersion` where a newer version wrote. The cursor stays there.
     public mutating func nextUnit(of run: RunID? = nil) throws(LogError) -> [LogEvent]? {
         while true {
-            let end = if let known = self.end { known } else { try currentEnd() }
-            self.end = end
-            switch try segment.next(limit: end.offset) {
+            let limit = if let known = self.limit { known } else { try currentLimit() }
+            self.limit = limit
+            switch try segment.next(limit: limit.offset) {
             case .unit(let unit):
-                return try events(of: unit, run)
+                suspicion = nil
+                return events(of: unit, run)
             case .stop(let stop):
-                if end.isFinal {
-                    try checkEnd(stop)
-                    guard index + 1 < manifest.segments.count else { return nil }
-                    try openNext()
-                } else {
-                    // The log may have grown or rolled since the end was looked for.
-                    let later = try currentEnd()
-                    self.end = later
-                    if later.offset > end.offset { continue }
-                    try checkTail(stop, end)
-                    guard try reload() else { return nil }
+                guard try goesOn(after: stop, at: limit) else {
+                    self.limit = nil
+                    return nil
                 }
             }
         }
@@ -62,6 +59,9 @@ public struct LogCursor {
 
     /// Segments that the manifest listed when it was last read.
     var segmentCount: Int { manifest.segments.count }
+
+    /// The segments that the manifest listed when it was last read.
+    var segments: [ManifestSegment] { manifest.segments }
 
     /// Bytes of the segments before the current one, and of it as far as it was read.
     var bytesRead: Int {
@@ -75,52 +75,137 @@ public struct LogCursor {
         try openNext()
     }
 
-    /// How far the current segment may be read.
-    private struct End {
-        var offset: Int
-        /// The segment will not grow.
-        var isFinal = false
-        /// Somebody vouches for the offset: what lies below is not a tail.
-        var isVouched = false
+    private mutating func openNext() throws(LogError) {
+        let opened = try directory.openSegment(index + 1, of: manifest, storage)
+        try? file.close()
+        (file, segment) = opened
+        index += 1
+        limit = nil
     }
 
-    private func currentEnd() throws(LogError) -> End {
-        let entry = manifest.segments[index]
-        guard entry.state == .active else {
-            return End(offset: Int(entry.validEnd), isFinal: true, isVouched: true)
+    private func events(of unit: SegmentReader.Unit, _ wanted: RunID?) -> [LogEvent] {
+        var events: [LogEvent] = []
+        for (number, event) in segment.events.enumerated() {
+            if let wanted, wanted != event.run { continue }
+            events.append(
+                LogEvent(
+                    sequence: unit.firstSequence + UInt64(number), run: event.run,
+                    epoch: event.epoch, position: event.position,
+                    body: Array(segment.payload[event.body]),
+                    segmentID: segment.header.segmentID, offset: unit.offset))
         }
-        if let mark = MarkFile.open(reading: directory, storage: storage) {
-            defer { mark.close() }
-            let published = try mark.load().published
-            if published.segmentLow == UInt32(truncatingIfNeeded: entry.segmentID) {
-                return End(offset: published.offset, isVouched: true)
+        return events
+    }
+}
+
+// MARK: - Where the log ends
+
+extension LogCursor {
+    /// How far the current segment may be read.
+    private enum Limit {
+        /// To the end that the manifest records: the segment will not grow.
+        case recorded(Int)
+        /// To what the writer that has the log open has published.
+        case published(Int)
+        /// To the end of the file: nobody writes, or nobody says how far.
+        case file(Int)
+
+        var offset: Int {
+            switch self {
+            case .recorded(let offset), .published(let offset), .file(let offset): offset
             }
         }
-        let file = self.file
-        let size = try storing("reading a segment") { () throws(StorageError) in try file.size() }
-        return End(offset: min(size, FormatLimits.segmentBytesMax))
+    }
+
+    private func currentLimit() throws(LogError) -> Limit {
+        let entry = manifest.segments[index]
+        guard entry.state == .active else { return .recorded(Int(entry.validEnd)) }
+        let isWritten = try storing("looking at the lock") { () throws(StorageError) in
+            try storage.lockHolder(directory.lock) != nil
+        }
+        if isWritten, let published = try markWords()?.published,
+            published.segmentLow == UInt32(truncatingIfNeeded: entry.segmentID)
+        {
+            return .published(published.offset)
+        }
+        return .file(try segmentLimit(file))
+    }
+
+    /// The words of a mark that counts on this machine and boot.
+    private func markWords() throws(LogError) -> MarkFile.Words? {
+        guard let mark = MarkFile.open(reading: directory, storage: storage) else { return nil }
+        defer { mark.close() }
+        return try mark.load()
+    }
+
+    /// Decides what a stop means. Returns whether there is more to read now.
+    private mutating func goesOn(
+        after stop: SegmentReader.Stop, at limit: Limit
+    ) throws(LogError) -> Bool {
+        switch limit {
+        case .recorded:
+            try checkRecordedEnd(stop)
+            guard index + 1 < manifest.segments.count else { return false }
+            try openNext()
+            return true
+        case .published(let offset):
+            // What was published was there whole before the word that says so was stored.
+            guard segment.validEnd >= offset else {
+                return try suspect(
+                    try EndOfLog(segment, stop, file: file, mark: try markWords()).refusal)
+            }
+            self.limit = try currentLimit()
+            if case .published(let later)? = self.limit, later == offset { return try reload() }
+            return true
+        case .file:
+            let end = try EndOfLog(segment, stop, file: file, mark: try markWords())
+            guard end.refusal == nil else { return try suspect(end.refusal) }
+            // A sealed segment that is still listed as active: its roll may be finished by now.
+            return end.rule == .sealed ? try reload() : false
+        }
+    }
+
+    /// Looks once more before a log is called damaged: it was judged piece by piece, and a writer
+    /// may have appended, rolled or recovered between two looks.
+    private mutating func suspect(_ refusal: LogError?) throws(LogError) -> Bool {
+        guard let refusal else {
+            limit = nil
+            return true
+        }
+        if let suspicion, suspicion.message == refusal.message,
+            suspicion.offset == refusal.offset
+        {
+            throw refusal
+        }
+        suspicion = refusal
+        limit = nil
+        _ = try reload()
+        return true
     }
 
     /// A segment that does not grow must end where the manifest says, in the block that it says.
-    private func checkEnd(_ stop: SegmentReader.Stop) throws(LogError) {
-        let entry = manifest.segments[index]
+    private func checkRecordedEnd(_ stop: SegmentReader.Stop) throws(LogError) {
+        let entry = segment.entry
         if case .fault(let fault, let offset) = stop {
-            throw LogError(
+            let error = LogError(
                 .corrupt, "damaged: \(fault)", path: segment.path, offset: offset)
+            if case .header(.unsupported) = fault {
+                throw LogError(
+                    .unsupportedVersion, "written by a newer version; \(fault)",
+                    path: segment.path, offset: offset)
+            }
+            throw error
         }
-        guard segment.validEnd == Int(entry.validEnd), segment.lastHash == entry.lastHash else {
+        guard segment.meetsManifest, segment.validEnd == Int(entry.validEnd) else {
             throw LogError(
-                .corrupt, "the segment ends before its recorded end", path: segment.path,
+                .corrupt, "damaged: the segment ends before its recorded end",
+                path: segment.path, offset: segment.validEnd)
+        }
+        guard entry.state != .sealed || segment.lastKind == .seal else {
+            throw LogError(
+                .corrupt, "damaged: a sealed segment without its seal", path: segment.path,
                 offset: segment.validEnd)
         }
-    }
-
-    /// What was published and cannot be read is damaged; what was not is a tail, and the end.
-    private func checkTail(_ stop: SegmentReader.Stop, _ end: End) throws(LogError) {
-        guard end.isVouched, segment.validEnd < end.offset else { return }
-        let reason = if case .fault(let fault, _) = stop { "\(fault)" } else { "blank space" }
-        throw LogError(
-            .corrupt, "damaged: \(reason)", path: segment.path, offset: segment.validEnd)
     }
 
     /// Reads the manifest again. Returns whether it is a newer one.
@@ -135,71 +220,8 @@ public struct LogCursor {
         }
         manifest = newer
         index = place
-        end = nil
+        segment.adopt(newer.segments[place])
+        limit = nil
         return true
-    }
-
-    private mutating func openNext() throws(LogError) {
-        let opened = try Self.open(manifest, index + 1, directory, storage)
-        try? file.close()
-        (file, segment) = opened
-        index += 1
-        end = nil
-        runs.removeAll(keepingCapacity: true)
-    }
-
-    private static func open(
-        _ manifest: Manifest, _ index: Int, _ directory: LogDirectory, _ storage: any Storage
-    ) throws(LogError) -> (any StorageFile, SegmentReader) {
-        let entry = manifest.segments[index]
-        let file = try storing("opening a segment") { () throws(StorageError) in
-            try storage.open(directory.segment(entry.segmentID), for: .reading)
-        }
-        let reader = try SegmentReader(
-            file: file, segmentID: entry.segmentID, storeID: manifest.storeID)
-        guard reader.header.salt == entry.salt,
-            reader.header.firstSequence == entry.firstSequence
-        else {
-            throw LogError(.corrupt, "this is not the segment that was listed", path: file.path)
-        }
-        return (file, reader)
-    }
-
-    private mutating func events(
-        of unit: SegmentReader.Unit, _ wanted: RunID?
-    ) throws(LogError) -> [LogEvent] {
-        var events: [LogEvent] = []
-        var sequence = unit.firstSequence
-        let segmentID = segment.header.segmentID
-        // Taken out and put back: the payload is borrowed from self meanwhile.
-        var runs = self.runs
-        self.runs = [:]
-        defer { self.runs = runs }
-        do throws(FormatError) {
-            var reader = RecordReader(segment.payload.rawSpan)
-            while let record = try reader.next() {
-                switch record {
-                case .declaration(let number, let id):
-                    runs[number] = try RunID(String(decoding: [UInt8](copying: id), as: UTF8.self))
-                case .event(let number, let epoch, let position, let body):
-                    defer { sequence &+= 1 }
-                    guard let run = runs[number] else {
-                        throw FormatError.invalid("run number \(number) was never declared")
-                    }
-                    if let wanted, wanted != run { continue }
-                    events.append(
-                        LogEvent(
-                            sequence: sequence, run: run, epoch: epoch, position: position,
-                            body: [UInt8](copying: body), segmentID: segmentID,
-                            offset: unit.offset))
-                }
-            }
-            guard sequence - unit.firstSequence == UInt64(unit.eventCount) else {
-                throw FormatError.invalid("a unit with another number of events than it says")
-            }
-        } catch {
-            throw LogError(error, in: segment.path, at: unit.offset, what: "unit refused")
-        }
-        return events
     }
 }

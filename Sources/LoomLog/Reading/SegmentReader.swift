@@ -2,12 +2,21 @@ internal import LoomFormat
 internal import LoomStorage
 internal import SystemPackage
 
-/// Reads the units of one segment in order, checking every hash and the chain on the way.
+/// Reads the units of one segment in order, checking every hash, the chain and every record.
+///
+/// Readers and recovery use this one reader, so both refuse the same bytes.
 struct SegmentReader {
-    /// A unit whose blocks are all there; its payload is in ``SegmentReader/payload``.
+    /// One event of the current unit; its bytes are a range of ``SegmentReader/payload``.
+    struct Event {
+        let run: RunID
+        let epoch: UInt64
+        let position: UInt64
+        let body: Range<Int>
+    }
+
+    /// A unit whose blocks are all there and whose records are all well formed.
     struct Unit {
         let firstSequence: UInt64
-        let eventCount: UInt32
         /// Where its first block starts.
         let offset: Int
     }
@@ -27,10 +36,18 @@ struct SegmentReader {
 
     let path: FilePath
     let header: SegmentHeader
+    /// The manifest's entry for this segment.
+    private(set) var entry: ManifestSegment
     private var window: SegmentWindow
     private var parser: BlockParser
     /// The decoded payload of the unit that ``next(limit:)`` returned last.
     private(set) var payload: [UInt8] = []
+    /// The events of that unit, in order.
+    private(set) var events: [Event] = []
+    /// Numbers given to runs so far in this segment.
+    private(set) var runs: [UInt64: RunID] = [:]
+    /// Events, units and runs so far.
+    private(set) var counts = SegmentSeal()
     /// Offset after the last whole unit, or after the last block that is no unit.
     private(set) var validEnd: Int
     /// Header hash of the block that ends there.
@@ -39,14 +56,20 @@ struct SegmentReader {
     private(set) var lastKind: BlockKind?
     /// The largest offset that any block so far knew to be durable.
     private(set) var durableUpTo = 0
+    /// Whether the chain passed the end that the manifest recorded, with the recorded hash and
+    /// sequence.
+    private(set) var meetsManifest = false
 
-    /// Opens a segment at its first block, after checking that it is the one that was meant.
+    /// Opens a listed segment at its first block, after checking that it is the one that was meant.
+    ///
+    /// - Parameter before: The manifest's entry for the segment before; `nil` for the first.
     init(
-        file: any StorageFile, segmentID: UInt64, storeID: StoreID
+        file: any StorageFile, entry: ManifestSegment, before: ManifestSegment?, storeID: StoreID
     ) throws(LogError) {
         path = file.path
-        let bytes = try storing("reading a segment") { () throws(StorageError) in
-            try file.readBytes(count: SegmentHeader.byteCount, at: 0)
+        self.entry = entry
+        let (bytes, size) = try storing("reading a segment") { () throws(StorageError) in
+            (try file.readBytes(count: SegmentHeader.byteCount, at: 0), try file.size())
         }
         let hash: UInt64
         do throws(FormatError) {
@@ -54,17 +77,40 @@ struct SegmentReader {
         } catch {
             throw LogError(error, in: file.path, at: 0, what: "segment header refused")
         }
-        guard header.segmentID == segmentID, header.storeID == storeID else {
-            throw LogError(
-                .corrupt, "this file is segment \(header.segmentID) of store \(header.storeID)",
-                path: file.path, offset: 0)
-        }
         window = SegmentWindow(file: file)
         parser = BlockParser(
             salt: header.salt, offset: SegmentHeader.byteCount, previousHash: hash,
             nextSequence: header.firstSequence)
         validEnd = SegmentHeader.byteCount
         lastHash = hash
+        if let reason = Self.mismatch(header, entry, before, storeID, size: size) {
+            throw LogError(.corrupt, reason, path: file.path, offset: 0)
+        }
+        notePassing()
+    }
+
+    /// Says why a file is not the segment that the manifest lists, or `nil` when it is.
+    private static func mismatch(
+        _ header: SegmentHeader, _ entry: ManifestSegment, _ before: ManifestSegment?,
+        _ storeID: StoreID, size: Int
+    ) -> String? {
+        guard header.segmentID == entry.segmentID, header.storeID == storeID else {
+            return "this file is segment \(header.segmentID) of store \(header.storeID)"
+        }
+        let predecessor = before.map {
+            Predecessor(
+                segmentID: $0.segmentID, byteLength: $0.validEnd, lastHash: $0.lastHash)
+        }
+        guard header.salt == entry.salt, header.firstSequence == entry.firstSequence,
+            header.predecessor == predecessor ?? .none
+        else { return "this is not the segment that the manifest lists" }
+        guard size <= FormatLimits.segmentBytesMax else {
+            return "the file has \(size) bytes, above \(FormatLimits.segmentBytesMax)"
+        }
+        guard size >= Int(entry.validEnd) else {
+            return "the file has \(size) bytes of \(entry.validEnd)"
+        }
+        return nil
     }
 
     /// Sequence of the event that comes next.
@@ -75,12 +121,12 @@ struct SegmentReader {
     /// Reads on to the end of the next unit below `limit`.
     mutating func next(limit: Int) throws(LogError) -> Step {
         payload.removeAll(keepingCapacity: true)
+        events.removeAll(keepingCapacity: true)
         // A unit that was cut by the limit is read again from its start.
         var saved = self.parser
         while true {
             let offset = parser.offset
-            let parse = try parseBlock(limit: limit)
-            switch parse {
+            switch try parseBlock(limit: limit) {
             case .blank, .truncated:
                 // What a unit began and did not finish does not exist.
                 if parser.isInsideUnit { parser = saved }
@@ -89,19 +135,14 @@ struct SegmentReader {
                 if parser.isInsideUnit { parser = saved }
                 return .stop(.fault(fault, at: offset))
             case .block(let block):
-                durableUpTo = max(durableUpTo, Int(block.durableUpTo))
-                guard block.kind == .events else {
-                    completed(block)
-                    saved = parser
-                    continue
+                do throws(FormatError) {
+                    let unit = try take(block, at: offset, unitStart: saved.offset)
+                    if !parser.isInsideUnit { saved = parser }
+                    if let unit { return .unit(unit) }
+                } catch {
+                    parser = saved
+                    return .stop(.fault(.content(error), at: saved.offset))
                 }
-                try decode(block, at: offset)
-                if block.flags.contains(.continues) { continue }
-                completed(block)
-                return .unit(
-                    Unit(
-                        firstSequence: block.firstSequence, eventCount: block.eventCount,
-                        offset: saved.offset))
             }
         }
     }
@@ -116,35 +157,99 @@ struct SegmentReader {
             parse = parser.next(in: window.span(from: offset, limit: limit))
         }
         self.parser = parser
-        // A file that ends inside a page that was never written, or a look past a moving limit.
-        if case .blank = parse { window.invalidate() }
-        if case .truncated = parse { window.invalidate() }
+        // A look past a moving limit, or at a store in flight: the next look reads again.
+        if case .block = parse {} else { window.invalidate() }
         return parse
     }
 
-    private mutating func completed(_ block: BlockHeader) {
+    /// Takes in a block that verifies; returns the unit that it ends.
+    private mutating func take(
+        _ block: BlockHeader, at offset: Int, unitStart: Int
+    ) throws(FormatError) -> Unit? {
+        let known = max(durableUpTo, Int(block.durableUpTo))
+        if block.kind == .events || block.kind == .seal { try decode(block, at: offset) }
+        if block.kind == .seal {
+            guard try SegmentSeal(decoding: payload.rawSpan) == counts else {
+                throw .invalid("a seal that counts something else")
+            }
+            payload.removeAll(keepingCapacity: true)
+        }
+        durableUpTo = known
+        if block.flags.contains(.continues) { return nil }
+        if block.kind == .events { try readRecords(of: block) }
         validEnd = parser.offset
         lastHash = block.headerHash
         lastKind = block.kind
+        notePassing()
+        guard block.kind == .events else { return nil }
+        return Unit(firstSequence: block.firstSequence, offset: unitStart)
     }
 
-    private mutating func decode(_ block: BlockHeader, at offset: Int) throws(LogError) {
+    /// Goes on under a newer manifest, which may record another end of this segment.
+    mutating func adopt(_ entry: ManifestSegment) {
+        self.entry = entry
+        // An end that was passed under the older manifest was part of a chain that verified.
+        meetsManifest = validEnd > Int(entry.validEnd)
+        notePassing()
+    }
+
+    private mutating func notePassing() {
+        guard validEnd == Int(entry.validEnd) else { return }
+        meetsManifest = lastHash == entry.lastHash && nextSequence == entry.endSequence
+    }
+
+    private mutating func decode(_ block: BlockHeader, at offset: Int) throws(FormatError) {
         guard payload.count + block.rawLength <= FormatLimits.unitBytesMax else {
-            throw LogError(
-                .corrupt, "a unit above \(FormatLimits.unitBytesMax) bytes", path: path,
-                offset: offset)
+            throw .limitExceeded(
+                "the size of a unit", found: UInt64(payload.count + block.rawLength),
+                limit: UInt64(FormatLimits.unitBytesMax))
         }
         // Taken out and put back: the span borrows self while the payload grows.
         var payload = self.payload
         self.payload = []
         defer { self.payload = payload }
-        do throws(FormatError) {
-            try block.decodePayload(
-                window.span(
-                    from: offset + BlockHeader.byteCount, limit: offset + block.totalLength),
-                into: &payload)
-        } catch {
-            throw LogError(error, in: path, at: offset, what: "block refused")
+        try block.decodePayload(
+            window.span(from: offset + BlockHeader.byteCount, limit: offset + block.totalLength),
+            into: &payload)
+    }
+
+    /// Checks every record of a unit by section 6 of FORMAT.md. A unit that is refused changes
+    /// neither `runs` nor `counts`.
+    private mutating func readRecords(of block: BlockHeader) throws(FormatError) {
+        var declared: [UInt64: RunID] = [:]
+        var last: (number: UInt64, run: RunID)?
+        // Taken out and put back: the reader borrows self while the events grow.
+        var events = self.events
+        self.events = []
+        var reader = RecordReader(payload.rawSpan)
+        while let record = try reader.next() {
+            switch record {
+            case .declaration(let number, let id):
+                declared[number] = try RunID(decoding: id)
+                last = nil
+            case .event(let number, let epoch, let position, let body):
+                if last?.number != number {
+                    guard let run = declared[number] ?? runs[number] else {
+                        throw .invalid("run number \(number) was never declared")
+                    }
+                    last = (number, run)
+                }
+                guard let run = last?.run else { continue }
+                let end = reader.offset
+                events.append(
+                    Event(
+                        run: run, epoch: epoch, position: position,
+                        body: (end - body.byteCount)..<end))
+            }
         }
+        guard events.count == Int(block.eventCount) else {
+            throw .invalid(
+                "a unit of \(events.count) events whose block says \(block.eventCount)")
+        }
+        self.events = events
+        if !declared.isEmpty { runs.merge(declared) { $1 } }
+        counts.eventCount += UInt64(events.count)
+        counts.unitCount += 1
+        counts.runCount = UInt64(runs.count)
     }
 }

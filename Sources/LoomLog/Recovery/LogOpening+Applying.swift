@@ -6,52 +6,39 @@ internal import SystemPackage
 
 extension LogOpening {
     func apply(
-        _ decision: RecoveryDecision, _ scan: TailScan, _ last: ManifestSegment,
-        _ editor: ManifestEditor, _ lock: any StorageLock, isNew: Bool
+        _ scan: TailScan, _ last: ManifestSegment, _ editor: ManifestEditor,
+        _ lock: any StorageLock, isNew: Bool
     ) throws(LogError) -> Opened {
-        switch decision {
-        case .refuseUnsupported:
-            throw LogError(
-                .unsupportedVersion,
-                scan.fault.map { "written by a newer version: \($0)" }
-                    ?? "written by a newer version",
-                path: directory.segment(last.segmentID), offset: scan.facts.validEnd)
-        case .refuseCorrupt(let reason):
-            let fault = scan.fault.map { "; \($0)" } ?? ""
-            throw LogError(
-                .corrupt, "damaged: \(reason.rawValue)\(fault)",
-                path: directory.segment(last.segmentID), offset: scan.facts.validEnd)
-        case .continueInPlace:
+        if let refusal = scan.end.refusal { throw refusal }
+        guard case .startSegment(let state, let proof) = scan.end.decision else {
             let active = try reopen(last, scan)
             return try finish(
-                active, editor, lock, scan, ending: isNew ? .created : .clean, discarded: 0)
-        case .startSegment(let state, let proof):
-            let active = try begin(after: last, state, scan, editor)
-            let ending: RecoveryReport.Ending =
-                switch proof {
-                case .clean: .clean
-                case .proven: .tornProven
-                case .unproven: .tornUnproven
-                }
-            return try finish(
-                active, editor, lock, scan, ending: ending,
-                discarded: scan.discarded.byteCount)
+                active, editor, lock, scan, ending: isNew ? .created : .clean)
         }
+        let ending: RecoveryReport.Ending =
+            switch proof {
+            case .sealed: .clean
+            case .marked, .block: .tornProven
+            case .unproven: .tornUnproven
+            }
+        let active = try begin(after: last, state, ending, scan, editor)
+        return try finish(active, editor, lock, scan, ending: ending)
     }
 
     private func finish(
         _ active: ActiveSegment, _ editor: ManifestEditor, _ lock: any StorageLock,
-        _ scan: TailScan, ending: RecoveryReport.Ending, discarded: Int
+        _ scan: TailScan, ending: RecoveryReport.Ending
     ) throws(LogError) -> Opened {
         let mark = try MarkFile(
             writing: directory, storage: storage, epoch: editor.manifest.writerEpoch,
             words: .init(published: active.publishedWord, durable: active.durableWord))
         return Opened(
             lock: lock, active: active, manifests: editor, mark: mark,
-            nextSequence: scan.nextSequence,
+            nextSequence: scan.end.nextSequence,
             report: RecoveryReport(
-                ending: ending, discardedBytes: discarded,
-                position: LogPosition(nextSequence: scan.nextSequence)))
+                ending: ending, discardedBytes: scan.end.discardedBytes,
+                position: LogPosition(nextSequence: scan.end.nextSequence),
+                segmentID: scan.end.segmentID, offset: scan.end.validEnd))
     }
 
     /// Goes on behind a close block, in the same segment.
@@ -66,28 +53,31 @@ extension LogOpening {
                 file: file, segmentID: last.segmentID, firstSequence: last.firstSequence,
                 salt: last.salt, capacity: capacity, isMapped: isMapped, isFirstAfterOpen: true,
                 tail: .init(
-                    offset: scan.facts.validEnd, previousHash: scan.lastHash,
-                    lastKind: scan.facts.lastKind, counts: scan.counts, runs: scan.runs))
+                    offset: scan.end.validEnd, previousHash: scan.segment.lastHash,
+                    lastKind: scan.segment.lastKind, counts: scan.segment.counts,
+                    runs: Dictionary(
+                        scan.segment.runs.map { ($1, $0) }, uniquingKeysWith: max)))
         }
     }
 
     /// Leaves the old segment as it is, records where it ends, and begins a new one.
     private func begin(
-        after last: ManifestSegment, _ state: SegmentState, _ scan: TailScan,
-        _ editor: ManifestEditor
+        after last: ManifestSegment, _ state: SegmentState, _ ending: RecoveryReport.Ending,
+        _ scan: TailScan, _ editor: ManifestEditor
     ) throws(LogError) -> ActiveSegment {
         let machine = storage.machine
         let ended = ManifestSegment(
-            segmentID: last.segmentID, state: state, firstSequence: last.firstSequence,
-            endSequence: scan.nextSequence, validEnd: UInt64(scan.facts.validEnd),
-            lastHash: scan.lastHash, salt: last.salt,
-            discardedBytes: UInt64(scan.discarded.byteCount), discardedHash: scan.discarded.hash)
+            segmentID: last.segmentID, state: state, ending: ending.recorded,
+            firstSequence: last.firstSequence, endSequence: scan.end.nextSequence,
+            validEnd: UInt64(scan.end.validEnd), lastHash: scan.segment.lastHash,
+            salt: last.salt, discardedBytes: UInt64(scan.end.discardedBytes),
+            discardedHash: scan.discardedHash)
         let manifest = editor.manifest
         let epoch = manifest.writerEpoch + 1
         let header = SegmentHeader(
             storeID: manifest.storeID, segmentID: editor.reserveSegmentID(),
             writerID: manifest.writerID, writerEpoch: epoch,
-            firstSequence: scan.nextSequence, salt: machine.random(),
+            firstSequence: scan.end.nextSequence, salt: machine.random(),
             predecessor: Predecessor(
                 segmentID: last.segmentID, byteLength: ended.validEnd, lastHash: ended.lastHash),
             created: machine.wallMicroseconds())

@@ -77,7 +77,8 @@ struct LogOpening {
 
     private func open(_ lock: any StorageLock, isNew: Bool) throws(LogError) -> Opened {
         let loaded = try manifests.load()
-        guard let last = loaded.manifest.segments.last else {
+        let segments = loaded.manifest.segments
+        guard let last = segments.last else {
             throw LogError(.corrupt, "a manifest without a segment", path: directory.root)
         }
         try syncBeforeReading(last)
@@ -85,21 +86,26 @@ struct LogOpening {
         try removeOrphans(loaded.manifest)
         try removeTornManifests(loaded)
         let words = try markWords()
-        var scan = try scanTail(last, loaded.manifest.storeID, words)
-        if RecoveryDecision(scan.facts) != .continueInPlace {
+        var scan = try scanTail(loaded.manifest, words)
+        if scan.end.rule != .closed {
             // Judge the disk, not what the page cache still holds of it.
-            scan = try scanTail(last, loaded.manifest.storeID, words, fromDisk: true)
+            scan = try scanTail(loaded.manifest, words, fromDisk: true)
         }
         let editor = ManifestEditor(loaded, store: manifests)
-        return try apply(
-            RecoveryDecision(scan.facts), scan, last, editor, lock, isNew: isNew)
+        return try apply(scan, last, editor, lock, isNew: isNew)
     }
 
     private func syncBeforeReading(_ last: ManifestSegment) throws(LogError) {
         try storing("syncing what was left") { () throws(StorageError) in
-            let file = try storage.open(directory.segment(last.segmentID), for: .writing)
-            defer { try? file.close() }
-            try file.sync()
+            do throws(StorageError) {
+                let file = try storage.open(directory.segment(last.segmentID), for: .writing)
+                defer { try? file.close() }
+                try file.sync()
+            } catch {
+                // That the segment is missing is told by the check that follows.
+                guard error.isNotFound else { throw error }
+                return
+            }
             try storage.syncDirectory(directory.segments)
             try storage.syncDirectory(directory.root)
         }
@@ -107,24 +113,9 @@ struct LogOpening {
 
     /// Costs one small read a segment; their blocks are checked by whoever reads them.
     private func checkSegments(_ manifest: Manifest) throws(LogError) {
-        for segment in manifest.segments {
-            let path = directory.segment(segment.segmentID)
-            let (file, size) = try storing("checking the segments") { () throws(StorageError) in
-                let file = try storage.open(path, for: .reading)
-                return (file, try file.size())
-            }
-            defer { try? file.close() }
-            guard size >= Int(segment.validEnd) else {
-                throw LogError(
-                    .corrupt, "the file has \(size) bytes of \(segment.validEnd)", path: path)
-            }
-            let reader = try SegmentReader(
-                file: file, segmentID: segment.segmentID, storeID: manifest.storeID)
-            guard reader.header.salt == segment.salt,
-                reader.header.firstSequence == segment.firstSequence
-            else {
-                throw LogError(.corrupt, "this is not the segment that was listed", path: path)
-            }
+        for index in manifest.segments.indices {
+            let (file, _) = try directory.openSegment(index, of: manifest, storage)
+            try? file.close()
         }
     }
 
@@ -134,8 +125,7 @@ struct LogOpening {
         for unlisted in try manifests.unlistedSegments(manifest) {
             let path = directory.segment(unlisted.id)
             guard !unlisted.hasUnits else {
-                throw LogError(
-                    .corrupt, "this segment holds units and no manifest lists it", path: path)
+                throw ManifestStore.lostManifest(path)
             }
             try storing("removing an unlisted segment") { () throws(StorageError) in
                 try storage.remove(path)
@@ -171,14 +161,15 @@ struct LogOpening {
     }
 
     private func scanTail(
-        _ last: ManifestSegment, _ storeID: StoreID, _ words: MarkFile.Words?,
-        fromDisk: Bool = false
+        _ manifest: Manifest, _ words: MarkFile.Words?, fromDisk: Bool = false
     ) throws(LogError) -> TailScan {
-        let file = try storing("opening the last segment") { () throws(StorageError) in
-            try storage.open(directory.segment(last.segmentID), for: .reading)
-        }
+        let last = manifest.segments.count - 1
+        let (file, _) = try directory.openSegment(last, of: manifest, storage)
         defer { try? file.close() }
         if fromDisk { file.dropCache() }
-        return try TailScan(file: file, segment: last, storeID: storeID, mark: words)
+        return try TailScan(
+            file: file, entry: manifest.segments[last],
+            before: last > 0 ? manifest.segments[last - 1] : nil, storeID: manifest.storeID,
+            mark: words)
     }
 }

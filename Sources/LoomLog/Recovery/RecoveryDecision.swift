@@ -15,6 +15,8 @@ struct TailFacts: Hashable, Sendable {
         case misplaced
         /// A block whose hash verifies and that this version does not know.
         case unknown
+        /// A unit whose blocks verify and whose content the format forbids.
+        case malformed
     }
 
     var stop: Stop
@@ -27,6 +29,8 @@ struct TailFacts: Hashable, Sendable {
     var durableUpTo: Int
     /// The end that the manifest recorded when it was written: synced before it was.
     var manifestEnd: Int
+    /// Whether the chain passes the recorded end with the recorded hash and sequence.
+    var meetsManifest: Bool
     /// What MARK says when it counts on this boot.
     var mark: MarkFact
 
@@ -50,12 +54,13 @@ struct TailFacts: Hashable, Sendable {
 /// ```text
 /// A  a block of a newer version stands at the end               refuse: unsupported
 /// B  manifest, a block, or MARK vouch for bytes past the end     refuse: corrupt
-/// C  a whole block stands there that does not follow             refuse: corrupt
+/// C  a whole block that does not follow, or a malformed unit     refuse: corrupt
 /// D  the last block is a seal and not only zeros follow         refuse: corrupt
 /// E  the last block is a seal                                    the roll is finished: new segment
-/// F  the last block is a close and only zeros follow             go on in this segment
+/// F  the last block is a close, only zeros follow, and the
+///    manifest names this end                                     go on in this segment
 /// G  MARK counts on this boot                                    torn, proven: new segment
-/// H  the last block is a sync mark and only zeros follow         torn, proven: new segment
+/// H  the last block is a sync mark or a close, only zeros follow torn, proven: new segment
 /// I  anything else: power was lost while bytes were unsynced     torn, unproven: new segment
 /// ```
 ///
@@ -69,17 +74,25 @@ enum RecoveryDecision: Hashable, Sendable {
 
     enum Reason: String, Hashable, Sendable {
         case manifestVouches = "the manifest was written when the log was longer"
+        case manifestDiffers = "the manifest names another block than the one that stands here"
         case blockVouches = "a later block proves that these bytes were durable"
         case markVouches = "MARK proves that these bytes were written on this boot"
         case markAhead = "MARK names a segment that no manifest lists"
         case misplacedBlock = "a whole block stands here that does not follow the one before"
+        case malformedUnit = "a unit that verifies holds what the format forbids"
         case bytesBehindSeal = "bytes follow the block that ends the segment"
     }
 
-    enum Proof: String, Hashable, Sendable {
-        case clean = "clean"
-        case proven = "torn, proven"
-        case unproven = "torn, unproven"
+    /// What proves that nothing acknowledged is missing.
+    enum Proof: Hashable, Sendable {
+        /// The seal of a full segment.
+        case sealed
+        /// MARK of this boot.
+        case marked
+        /// A sync mark, or a close block that no manifest names.
+        case block
+        /// Nothing.
+        case unproven
     }
 
     init(_ facts: TailFacts) {
@@ -89,12 +102,14 @@ enum RecoveryDecision: Hashable, Sendable {
             self = .refuseCorrupt(reason)  // B
         } else if facts.stop == .misplaced {
             self = .refuseCorrupt(.misplacedBlock)  // C
+        } else if facts.stop == .malformed {
+            self = .refuseCorrupt(.malformedUnit)  // C
         } else if facts.lastKind == .seal {
             // D, E: nothing is ever written behind a seal, not even by a crash.
             self =
                 facts.isBlankBehind
-                ? .startSegment(after: .sealed, proof: .clean) : .refuseCorrupt(.bytesBehindSeal)
-        } else if facts.lastKind == .close && facts.isBlankBehind {
+                ? .startSegment(after: .sealed, proof: .sealed) : .refuseCorrupt(.bytesBehindSeal)
+        } else if facts.lastKind == .close && facts.isBlankBehind && facts.isNamedByManifest {
             self = .continueInPlace  // F
         } else {
             self = .torn(facts)
@@ -103,19 +118,46 @@ enum RecoveryDecision: Hashable, Sendable {
 
     private static func torn(_ facts: TailFacts) -> RecoveryDecision {
         if case .upTo = facts.mark {
-            return .startSegment(after: .recovered, proof: .proven)  // G
+            return .startSegment(after: .recovered, proof: .marked)  // G
         }
-        if facts.lastKind == .syncMark && facts.isBlankBehind {
-            return .startSegment(after: .recovered, proof: .proven)  // H
+        if [.syncMark, .close].contains(facts.lastKind) && facts.isBlankBehind {
+            return .startSegment(after: .recovered, proof: .block)  // H
         }
         return .startSegment(after: .recovered, proof: .unproven)  // I
+    }
+
+    /// The rule that decided.
+    var rule: EndOfLog.Rule {
+        switch self {
+        case .refuseUnsupported: .newerVersion
+        case .refuseCorrupt(.misplacedBlock), .refuseCorrupt(.malformedUnit): .misplaced
+        case .refuseCorrupt(.bytesBehindSeal): .behindSeal
+        case .refuseCorrupt: .vouched
+        case .continueInPlace: .closed
+        case .startSegment(_, .sealed): .sealed
+        case .startSegment(_, .marked): .marked
+        case .startSegment(_, .block): .provenByBlock
+        case .startSegment(_, .unproven): .unproven
+        }
+    }
+
+    /// Whether the log may not be opened.
+    var isRefusal: Bool {
+        switch self {
+        case .refuseUnsupported, .refuseCorrupt: true
+        case .continueInPlace, .startSegment: false
+        }
     }
 }
 
 extension TailFacts {
+    /// Whether the manifest records this very end.
+    var isNamedByManifest: Bool { meetsManifest && manifestEnd == validEnd }
+
     /// Who vouches for bytes past the valid end, if anybody does.
     var vouchedPastEnd: RecoveryDecision.Reason? {
         if manifestEnd > validEnd { return .manifestVouches }
+        if !meetsManifest { return .manifestDiffers }
         if durableUpTo > validEnd { return .blockVouches }
         switch mark {
         case .ahead: return .markAhead

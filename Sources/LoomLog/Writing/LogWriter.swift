@@ -134,11 +134,26 @@ public struct RecoveryReport: Hashable, Sendable, CustomStringConvertible {
     public let discardedBytes: Int
     /// The place that appending goes on from.
     public let position: LogPosition
+    /// The segment that was active when the log was left.
+    public let segmentID: UInt64
+    /// Offset of the log's end in that segment.
+    public let offset: Int
 
     /// One line.
     public var description: String {
         var text = "\(ending.rawValue), next sequence \(position.nextSequence)"
         if discardedBytes > 0 { text += ", \(discardedBytes) bytes set aside" }
         return text
+    }
+}
+
+extension RecoveryReport.Ending {
+    /// What the manifest keeps of it.
+    var recorded: SegmentEnding {
+        switch self {
+        case .created, .clean: .untold
+        case .tornProven: .tornProven
+        case .tornUnproven: .tornUnproven
+        }
     }
 }

@@ -137,32 +137,24 @@ final class WriterCore: Sendable {
         }
     }
 
-    /// Syncs, writes the close block behind what is durable, syncs that.
+    /// Syncs, writes the close block behind what is durable, syncs that, and names it in a manifest.
     private func finish() throws(LogError) {
-        do throws(StorageError) {
-            let file = monitor.withLock { $0.active.file }
-            // Nothing is written behind a seal whose roll a full disk held up: opening finishes it.
-            let needsMark = monitor.withLock {
-                !$0.active.isSealed && ($0.unsyncedBytes > 0 || !$0.active.endsInClose)
-            }
+        // Nothing is written behind a seal whose roll a full disk held up: opening finishes it.
+        let needsMark = monitor.withLock {
+            !$0.active.isSealed && ($0.unsyncedBytes > 0 || !$0.active.endsInClose)
+        }
+        do throws(LogError) {
             if needsMark {
-                try file.syncData()
-                try monitor.withLock { state throws(StorageError) in
-                    state.active.durableOffset = state.active.offset
-                    state.durableSequence = state.nextSequence
-                    try state.active.appendMark(.close, sequence: state.nextSequence)
-                    try state.mark.publish(state.active.publishedWord)
+                do throws(StorageError) {
+                    try writeCloseBlock()
+                } catch {
+                    throw LogError(error, doing: "closing the log")
                 }
-                try file.syncData()
-                try monitor.withLock { state throws(StorageError) in
-                    state.active.durableOffset = state.active.offset
-                    try state.mark.setDurable(state.active.durableWord)
-                }
+                try nameEnd()
             }
         } catch {
-            let failure = LogError(error, doing: "closing the log")
-            poison(failure)
-            throw failure
+            poison(error)
+            throw error
         }
         let waiters = monitor.withLock { state in
             state.phase = .closed
@@ -170,6 +162,38 @@ final class WriterCore: Sendable {
         }
         monitor.notifyAll()
         for waiter in waiters { waiter.callback(nil) }
+    }
+
+    private func writeCloseBlock() throws(StorageError) {
+        let file = monitor.withLock { $0.active.file }
+        try file.syncData()
+        try monitor.withLock { state throws(StorageError) in
+            state.active.durableOffset = state.active.offset
+            state.durableSequence = state.nextSequence
+            try state.active.appendMark(.close, sequence: state.nextSequence)
+            try state.mark.publish(state.active.publishedWord)
+        }
+        try file.syncData()
+        try monitor.withLock { state throws(StorageError) in
+            state.active.durableOffset = state.active.offset
+            try state.mark.setDurable(state.active.durableWord)
+        }
+    }
+
+    /// Records the closed end in a manifest, so that a later loss of the end is found and the next
+    /// writer goes on in this segment.
+    ///
+    /// Without room for a manifest the log is closed all the same: everything is durable, and the
+    /// next writer begins a segment.
+    private func nameEnd() throws(LogError) {
+        let entry = monitor.withLock {
+            $0.active.manifestEntry(state: .active, sequence: $0.nextSequence)
+        }
+        do throws(LogError) {
+            try manifests.edit { $0.replaceLast(with: entry) }
+        } catch {
+            guard error.code == .outOfSpace else { throw error }
+        }
     }
 
     private func release() {
