@@ -151,10 +151,12 @@ public struct RunReader: Sendable {
     /// How many rows of each kind the run's policy shows.
     public func stats(_ run: RunID) throws -> RunStats { try outline(of: run).stats }
 
-    /// Whether the events of a run are such as a runner writes; with what is wrong when not.
+    /// Whether the events of a run are such as a runner writes; with what is wrong when not, and
+    /// with what a person corrected, which is no fault of the log.
     public func verify(_ run: RunID) throws -> (isValid: Bool, notes: [String]) {
-        let violations = try explain(run).violations
-        return (violations.isEmpty, violations)
+        let explanation = try explain(run)
+        let violations = explanation.violations
+        return (violations.isEmpty, violations + explanation.corrections.map(\.description))
     }
 
     /// Where a run stands and what is remarkable about it.
@@ -163,7 +165,7 @@ public struct RunReader: Sendable {
         let view = try view(run, &outline, writer: try log.writer())
         return RunExplanation(
             view: view, stats: outline.stats, violations: violations(of: outline, view),
-            unfinishedCalls: outline.fold.calls.unfinished,
+            unfinishedCalls: outline.fold.calls.unfinished, corrections: outline.corrections,
             leavesAttemptsOut: outline.policies.leavesAttemptsOut)
     }
 

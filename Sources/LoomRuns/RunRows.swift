@@ -37,7 +37,7 @@ public struct AttemptRow: Hashable, Sendable {
     public internal(set) var output: [UInt8]?
     /// Whether the output is the result of the run.
     public internal(set) var isResult = false
-    /// Why it failed.
+    /// Why it failed; of one that was interrupted while a `.once` call was open, what cut it.
     public internal(set) var failure: Failure?
 }
 
@@ -69,6 +69,8 @@ public struct ToolCallRow: Hashable, Sendable {
     public internal(set) var result: [UInt8]?
     /// Why it failed.
     public internal(set) var failure: Failure?
+    /// Who said how it ended; `nil` while nobody knows.
+    public internal(set) var author: ToolFinish.Author?
     /// How often a later attempt was answered from it.
     public internal(set) var reuseCount: UInt64 = 0
 }

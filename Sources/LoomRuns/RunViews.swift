@@ -69,11 +69,40 @@ public struct RunExplanation: Hashable, Sendable {
     public let violations: [String]
     /// Tool calls that were started and of which nobody knows whether they happened.
     public let unfinishedCalls: [ToolCallTable.Call]
-    /// The violations, and `compact_attempt_log` where the policy leaves attempts out.
+    /// Tool calls of which a person said otherwise than the tool; the oldest 100.
+    public let corrections: [CorrectedCall]
+    /// The violations, the corrections, and `compact_attempt_log` where the policy leaves attempts
+    /// out.
     public var notes: [String] {
-        leavesAttemptsOut ? violations + ["compact_attempt_log"] : violations
+        violations + corrections.map(\.description)
+            + (leavesAttemptsOut ? ["compact_attempt_log"] : [])
     }
     let leavesAttemptsOut: Bool
+}
+
+/// A tool call of which a person said otherwise than the tool had.
+public struct CorrectedCall: Hashable, Sendable, CustomStringConvertible {
+    /// The position of the correction in the run.
+    public let position: UInt64
+    /// The call, and how it had ended before.
+    public let before: ToolCallTable.Ended
+    /// What the correction says.
+    public let outcome: ToolFinish.Outcome
+
+    /// One line.
+    public var description: String {
+        "event \(position): a person corrected call \(before.call.position) of "
+            + "\(before.call.start.name), which had \(Self.words(before.outcome)): "
+            + "it \(Self.words(outcome))"
+    }
+
+    private static func words(_ outcome: ToolFinish.Outcome) -> String {
+        switch outcome {
+        case .completed(let result): "completed with \(result.count) bytes"
+        case .failed: "failed"
+        case .didNotHappen: "not happened"
+        }
+    }
 }
 
 /// How many rows the reads of a run show.

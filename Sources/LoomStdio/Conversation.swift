@@ -45,8 +45,15 @@ final class Conversation: Sendable {
             abandonCalls(because: result)
             return result
         }
-        if let verdict = state.withLock({ $0.verdict }) { throw verdict }
-        return try result.get()
+        guard let verdict = state.withLock({ $0.verdict }) else { return try result.get() }
+        // What the program did wrong is why the outcome of its call is unknown, which the runner
+        // knows already.
+        if case RunnerError.unknownOutcome = verdict, case .failure(let error) = result,
+            error is StepProgramError
+        {
+            throw error
+        }
+        throw verdict
     }
 
     private func opening(_ value: JSONValue) -> JSONValue {

@@ -161,7 +161,7 @@ struct CrashTest<Loop: StepLoop> where Loop.Output: Equatable {
         var result = try await runner.start(run, state: state, ifExists: .attach)
         for _ in 0..<Self.resumesMax {
             guard result.status == .paused else { break }
-            if case .unknownOutcome(let call)? = result.pauseReason {
+            if case .unknownOutcome(let call, _)? = result.pauseReason {
                 let rows = try RunReader(path: Self.path, storage: storage).toolCalls(run)
                 guard let row = rows.first(where: { $0.position == call }) else { break }
                 let control = RunControl(store: store, options: options)

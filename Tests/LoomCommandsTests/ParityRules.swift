@@ -66,6 +66,7 @@ enum ParityRules {
             let own = [
                 "tool_call_id", "idempotency_key", "request_hash", "safety", "reuse_count", "loop",
                 "epoch", "interrupted_count", "pause_reason", "unknown_calls", "call_key",
+                "ended_by", "corrections",
             ]
             for key in own { row[key] = nil }
             return .object(row)

@@ -77,6 +77,12 @@ import Testing
             [1, 2] + text("m") + [3, 0]
         ),
         (.toolFinished(ToolFinish(start: 1, outcome: .didNotHappen)), [1, 3]),
+        (.toolFinished(ToolFinish(start: 1, outcome: .didNotHappen, by: .person)), [1, 3, 1]),
+        (
+            .toolFinished(
+                ToolFinish(start: 1, outcome: .completed(result: [3]), by: .correction)),
+            [1, 1, 1, 3, 2]
+        ),
     ]
 
     private static let runs: [Sample] = [
@@ -98,6 +104,13 @@ import Testing
         (.paused(.requested("tea")), [2] + text("tea")),
         (.paused(.interrupted), [3]),
         (.paused(.unknownOutcome(call: 300)), [4] + timeBytes),
+        (
+            .paused(
+                .unknownOutcome(
+                    call: 300,
+                    cause: Failure(message: "m", category: .validation, isRetryable: true))),
+            [4] + timeBytes + text("m") + [2, 1]
+        ),
         (.paused(.interruptedTooOften), [5]),
         (.resumed(holder: "host 1"), text("host 1")),
         (
@@ -194,18 +207,35 @@ import Testing
         }
     }
 
-    /// The bytes say where they end: so no event is a beginning of another. But for a creation,
-    /// whose last field came later: without it there is no limit.
+    /// An event without the field that came later, and the bytes of that field; `nil` when it has
+    /// none.
+    private func older(_ content: RunEvent.Content) -> (content: RunEvent.Content, bytes: Int)? {
+        switch content {
+        case .created(var creation):
+            let size = creation.payloads == .whole ? 1 : Self.timeBytes.count
+            creation.payloads = .whole
+            return (.created(creation), size)
+        case .toolFinished(var finish) where finish.author != .tool:
+            finish.author = .tool
+            return (.toolFinished(finish), 1)
+        case .paused(.unknownOutcome(let call, let cause?)):
+            return (.paused(.unknownOutcome(call: call)), cause.message.utf8.count + 3)
+        default: return nil
+        }
+    }
+
+    /// The bytes say where they end: so no event is a beginning of another. But for those whose
+    /// last field came later: without it there is no limit, the tool itself said how its call
+    /// ended, and the cause is not known.
     @Test("an event that was cut anywhere is refused")
     func truncations() throws {
         for sample in Self.samples {
             let bytes = bytes(of: sample)
             var end = bytes.count
-            if case .created(var creation) = sample.content {
-                end -= creation.payloads == .whole ? 1 : Self.timeBytes.count
-                creation.payloads = .whole
+            if let (content, size) = older(sample.content) {
+                end -= size
                 let old = try decode(Array(bytes.prefix(end)))
-                #expect(old == RunEvent(time: Self.time, .created(creation)))
+                #expect(old == RunEvent(time: Self.time, content))
             }
             for count in 0..<bytes.count where count != end {
                 #expect(throws: FormatError.self, "\(sample.content) cut to \(count) bytes") {
@@ -219,6 +249,19 @@ import Testing
     func trailingBytes() throws {
         for sample in Self.samples {
             let event = RunEvent(time: Self.time, sample.content)
+            switch sample.content {
+            // What follows is the field that came later.
+            case .paused(.unknownOutcome(_, nil)): continue
+            case .toolFinished(let finish) where finish.author == .tool:
+                #expect(try decode(bytes(of: sample) + [0, 0xFF]) == event)
+                for author in [3, 0xFF] as [UInt8] {
+                    #expect(throws: FormatError.self) {
+                        try decode(bytes(of: sample) + [author])
+                    }
+                }
+                continue
+            default: break
+            }
             for extra in [[0], [0xFF], [UInt8](repeating: 0xFF, count: 100)] as [[UInt8]] {
                 #expect(try decode(bytes(of: sample) + extra) == event, "\(sample.content)")
             }

@@ -96,11 +96,11 @@ struct ThreeTools: StepLoop {
         let runner = Runner(Once(tally: tally), store: store)
         let run = try RunID("demo")
         let paused = try await runner.start(run, state: 0)
-        guard case .unknownOutcome(let call)? = paused.pauseReason else {
+        guard case .unknownOutcome(let call, _)? = paused.pauseReason else {
             return #expect(Bool(false), "\(paused)")
         }
         // Resumed without an answer: still not made again.
-        #expect(try await runner.resume(run).pauseReason == .unknownOutcome(call: call))
+        #expect(try await runner.resume(run).pauseReason?.unknownCall == call)
         #expect(tally["charge"] == 1)
         try await runner.resolve(run, call: call, as: .completed(result: Array(#""paid""#.utf8)))
         #expect(try await runner.resume(run).output == "paid")

@@ -100,7 +100,7 @@ extension DifferenceTests {
         }
         let (a, b) = (try RunID("a"), try RunID("b"))
         guard case .unknownOutcome? = try await runner.start(a, state: 0).pauseReason,
-            case .unknownOutcome(let call)? = try await runner.start(b, state: 0).pauseReason
+            case .unknownOutcome(let call, _)? = try await runner.start(b, state: 0).pauseReason
         else { return #expect(Bool(false), "the runs are not paused for their call") }
         #expect(notes.count("paid") == 1)
         // Said of one, it is known of both.

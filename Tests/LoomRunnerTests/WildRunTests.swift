@@ -195,7 +195,7 @@ struct WildBench {
     func help(_ result: RunResult<WildLoop>) async throws {
         let control = RunControl(store: store, options: options)
         if result.status == .failed { try await control.retry(result.run) }
-        guard case .unknownOutcome(let position)? = result.pauseReason else { return }
+        guard case .unknownOutcome(let position, _)? = result.pauseReason else { return }
         let row = try log.reader().toolCalls(result.run).first { $0.position == position }
         guard let start = row?.start else { return }
         var scope = result.run.rawValue

@@ -167,7 +167,7 @@ struct Standing: Encodable {
         status = result.status.rawValue
         step = result.stepIndex
         if let reason = result.pauseReason { pause = "\(reason)" }
-        if case .unknownOutcome(let position)? = result.pauseReason { call = position }
+        if case .unknownOutcome(let position, _)? = result.pauseReason { call = position }
         failure = result.failure?.message
         output = result.output
     }

@@ -29,6 +29,24 @@ struct ChangeArguments: ParsableArguments {
         let view = try log.reader().get(run)
         output.print(view.json, view.lines + [NextLine(log).after(view)])
     }
+
+    /// Says what became of a call; prints the call and what was known of it, and where the run
+    /// stands.
+    func resolve(
+        _ run: RunID, _ body: (RunControl) async throws -> ResolvedCall
+    ) async throws {
+        let resolved = try await log.writing(creates: false, waits: wait) { store in
+            try await body(RunControl(store: store))
+        }
+        let view = try log.reader().get(run)
+        var json = view.json
+        if case .object(var members) = json {
+            members["resolved"] = resolved.json
+            json = .object(members)
+        }
+        output.print(
+            json, ["resolved \(resolved)"] + view.lines + [NextLine(log).after(view)])
+    }
 }
 
 struct RetryCommand: AsyncParsableCommand {
@@ -71,12 +89,17 @@ struct ResolveCommand: AsyncParsableCommand {
 
               loomlog resolve demo 14 --result '{"receipt":"r-1"}'
               loomlog resolve demo 14 --did-not-happen
+
+            What a person said of a call of the present step can be said anew. What the tool \
+            itself said stands, unless --correct overrules it; explain and verify tell so from \
+            then on.
             """)
     @Argument(help: "The run.") var run: String
     @Argument(help: "The call: its number in explain and tool-calls.") var call: UInt64
     @OptionGroup var change: ChangeArguments
     @Option(help: "It happened, and returned this JSON.") var result: String?
     @Flag(help: "It did not happen: it may be made now.") var didNotHappen = false
+    @Flag(help: "Overrule what the tool itself said of a call that it ended.") var correct = false
 
     func validate() throws {
         guard (result == nil) == didNotHappen else {
@@ -99,7 +122,9 @@ struct ResolveCommand: AsyncParsableCommand {
                     )
                 }
             }
-            try await change.change(run) { try await $0.resolve(run, call: call, as: outcome) }
+            try await change.resolve(run) {
+                try await $0.resolve(run, call: call, as: outcome, corrects: correct)
+            }
         }
     }
 }

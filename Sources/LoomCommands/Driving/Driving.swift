@@ -35,13 +35,43 @@ struct Driving {
             }
         } catch  where error is CancellationError || error is StepProgramError {
             // Asked to stop before the run was begun: what that breaks is no error to tell.
-            throw stop.status.map { ExitCode($0) } ?? error
+            if let status = stop.status { throw ExitCode(status) }
+            if CommandFailure(error).status == .damaged { try tellUnknownCall() }
+            throw error
         }
         let status = Self.status(result, stop)
         Output.setEndStatus(status)
+        tellUnknown(result.run, result.pauseReason)
         let view = try arguments.log.reader().get(result.run)
         arguments.output.print(view.json, view.lines + [next.after(view)])
         if status != 0 { throw ExitCode(status) }
+    }
+
+    /// A program that broke off inside a `.once` call: besides its error, which decides the status,
+    /// it is told where the run stands, as that call has to be resolved first.
+    private func tellUnknownCall() throws {
+        guard let run = try? arguments.run.run(),
+            let view = try? arguments.log.reader().get(run),
+            case .unknownOutcome? = view.summary.pauseReason
+        else { return }
+        Output.setEndStatus(ExitStatus.damaged.rawValue)
+        tellUnknown(run, view.summary.pauseReason)
+        arguments.output.print(view.json, view.lines + [next.after(view)])
+    }
+
+    /// The run is paused, and that is no error; but why somebody has to look at a call is told at
+    /// once, by whatever name the call ended.
+    private func tellUnknown(_ run: RunID, _ reason: PauseReason?) {
+        guard case .unknownOutcome(let call, let cause)? = reason else { return }
+        let calls = try? arguments.log.reader().explain(run).unfinishedCalls
+        let name = calls?.first { $0.position == call }.map { " of \($0.start.name)" } ?? ""
+        CommandFailure(
+            message: "call \(call)\(name) may or may not have happened"
+                + (cause.map { ": \($0.message)" } ?? ": its end is not in the log"),
+            hint: "look at the other side, then say what you found: "
+                + next.resolve(run.rawValue, call),
+            status: .io
+        ).tell("paused")
     }
 
     private static func status<Loop>(_ result: RunResult<Loop>, _ stop: StopSignals) -> Int32 {

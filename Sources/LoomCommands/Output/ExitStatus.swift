@@ -54,9 +54,9 @@ struct CommandFailure {
         }
     }
 
-    /// Writes it to standard error.
-    func tell() {
-        Output.note("error: \(message.split(separator: "\n").joined(separator: " "))")
+    /// Writes it to standard error, under the word for what it is.
+    func tell(_ kind: String = "error") {
+        Output.note("\(kind): \(message.split(separator: "\n").joined(separator: " "))")
         Output.note("hint: \(hint)")
     }
 
@@ -79,9 +79,9 @@ struct CommandFailure {
         case .unknownRun, .noSuchCall: status = .notFound
         case .runExists, .otherInput, .runIsOver, .notFailed: status = .runExists
         case .negativeBudget, .keyMismatch, .reservedName, .invalidPolicy, .loopMismatch,
-            .codecMismatch:
+            .codecMismatch, .endedByTool, .sharedCallIsOver:
             status = .usage
-        case .held, .fenced, .stillRunning: status = .held
+        case .held, .fenced, .stillRunning, .callStillRuns: status = .held
         case .storage: status = .io
         default: status = .damaged
         }

@@ -21,14 +21,18 @@ struct NextLine {
         let run = view.run.rawValue
         switch view.summary.status {
         case .paused, .running:
-            guard case .unknownOutcome(let call)? = view.summary.pauseReason else {
+            guard case .unknownOutcome(let call, _)? = view.summary.pauseReason else {
                 return "next     \(resume(run))"
             }
-            return "next     \(command(["resolve", run, "\(call)"])) "
-                + "--result JSON or --did-not-happen"
+            return "next     \(resolve(run, call))"
         case .failed: return "next     \(command(["retry", run])), then resume it"
         default: return "next     \(command(["explain", run]))"
         }
+    }
+
+    /// The command that says what became of a call, in both its forms.
+    func resolve(_ run: String, _ call: UInt64) -> String {
+        command(["resolve", run, "\(call)"]) + " --result JSON or --did-not-happen"
     }
 
     private func resume(_ run: String) -> String {

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import LoomFormat
 public import LoomModel
+internal import LoomRunner
 public import LoomRuns
 
 // Runs as JSON, under loom-runner's names: additions only.
@@ -22,7 +23,7 @@ extension RunExplanation {
     /// What `explain` prints.
     public var json: JSONValue {
         let summary = view.summary
-        return .object([
+        var members: [String: JSONValue] = [
             "run_id": .string(view.run.rawValue),
             "status": .string(view.status),
             "step_index": .integer(Int64(summary.stepIndex)),
@@ -34,14 +35,16 @@ extension RunExplanation {
             "last_error_category": summary.lastFailureCategory.map { .string($0.rawValue) }
                 ?? .null,
             "invariant_notes": .array(notes.map { .string($0) }),
-            "state": view.state.map { shown($0, summary.codec) } ?? .null,
-            "result": summary.result.map { shown($0, summary.codec) } ?? .null,
-            "error": summary.failure.map { .string($0.message) } ?? .null,
             "loop": .string(summary.loop),
             "epoch": .integer(Int64(summary.epoch)),
-            "pause_reason": summary.pauseReason.map { .string($0.words) } ?? .null,
             "unknown_calls": .array(unfinishedCalls.map { $0.json(in: view.run) }),
-        ])
+            "corrections": .array(corrections.map(\.json)),
+        ]
+        members["state"] = view.state.map { shown($0, summary.codec) } ?? .null
+        members["result"] = summary.result.map { shown($0, summary.codec) } ?? .null
+        members["error"] = summary.failure.map { .string($0.message) } ?? .null
+        members["pause_reason"] = summary.pauseReason.map { .string($0.words) } ?? .null
+        return .object(members)
     }
 }
 
@@ -53,8 +56,48 @@ extension ToolCallTable.Call {
             "safety": .string(start.safety.rawValue),
             "idempotency_key": .string(start.idempotencyKey(in: run)),
             "request_json": .string(String(decoding: start.request, as: UTF8.self)),
-            "error": thrown.map { .string($0.message) } ?? .null,
+            "error": (thrown ?? cause).map { .string($0.message) } ?? .null,
         ])
+    }
+}
+
+extension CorrectedCall {
+    fileprivate var json: JSONValue {
+        .object([
+            "call": .integer(Int64(before.call.position)),
+            "tool_name": .string(before.call.start.name),
+            "position": .integer(Int64(position)), "was": .string(before.outcome.name),
+            "is": .string(outcome.name),
+        ])
+    }
+}
+
+extension ToolFinish.Outcome {
+    /// As `tool-calls` has it.
+    fileprivate var name: String {
+        switch self {
+        case .completed: ToolCallRow.Status.completed.rawValue
+        case .failed: ToolCallRow.Status.failed.rawValue
+        case .didNotHappen: ToolCallRow.Status.didNotHappen.rawValue
+        }
+    }
+}
+
+extension ResolvedCall {
+    /// What `resolve` prints beside where the run stands.
+    var json: JSONValue {
+        var members: [String: JSONValue] = [
+            "call": .integer(Int64(call.position)), "tool_name": .string(call.start.name),
+            "request_json": .string(String(decoding: call.start.request, as: UTF8.self)),
+            "idempotency_key": .string(call.start.idempotencyKey(in: run)),
+            "status": .string(outcome.name), "ended_by": .string(author.rawValue),
+            "status_before": before.map { .string($0.outcome.name) } ?? .null,
+            "ended_by_before": before.map { .string($0.author.rawValue) } ?? .null,
+        ]
+        if case .completed(let result)? = before?.outcome {
+            members["result_before"] = JSONValue.stored(result, codec: "json")
+        }
+        return .object(members)
     }
 }
 
@@ -145,6 +188,7 @@ extension ToolCallRow {
             "error": failure.map { .string($0.message) } ?? .null,
             "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
             "reuse_count": .integer(Int64(reuseCount)),
+            "ended_by": author.map { .string($0.rawValue) } ?? .null,
             "started_at": .string(started.iso8601),
             "finished_at": finished.map { .string($0.iso8601) } ?? .null,
         ])

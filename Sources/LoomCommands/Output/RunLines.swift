@@ -43,10 +43,18 @@ extension RunExplanation {
                 "unknown  call \(call.position): \(call.start.name)(\(request)), "
                     + "\(call.start.safety.rawValue), was started and has no end; its key is "
                     + call.start.idempotencyKey(in: view.run)
-                    + (call.thrown.map { "; it threw \($0.message)" } ?? ""))
+                    + call.causeWords)
         }
         lines.append("notes    \(notes.isEmpty ? "none" : notes.joined(separator: "; "))")
         return lines
+    }
+}
+
+extension ToolCallTable.Call {
+    /// What made its outcome unknown, as the end of a sentence about the call.
+    var causeWords: String {
+        if let thrown { return "; it threw \(thrown.message)" }
+        return cause.map { "; its attempt ended by \($0.message)" } ?? ""
     }
 }
 
@@ -57,8 +65,9 @@ extension PauseReason {
         case .budget: "its budget of steps is used up"
         case .requested(let reason): reason.isEmpty ? "the step asked for it" : reason
         case .interrupted: "whoever drove it was asked to stop"
-        case .unknownOutcome(let call):
+        case .unknownOutcome(let call, let cause):
             "call \(call) may or may not have happened, and must not happen twice"
+                + (cause.map { ": \($0.message)" } ?? "")
         case .interruptedTooOften: "its step was cut too often: look before it is tried again"
         }
     }
@@ -76,7 +85,7 @@ extension RunEvent.Content {
         case .toolStarted(let start):
             ("tool_started", "\(start.attempt.words) \(start.name), \(start.safety.rawValue)")
         case .toolFinished(let finish):
-            ("tool_finished", "call \(finish.start): \(finish.outcome.words)")
+            ("tool_finished", "call \(finish.start): \(finish.words)")
         case .toolReused(let id, let finish):
             ("tool_reused", "\(id.words) answered by event \(finish)")
         case .stepCommitted(let id, let delta):
@@ -110,6 +119,16 @@ extension FailureDecision {
         switch self {
         case .retry(let delay): "again after \(delay / 1000) ms"
         case .fail: "the run fails"
+        }
+    }
+}
+
+extension ToolFinish {
+    fileprivate var words: String {
+        switch author {
+        case .tool: outcome.words
+        case .person: "\(outcome.words), said by a person"
+        case .correction: "\(outcome.words), corrected by a person"
         }
     }
 }

@@ -44,7 +44,10 @@ struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract: "Check that the events of a run are such as a runner writes.",
-        discussion: "Exit status 65 when they are not.")
+        discussion: """
+            Exit status 65 when they are not. Calls of which a person said otherwise than the \
+            tool are noted, and are no fault.
+            """)
     @OptionGroup var log: LogArguments
     @OptionGroup var run: RunArguments
     @OptionGroup var output: OutputArguments
@@ -57,7 +60,7 @@ struct VerifyCommand: AsyncParsableCommand {
                 .object([
                     "run_id": .string(run.rawValue), "valid": .bool(isValid),
                     "notes": .array(notes.map { .string($0) }),
-                ]), isValid ? ["\(run) is valid"] : notes)
+                ]), (isValid ? ["\(run) is valid"] : []) + notes)
             if !isValid { throw ExitCode(ExitStatus.damaged.rawValue) }
         }
     }

@@ -93,9 +93,10 @@ extension PauseReason {
             writer.writeUInt8(2)
             writer.writeString(reason)
         case .interrupted: writer.writeUInt8(3)
-        case .unknownOutcome(let call):
+        case .unknownOutcome(let call, let cause):
             writer.writeUInt8(4)
             writer.writeVarint(call)
+            cause?.encode(to: &writer)
         case .interruptedTooOften: writer.writeUInt8(5)
         }
     }
@@ -105,7 +106,11 @@ extension PauseReason {
         case 1: self = .budget
         case 2: self = .requested(try reader.readText("pause reason"))
         case 3: self = .interrupted
-        case 4: self = .unknownOutcome(call: try reader.readVarint())
+        case 4:
+            // The cause came later: an event may end before it.
+            let call = try reader.readVarint()
+            self = .unknownOutcome(
+                call: call, cause: reader.isAtEnd ? nil : try Failure(decoding: &reader))
         case 5: self = .interruptedTooOften
         case let other: throw .unsupported("pause reason", found: UInt64(other))
         }
@@ -230,6 +235,17 @@ extension ToolStart {
     }
 }
 
+extension ToolFinish.Author {
+    /// The byte on disk.
+    fileprivate var code: UInt8 {
+        switch self {
+        case .tool: 0
+        case .person: 1
+        case .correction: 2
+        }
+    }
+}
+
 extension ToolFinish {
     func encode(to writer: inout ByteWriter) {
         writer.writeVarint(start)
@@ -242,15 +258,23 @@ extension ToolFinish {
             failure.encode(to: &writer)
         case .didNotHappen: writer.writeUInt8(3)
         }
+        if author != .tool { writer.writeUInt8(author.code) }
     }
 
     init(decoding reader: inout ByteReader) throws(FormatError) {
         let start = try reader.readVarint()
+        let outcome: Outcome
         switch try reader.readUInt8() {
-        case 1: self.init(start: start, outcome: .completed(result: try reader.readSized("result")))
-        case 2: self.init(start: start, outcome: .failed(try Failure(decoding: &reader)))
-        case 3: self.init(start: start, outcome: .didNotHappen)
+        case 1: outcome = .completed(result: try reader.readSized("result"))
+        case 2: outcome = .failed(try Failure(decoding: &reader))
+        case 3: outcome = .didNotHappen
         case let other: throw .unsupported("tool outcome", found: UInt64(other))
         }
+        // The author came later: an event may end before it.
+        let code = reader.isAtEnd ? Author.tool.code : try reader.readUInt8()
+        guard let author = Author.allCases.first(where: { $0.code == code }) else {
+            throw .unsupported("author of a tool's end", found: UInt64(code))
+        }
+        self.init(start: start, outcome: outcome, by: author)
     }
 }

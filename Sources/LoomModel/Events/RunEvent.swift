@@ -161,10 +161,18 @@ public enum PauseReason: Hashable, Sendable {
     case requested(String)
     /// The driver was cancelled, or its process was asked to end.
     case interrupted
-    /// A call of a `.once` tool may have happened and nobody knows: the position of its start.
-    case unknownOutcome(call: UInt64)
+    /// A call of a `.once` tool may have happened and nobody knows: the position of its start, and
+    /// what ended the attempt that made it, where that is known.
+    case unknownOutcome(call: UInt64, cause: Failure? = nil)
     /// The same step was cut too often: somebody should look before it is tried again.
     case interruptedTooOften
+}
+
+extension PauseReason {
+    /// The position of the call that the run was paused for, as its outcome is unknown.
+    public var unknownCall: UInt64? {
+        if case .unknownOutcome(let call, _) = self { call } else { nil }
+    }
 }
 
 /// An error as it is recorded.
@@ -223,7 +231,8 @@ public enum ToolKey: Hashable, Sendable {
     /// Chosen by the step; holds for the whole store: runs that use it share one call, which is
     /// kept in a run of its own.
     case shared(String)
-    /// The nth call of this name and request in its attempt; dies with its step.
+    /// The number of a call among those of this name and request in its attempt, from 0 on; dies
+    /// with its step.
     case occurrence(UInt64)
 }
 
@@ -258,6 +267,18 @@ public struct ToolFinish: Hashable, Sendable {
     public var start: UInt64
     /// How it ended.
     public var outcome: Outcome
+    /// Who said so.
+    public var author: Author
+
+    /// Who can say how a call ended.
+    public enum Author: String, Hashable, Sendable, CaseIterable {
+        /// The tool: its body, or its closure that finds out what became of a call.
+        case tool
+        /// A person, of a call whose end nobody knew, or of which a person had spoken before.
+        case person
+        /// A person, against what the tool had said.
+        case correction
+    }
 
     /// How a call can end.
     public enum Outcome: Hashable, Sendable {
@@ -270,8 +291,9 @@ public struct ToolFinish: Hashable, Sendable {
     }
 
     /// Creates the end of a call.
-    public init(start: UInt64, outcome: Outcome) {
+    public init(start: UInt64, outcome: Outcome, by author: Author = .tool) {
         self.start = start
         self.outcome = outcome
+        self.author = author
     }
 }

@@ -59,7 +59,7 @@ public struct RunFold: Sendable {
         case .toolFinished(let finish):
             calls.finish(finish, at: place.position)
             // What the run waits for is known.
-            if summary.pauseReason == .unknownOutcome(call: finish.start) {
+            if case .unknownOutcome(finish.start, _)? = summary.pauseReason {
                 summary.pauseReason = .requested("call \(finish.start) is settled")
             }
         case .toolReused: break
@@ -69,15 +69,7 @@ public struct RunFold: Sendable {
             calls.endStep()
             end(.completed)
         case .snapshot: break
-        case .paused(let reason):
-            // Waiting for word of a call is no cut, however often it is looked at again.
-            let interruptions = summary.interruptionsOfStep
-            interruptOpenAttempt()
-            if case .unknownOutcome = reason { summary.interruptionsOfStep = interruptions }
-            summary.status = .paused
-            summary.pauseReason = reason
-            // Whoever resumes it after that has looked: the count starts again.
-            if reason == .interruptedTooOften { summary.interruptionsOfStep = 0 }
+        case .paused(let reason): pause(reason)
         case .resumed(let holder):
             interruptOpenAttempt()
             summary.holder = holder
@@ -186,6 +178,25 @@ public struct RunFold: Sendable {
         calls.endStep()
     }
 
+    private mutating func pause(_ reason: PauseReason) {
+        let interruptions = summary.interruptionsOfStep
+        interruptOpenAttempt()
+        summary.status = .paused
+        summary.pauseReason = reason
+        switch reason {
+        case .unknownOutcome(let call, let cause):
+            // Waiting for word of a call is no cut, however often it is looked at again; and what
+            // made its outcome unknown stays known.
+            summary.interruptionsOfStep = interruptions
+            if let cause { calls.note(cause: cause, of: call) }
+            summary.pauseReason = .unknownOutcome(call: call, cause: cause ?? calls.cause(of: call))
+        case .interruptedTooOften:
+            // Whoever resumes it after that has looked: the count starts again.
+            summary.interruptionsOfStep = 0
+        case .budget, .requested, .interrupted: break
+        }
+    }
+
     private mutating func end(_ status: RunStatus) {
         summary.status = status
         summary.openAttempt = nil
@@ -213,11 +224,7 @@ extension RunFold {
         switch content {
         case .created, .labelled: return nil
         case .policyChanged(let policy): return refusal(of: policy)
-        case .toolFinished(let finish):
-            // What somebody said of a call may be corrected while nobody drives the run.
-            let isCorrection = isAtRest && calls.completed(at: finish.start) != nil
-            let isOpen = calls.isOpen(finish.start)
-            return isOpen || isCorrection ? nil : "no tool call is open at \(finish.start)"
+        case .toolFinished(let finish): return refusal(of: finish)
         case .retried:
             return summary.status == .failed ? nil : "a run that is \(summary.status) is retried"
         case .resumed, .paused, .cancelled:
@@ -230,6 +237,23 @@ extension RunFold {
                 return "a step of a run that is \(summary.status)"
             }
             return refusalWhileRunning(of: content)
+        }
+    }
+
+    /// Why a call cannot end so: the tool ends it once, and what was said of it may be said anew by
+    /// a person while nobody drives the run; against the tool's word, only by a correction.
+    private func refusal(of finish: ToolFinish) -> String? {
+        if calls.isOpen(finish.start) {
+            return finish.author == .correction
+                ? "a correction of the call at \(finish.start), which has no end" : nil
+        }
+        guard isAtRest, let ended = calls.ended(at: finish.start) else {
+            return "no tool call is open at \(finish.start)"
+        }
+        switch (finish.author, ended.author) {
+        case (.person, .tool): return "what the tool ended at \(finish.start) is said anew"
+        // Without an author, as earlier versions wrote it, a later end is a person's.
+        case (.tool, _), (.person, _), (.correction, _): return nil
         }
     }
 

@@ -11,6 +11,8 @@ public struct ToolCallTable: Sendable {
         public let start: ToolStart
         /// What its body threw, when it threw.
         public internal(set) var thrown: Failure?
+        /// What ended the attempt that made it, as the run was paused because of it.
+        public internal(set) var cause: Failure?
 
         /// Whether somebody has to say what became of this call before it is made again.
         ///
@@ -28,6 +30,18 @@ public struct ToolCallTable: Sendable {
         public let position: UInt64
         /// What it returned.
         public let result: [UInt8]
+        /// Who said so.
+        public let author: ToolFinish.Author
+    }
+
+    /// A call that has ended.
+    public struct Ended: Hashable, Sendable {
+        /// What was asked.
+        public let call: Call
+        /// How it ended.
+        public let outcome: ToolFinish.Outcome
+        /// Who said so last.
+        public let author: ToolFinish.Author
     }
 
     /// What was found under a key.
@@ -53,12 +67,30 @@ public struct ToolCallTable: Sendable {
         var request: [UInt8] = []
 
         var isOfStep: Bool { kind == 2 }
+
+        /// What equal calls of a step have in common.
+        var withoutNumber: Identity {
+            var identity = self
+            identity.occurrence = 0
+            return identity
+        }
     }
 
     private struct Entry {
         var call: Call
         var completed: Completed?
         var isOpen: Bool
+        /// How it ended, when it did not complete.
+        var otherEnd: ToolFinish?
+
+        var ended: Ended? {
+            if let completed {
+                return Ended(
+                    call: call, outcome: .completed(result: completed.result),
+                    author: completed.author)
+            }
+            return otherEnd.map { Ended(call: call, outcome: $0.outcome, author: $0.author) }
+        }
     }
 
     /// Calls of one lifetime: of the present step, or of the run.
@@ -66,19 +98,19 @@ public struct ToolCallTable: Sendable {
         var entries: [Identity: Entry] = [:]
         /// Positions at which calls completed.
         var ends: Set<UInt64> = []
-        /// Completed calls by the position of their start.
+        /// Calls that have ended by the position of their start.
         var starts: [UInt64: Identity] = [:]
+        /// The numbers above 0 that equal calls have had, in order.
+        var numbers: [Identity: [UInt64]] = [:]
 
         mutating func set(_ entry: Entry, for identity: Identity) {
-            if let old = entries[identity], let completed = old.completed {
-                ends.remove(completed.position)
+            if let old = entries[identity], !old.isOpen {
+                if let completed = old.completed { ends.remove(completed.position) }
                 starts[old.call.position] = nil
             }
             entries[identity] = entry
-            if let completed = entry.completed {
-                ends.insert(completed.position)
-                starts[entry.call.position] = identity
-            }
+            if let completed = entry.completed { ends.insert(completed.position) }
+            if !entry.isOpen { starts[entry.call.position] = identity }
         }
     }
 
@@ -130,6 +162,45 @@ public struct ToolCallTable: Sendable {
         return entry.isOpen ? .unknown(entry.call) : .none
     }
 
+    /// The least number, from `first` on, under which a call equal to this one has completed or has
+    /// no end in the present step, and which is not held.
+    ///
+    /// - Complexity: That of the numbers it passes over.
+    public func number(
+        of start: ToolStart, from first: UInt64, isHeld: (UInt64) -> Bool
+    ) -> UInt64? {
+        var identity = Self.identity(of: start)
+        func isKnown(_ number: UInt64) -> Bool {
+            identity.occurrence = number
+            guard let entry = ofStep.entries[identity] else { return false }
+            return entry.isOpen || entry.completed != nil
+        }
+        if first == 0, !isHeld(0), isKnown(0) { return 0 }
+        guard let numbers = ofStep.numbers[identity.withoutNumber] else { return nil }
+        return numbers[Self.index(of: first, in: numbers)...].first { !isHeld($0) && isKnown($0) }
+    }
+
+    /// Where a number stands among others, or would stand.
+    private static func index(of number: UInt64, in numbers: [UInt64]) -> Int {
+        var (low, high) = (0, numbers.count)
+        if let last = numbers.last, last < number { return high }
+        while low < high {
+            let middle = (low + high) / 2
+            if numbers[middle] < number { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private mutating func keepNumber(of identity: Identity) {
+        guard identity.isOfStep, identity.occurrence > 0 else { return }
+        let number = identity.occurrence
+        let equal = identity.withoutNumber
+        let numbers = ofStep.numbers[equal, default: []]
+        let index = Self.index(of: number, in: numbers)
+        guard index == numbers.count || numbers[index] != number else { return }
+        ofStep.numbers[equal, default: []].insert(number, at: index)
+    }
+
     private static func identity(of start: ToolStart) -> Identity {
         switch start.key {
         case .explicit(let key): Identity(kind: 1, key: Array(key.utf8))
@@ -145,13 +216,13 @@ public struct ToolCallTable: Sendable {
         openCalls[position].flatMap { entry($0)?.call }
     }
 
-    /// The completed call that began at a position of the run, while an attempt may be answered
-    /// with it.
-    public func completed(at position: UInt64) -> Call? {
-        completedIdentity(position).flatMap { entry($0)?.call }
+    /// The call that began at a position of the run and has ended, while its end matters: until its
+    /// step is over, or it was made again.
+    public func ended(at position: UInt64) -> Ended? {
+        endedIdentity(position).flatMap { entry($0)?.ended }
     }
 
-    private func completedIdentity(_ position: UInt64) -> Identity? {
+    private func endedIdentity(_ position: UInt64) -> Identity? {
         ofStep.starts[position] ?? ofRun.starts[position]
     }
 
@@ -179,6 +250,7 @@ public struct ToolCallTable: Sendable {
         set(
             Entry(call: Call(position: position, start: start), completed: nil, isOpen: true),
             for: identity)
+        keepNumber(of: identity)
         openCalls[position] = identity
     }
 
@@ -188,15 +260,31 @@ public struct ToolCallTable: Sendable {
         set(entry, for: identity)
     }
 
+    mutating func note(cause: Failure, of start: UInt64) {
+        guard let identity = openCalls[start], var entry = entry(identity) else { return }
+        entry.call.cause = cause
+        set(entry, for: identity)
+    }
+
+    /// What made the outcome of an unfinished call unknown, where that was recorded.
+    func cause(of start: UInt64) -> Failure? {
+        unfinished(at: start).flatMap { $0.cause ?? $0.thrown }
+    }
+
     mutating func finish(_ finish: ToolFinish, at position: UInt64) {
-        // Of a completed call it is a correction: the later word holds.
-        let known = openCalls.removeValue(forKey: finish.start) ?? completedIdentity(finish.start)
+        // Of a call that has ended it is said anew: the later word holds.
+        let known = openCalls.removeValue(forKey: finish.start) ?? endedIdentity(finish.start)
         guard let identity = known, var entry = entry(identity) else { return }
+        // Earlier versions did not write whose word it was: a later one was a person's.
+        let author = entry.isOpen || finish.author != .tool ? finish.author : .person
         entry.isOpen = false
-        entry.completed = nil
-        if case .completed(let result) = finish.outcome {
+        (entry.completed, entry.otherEnd) = (nil, nil)
+        switch finish.outcome {
+        case .completed(let result):
             entry.completed = Completed(
-                start: entry.call.start, position: position, result: result)
+                start: entry.call.start, position: position, result: result, author: author)
+        case .failed, .didNotHappen:
+            entry.otherEnd = ToolFinish(start: finish.start, outcome: finish.outcome, by: author)
         }
         set(entry, for: identity)
     }

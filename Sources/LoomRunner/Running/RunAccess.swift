@@ -26,24 +26,39 @@ struct RunAccess: Sendable {
     private static let pollMicroseconds: UInt64 = 1_000
 
     /// Runs `body` with the run claimed; one that is held is refused, or waited for.
+    ///
+    /// The claim goes when nothing of the run goes on in this process: two steps of one run must
+    /// not run at once, and a call that still runs must not be settled, or made again.
     func claimed<Result: Sendable>(
-        _ run: RunID, waits: Bool = false, _ body: (RunClaim) async throws -> Result
+        _ run: RunID, waits: Bool = false, _ body: (ClaimedRun) async throws -> Result
     ) async throws -> Result {
-        let claim = try await claim(run, waits: waits)
+        let claimed = ClaimedRun(run, try await claim(run, waits: waits))
         do {
-            let result = try await body(claim)
-            await store.release(run, epoch: claim.epoch)
+            let result = try await body(claimed)
+            await release(claimed)
             return result
         } catch let error as StepStillRuns {
-            // Two steps of one run must not run at once: the claim goes when the step does.
-            Task {
-                await error.ended()
-                await store.release(run, epoch: claim.epoch)
-            }
+            releaseLater(claimed, after: error)
             throw error.reason
         } catch {
-            await store.release(run, epoch: claim.epoch)
+            await release(claimed)
             throw error
+        }
+    }
+
+    private func release(_ claimed: ClaimedRun) async {
+        claimed.close()
+        if claimed.callInFlight != nil { return releaseLater(claimed) }
+        await store.release(claimed.run, epoch: claimed.epoch)
+    }
+
+    private func releaseLater(_ claimed: ClaimedRun, after step: StepStillRuns? = nil) {
+        let entry = BusyRuns.add(claimed.run, of: store) { claimed.callInFlight }
+        Task {
+            await step?.ended()
+            await claimed.becomesIdle()
+            entry?.remove()
+            await store.release(claimed.run, epoch: claimed.epoch)
         }
     }
 
@@ -55,6 +70,7 @@ struct RunAccess: Sendable {
                 try await clock.sleep(microseconds: Self.pollMicroseconds)
                 await Task.yield()
             } catch {
+                if case .held = error, let reason = BusyRuns.reason(run, of: store) { throw reason }
                 throw RunnerError(error)
             }
         }
@@ -80,7 +96,10 @@ struct RunAccess: Sendable {
         return loaded
     }
 
-    func journal(_ run: RunID, _ claim: RunClaim, _ fold: RunFold) -> RunJournal {
-        RunJournal(run: run, store: store, clock: clock, epoch: claim.epoch, fold: fold)
+    func journal(_ claimed: ClaimedRun, _ fold: RunFold) -> RunJournal {
+        let journal = RunJournal(
+            run: claimed.run, store: store, clock: clock, epoch: claimed.epoch, fold: fold)
+        claimed.keep(journal)
+        return journal
     }
 }

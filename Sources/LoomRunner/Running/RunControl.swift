@@ -53,32 +53,62 @@ public struct RunControl: Sendable {
     ///
     /// `completed` with what the tool returned, in the tool's own shape: nobody checks it before
     /// the step reads it. `didNotHappen`, or `failed` with the reason: it may be made again. A call
-    /// with a shared key is settled in the whole store. What was said of another call may be
-    /// corrected, while nobody drives the run and its step has not ended: the later word holds.
+    /// with a shared key is settled in the whole store. What a person said of another call may be
+    /// said anew, while nobody drives the run and its step has not ended: the later word holds.
+    ///
+    /// - Parameter corrects: Overrules what the tool itself said of a call that it ended. Reads of
+    ///   the run tell so from then on.
+    /// - Returns: The call, and what was known of it before.
+    /// - Throws: ``RunnerError/endedByTool(_:)`` for a call that the tool ended, unless it is
+    ///   corrected; ``RunnerError/noSuchCall(_:_:)``; ``RunnerError/sharedCallIsOver(_:_:)``.
+    @discardableResult
     public func resolve(
-        _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome
-    ) async throws {
+        _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome,
+        corrects: Bool = false
+    ) async throws -> ResolvedCall {
         // The run itself first: while somebody drives it, the key is not touched either.
-        try await record(run) { fold in
-            let open = fold.calls.unfinished(at: position)
-            guard let call = open ?? Self.correctable(position, fold) else {
-                throw RunnerError.noSuchCall(run, position)
-            }
-            if case .shared(let key) = call.start.key {
+        try await access.claimed(run) { claim in
+            guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
+            let fold = try await access.load(run).fold
+            let resolved = try Self.resolving(position, outcome, corrects, run, fold)
+            if case .shared(let key) = resolved.call.start.key {
                 try await SharedCall.resolve(key, as: outcome, for: run, access)
             }
-            return [.toolFinished(ToolFinish(start: position, outcome: outcome))]
+            var events: [RunEvent.Content] = []
+            // What was said is said anew of a run at rest; the driver of this one is gone.
+            if resolved.before != nil, fold.summary.status == .running {
+                events.append(.paused(.interrupted))
+            }
+            events.append(
+                .toolFinished(
+                    ToolFinish(start: position, outcome: outcome, by: resolved.author)))
+            try await access.journal(claim, fold).record(events, isBarrier: true)
+            return resolved
         }
     }
 
-    /// A completed call whose end may be said anew; not one of the whole store, which others have
-    /// been answered with.
-    private static func correctable(_ position: UInt64, _ fold: RunFold) -> ToolCallTable.Call? {
-        guard [.paused, .failed].contains(fold.summary.status),
-            let call = fold.calls.completed(at: position)
-        else { return nil }
-        if case .shared = call.start.key { return nil }
-        return call
+    /// What is about to be said of a call, or why it cannot be said.
+    private static func resolving(
+        _ position: UInt64, _ outcome: ToolFinish.Outcome, _ corrects: Bool, _ run: RunID,
+        _ fold: RunFold
+    ) throws(RunnerError) -> ResolvedCall {
+        var resolved: ResolvedCall
+        if let call = fold.calls.unfinished(at: position) {
+            resolved = ResolvedCall(run: run, call: call, outcome: outcome, author: .person)
+        } else {
+            guard let ended = fold.calls.ended(at: position),
+                fold.summary.status.isResumable || fold.summary.status == .failed
+            else { throw .noSuchCall(run, position) }
+            resolved = ResolvedCall(
+                run: run, call: ended.call, outcome: outcome, author: .person, before: ended)
+            // Others have been answered with it.
+            if case .shared = ended.call.start.key { throw .sharedCallIsOver(run, position) }
+            if ended.author == .tool {
+                guard corrects else { throw .endedByTool(resolved) }
+                resolved.author = .correction
+            }
+        }
+        return resolved
     }
 
     /// Records something of a run that nobody drives.
@@ -86,19 +116,14 @@ public struct RunControl: Sendable {
         _ run: RunID, _ contents: (RunFold) throws -> [RunEvent.Content]
     ) async throws {
         try SharedCall.checkIsFree(run)
-        try await record(run, contents)
-    }
-
-    private func record(
-        _ run: RunID, _ contents: (RunFold) async throws -> [RunEvent.Content]
-    ) async throws {
         try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let fold = try await access.load(run).fold
-            let events = try await contents(fold)
-            try await access.journal(run, claim, fold).record(events, isBarrier: true)
+            let events = try contents(fold)
+            try await access.journal(claim, fold).record(events, isBarrier: true)
         }
     }
+
 }
 
 extension Runner {
@@ -110,10 +135,13 @@ extension Runner {
         try await control.cancel(run, reason: reason)
     }
 
-    /// See ``RunControl/resolve(_:call:as:)``.
+    /// See ``RunControl/resolve(_:call:as:corrects:)``.
+    @discardableResult
     public func resolve(
-        _ run: RunID, call: UInt64, as outcome: ToolFinish.Outcome
-    ) async throws { try await control.resolve(run, call: call, as: outcome) }
+        _ run: RunID, call: UInt64, as outcome: ToolFinish.Outcome, corrects: Bool = false
+    ) async throws -> ResolvedCall {
+        try await control.resolve(run, call: call, as: outcome, corrects: corrects)
+    }
 
     private var control: RunControl { RunControl(store: store, options: options) }
 }

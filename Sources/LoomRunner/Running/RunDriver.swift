@@ -6,6 +6,13 @@ private struct OutcomeVerdict: Error {
     let error: RunnerError
 }
 
+/// What is recorded where a driver's cancellation left a call of unknown outcome behind.
+private struct DriverCancelled: ClassifiedError, CustomStringConvertible {
+    let category = FailureCategory.transient
+    let description = "whoever drove the run was asked to stop while the call was open"
+    let recordedMessage = "CancellationError: whoever drove the run was asked to stop"
+}
+
 /// Drives one claimed run from step to step. Used by one task.
 struct RunDriver {
     private let body: LoopBody
@@ -134,7 +141,10 @@ struct RunDriver {
         }
         switch journal.verdict ?? (error as? OutcomeVerdict)?.error {
         case .unknownOutcome(_, let call)?:
-            try await pause(.unknownOutcome(call: call))
+            let cause = cause(of: call, in: attempt, error)
+            try await pause(.unknownOutcome(call: call, cause: cause))
+            // Also then a program that breaks the protocol is told by its error.
+            if let host = error as? any StepHostError, !host.isRestartable { throw host }
             return nil
         case let verdict?:
             // The store failed under the step: that is no failure of the run.
@@ -150,6 +160,22 @@ struct RunDriver {
         default: break
         }
         return try await fail(attempt, with: error)
+    }
+
+    /// What made the outcome of a call of this attempt unknown; `nil` for a call that an earlier
+    /// attempt left behind: what ended this attempt is that call.
+    private func cause(
+        of call: UInt64, in attempt: AttemptID, _ error: any Error
+    ) -> Failure? {
+        guard let open = journal.unfinishedCall(call), open.start.attempt == attempt else {
+            return nil
+        }
+        if let thrown = open.thrown { return thrown }
+        if error is OutcomeVerdict {
+            return Failure(recording: RunnerError.stepIsOver(journal.run, step: attempt.step))
+        }
+        if Task.isCancelled { return Failure(recording: DriverCancelled()) }
+        return error is RunnerError ? nil : Failure(recording: error)
     }
 
     /// The next attempt, with what runs the step started anew: not for ever.

@@ -3,24 +3,6 @@ internal import LoomModel
 // Tool calls of the present attempt: found, begun, ended.
 
 extension RunJournal {
-    /// The start of a call, with the key that tells it from others.
-    func startFor(
-        _ name: String, safety: ToolSafety, key: ToolKey?, request: [UInt8], attempt: AttemptID
-    ) -> ToolStart {
-        let key = key ?? .occurrence(nextOccurrence(name, request))
-        return ToolStart(
-            attempt: attempt, name: name, safety: safety, key: key, request: request)
-    }
-
-    private func nextOccurrence(_ name: String, _ request: [UInt8]) -> UInt64 {
-        withState { state in
-            let occurrence = Occurrence(name: name, request: request)
-            let number = state.occurrences[occurrence, default: 0]
-            state.occurrences[occurrence] = number + 1
-            return number
-        }
-    }
-
     /// What a step finds when it wants to make a call.
     enum Lookup {
         /// The call was started for it, at this position.
@@ -39,14 +21,24 @@ extension RunJournal {
     /// Looks a call up and starts it when nothing stands against it, as one: of two tasks with one
     /// key only one starts, the other waits for it. An unfinished call that may be made again is
     /// made again, under its key. The start of a `.once` call must not be lost.
-    func lookOrBegin(_ start: ToolStart) async throws -> Lookup {
+    ///
+    /// - Parameter isNumbered: Whether the call has no key of its own, and takes a number.
+    /// - Returns: What was found, and the call with the number that it took.
+    func lookOrBegin(
+        _ call: ToolStart, isNumbered: Bool
+    ) async throws -> (found: Lookup, start: ToolStart) {
         noteCall()
         while true {
-            let decided = try withState { state throws(RunnerError) in
-                try decide(start, &state)
+            let (decided, start) = try withState {
+                state throws(RunnerError) -> (Decision, ToolStart) in
+                var start = call
+                if isNumbered {
+                    start.key = .occurrence(state.numbers.next(for: call, in: state.fold.calls))
+                }
+                return (try decide(start, &state), start)
             }
             switch decided {
-            case .found(let lookup): return lookup
+            case .found(let lookup): return (lookup, start)
             case .wait(let position): try await waitForEnd(of: position)
             case .begun(let position, let appending):
                 do {
@@ -55,7 +47,7 @@ extension RunJournal {
                     end(position)
                     throw error
                 }
-                return .begun(position)
+                return (.begun(position), start)
             }
         }
     }
@@ -71,12 +63,14 @@ extension RunJournal {
     ) throws(RunnerError) -> Decision {
         try checkIsOpen(start.attempt, state)
         switch state.fold.calls.look(up: start) {
-        case .completed(let completed): return .found(.completed(completed))
+        case .completed(let completed):
+            state.numbers.hold(start, completed.position)
+            return .found(.completed(completed))
         case .mismatch(let call): return .found(.mismatch(call))
         case .unknown(let call) where state.inFlight[call.position] != nil:
             return .wait(for: call.position)
         case .unknown(let call) where call.mustBeSettled(before: start):
-            state.inFlight[call.position] = [:]
+            begin(call.start, call.position, &state)
             return .found(.unknown(call))
         case .none, .unknown:
             if start.safety == .once, let decided = try unsettled(start, &state) {
@@ -85,9 +79,14 @@ extension RunJournal {
             let position = state.fold.summary.nextPosition
             let appending = try append(
                 [.toolStarted(start)], isBarrier: start.safety == .once, &state)
-            state.inFlight[position] = [:]
+            begin(start, position, &state)
             return .begun(position, appending)
         }
+    }
+
+    private func begin(_ start: ToolStart, _ position: UInt64, _ state: inout State) {
+        state.inFlight[position] = CallInFlight(start: start)
+        state.numbers.hold(start, position)
     }
 
     /// Another call of a `.once` tool that stands against this one. Not those that the attempt
@@ -103,7 +102,7 @@ extension RunJournal {
             // The step has seen it fail: whatever it makes of that, it gets no second one.
             case (true, false): throw .unknownOutcome(tool: start.name, call: other.position)
             case (false, false):
-                state.inFlight[other.position] = [:]
+                state.inFlight[other.position] = CallInFlight(start: other.start)
                 return .found(.unsettled(other))
             }
         }
@@ -113,7 +112,7 @@ extension RunJournal {
     /// A call is of the attempt that makes it: what outlives its step has no place in the log.
     private func checkIsOpen(_ attempt: AttemptID, _ state: State) throws(RunnerError) {
         if let verdict = state.failure ?? state.verdict { throw verdict }
-        guard state.fold.summary.openAttempt == attempt else {
+        guard !state.isClosed, state.fold.summary.openAttempt == attempt else {
             throw .stepIsOver(run, step: attempt.step)
         }
     }
@@ -129,33 +128,79 @@ extension RunJournal {
             await withCheckedContinuation { continuation in
                 let waits = withState { state in
                     guard !Task.isCancelled, state.inFlight[position] != nil else { return false }
-                    state.inFlight[position]?[waiter] = continuation
+                    state.inFlight[position]?.waiters[waiter] = continuation
                     return true
                 }
                 if !waits { continuation.resume() }
             }
         } onCancel: {
-            withState { $0.inFlight[position]?.removeValue(forKey: waiter) }?.resume()
+            withState { $0.inFlight[position]?.waiters.removeValue(forKey: waiter) }?.resume()
         }
         try Task.checkCancellation()
     }
 
     /// The call at this position is no longer being made, whatever became of it.
     func end(_ position: UInt64) {
-        let waiters = withState { $0.inFlight.removeValue(forKey: position) }
-        for waiter in (waiters ?? [:]).values { waiter.resume() }
+        let waiters = withState { state -> [CheckedContinuation<Void, Never>] in
+            guard let call = state.inFlight.removeValue(forKey: position) else { return [] }
+            if !keepsNumber(call.start, state) { state.numbers.giveBack(call.start, position) }
+            guard state.inFlight.isEmpty else { return Array(call.waiters.values) }
+            defer { state.idleWaiters = [] }
+            return Array(call.waiters.values) + state.idleWaiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// A call that completed keeps its number, and a `.once` call of the present attempt that may
+    /// have happened: the step gets no second one in its place.
+    private func keepsNumber(_ start: ToolStart, _ state: State) -> Bool {
+        switch state.fold.calls.look(up: start) {
+        case .completed: true
+        case .unknown(let call):
+            call.start.safety == .once && call.start.attempt == state.fold.summary.openAttempt
+        case .none, .mismatch: false
+        }
+    }
+
+    /// The oldest call that this process still makes, as whoever wants the run is told.
+    var oldestInFlight: RunnerError? {
+        withState { state in
+            state.inFlight.min { $0.key < $1.key }.map {
+                RunnerError.callStillRuns(run, tool: $0.value.start.name, call: $0.key)
+            }
+        }
+    }
+
+    /// The call that began at a position, if it has no end.
+    func unfinishedCall(_ position: UInt64) -> ToolCallTable.Call? {
+        withState { $0.fold.calls.unfinished(at: position) }
+    }
+
+    /// Nobody drives the run any more: from now on no call begins.
+    func close() { withState { $0.isClosed = true } }
+
+    /// Waits until this process makes no call any more.
+    func becomesIdle() async {
+        await withCheckedContinuation { continuation in
+            let isIdle = withState { state in
+                if !state.inFlight.isEmpty { state.idleWaiters.append(continuation) }
+                return state.inFlight.isEmpty
+            }
+            if isIdle { continuation.resume() }
+        }
     }
 
     func finish(
-        _ start: UInt64, _ outcome: ToolFinish.Outcome, isBarrier: Bool
+        _ start: UInt64, _ outcome: ToolFinish.Outcome, by author: ToolFinish.Author = .tool,
+        isBarrier: Bool
     ) async throws(RunnerError) {
         let appending = try withState { state throws(RunnerError) in
             guard state.failure != nil || state.fold.calls.unfinished(at: start) != nil else {
                 throw .stepIsOver(run, step: state.fold.summary.stepIndex)
             }
             return try append(
-                [.toolFinished(ToolFinish(start: start, outcome: outcome))], isBarrier: isBarrier,
-                &state)
+                [.toolFinished(ToolFinish(start: start, outcome: outcome, by: author))],
+                isBarrier: isBarrier, &state)
         }
         try await settle(appending)
     }

@@ -24,11 +24,14 @@ final class RunJournal: Sendable {
         /// What a call of the present attempt came to that decides about the run: an unknown
         /// outcome, or a store that failed under a shared key.
         var verdict: RunnerError?
-        /// Calls of each name and request in the present attempt.
-        var occurrences: [Occurrence: UInt64] = [:]
-        /// Calls that this process makes now, by the position of their start, and who waits for
-        /// them.
-        var inFlight: [UInt64: [UInt64: CheckedContinuation<Void, Never>]] = [:]
+        /// The numbers that calls without a key hold in the present attempt.
+        var numbers = CallNumbers()
+        /// Calls that this process makes or settles now, by the position of their start.
+        var inFlight: [UInt64: CallInFlight] = [:]
+        /// Who waits until there are none.
+        var idleWaiters: [CheckedContinuation<Void, Never>] = []
+        /// Whether nobody drives the run any more: calls may end, and none may begin.
+        var isClosed = false
         /// The number that the next waiter gets.
         var nextWaiter: UInt64 = 0
 
@@ -38,11 +41,6 @@ final class RunJournal: Sendable {
                 .unknownOutcome(tool: $0.start.name, call: $0.position)
             }
         }
-    }
-
-    struct Occurrence: Hashable {
-        var name: String
-        var request: [UInt8]
     }
 
     init(run: RunID, store: any RunStore, clock: any RunClock, epoch: UInt64, fold: RunFold) {
@@ -113,7 +111,7 @@ final class RunJournal: Sendable {
                 throw fail(.corrupt(run, error.description), &state)
             }
             state.verdict = nil
-            if !state.occurrences.isEmpty { state.occurrences.removeAll(keepingCapacity: true) }
+            if !state.numbers.isEmpty { state.numbers.removeAll() }
             advance.encode(to: &state.unit)
             return try append(isBarrier: false, &state)
         }
@@ -170,7 +168,7 @@ final class RunJournal: Sendable {
         // A new attempt counts its calls from the start.
         if case .attemptStarted = content {
             state.verdict = nil
-            if !state.occurrences.isEmpty { state.occurrences.removeAll(keepingCapacity: true) }
+            if !state.numbers.isEmpty { state.numbers.removeAll() }
         }
         state.event.removeAll()
         event.encode(to: &state.event)

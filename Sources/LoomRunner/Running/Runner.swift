@@ -69,7 +69,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
             guard claim.position == 0 else {
                 return try await attach(run, claim, bytes, stepsMax, ifExists)
             }
-            let journal = access.journal(run, claim, RunFold())
+            let journal = access.journal(claim, RunFold())
             let creation = RunCreation(
                 loop: body.name, stateVersion: body.stateVersion, codec: body.codec,
                 policy: options.policy, labels: options.labels, state: bytes,
@@ -98,12 +98,12 @@ public struct Runner<Loop: StepLoop>: Sendable {
     }
 
     private func resume(
-        _ run: RunID, _ claim: RunClaim, _ loaded: RunAccess.Loaded, _ stepsMax: Int?
+        _ run: RunID, _ claim: ClaimedRun, _ loaded: RunAccess.Loaded, _ stepsMax: Int?
     ) async throws -> RunResult<Loop> {
         var track = loaded.track
         let summary = loaded.fold.summary
         let cell = try await load(track.materialise(), of: summary)
-        let journal = access.journal(run, claim, loaded.fold)
+        let journal = access.journal(claim, loaded.fold)
         try await journal.record([.resumed(holder: access.holder)])
         if summary.stateVersion != body.stateVersion {
             // From here on the run is one of this version.
@@ -117,7 +117,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
 
     /// Starting a run that exists: what the caller asked for in that case.
     private func attach(
-        _ run: RunID, _ claim: RunClaim, _ input: [UInt8], _ stepsMax: Int?, _ how: ExistingRun
+        _ run: RunID, _ claim: ClaimedRun, _ input: [UInt8], _ stepsMax: Int?, _ how: ExistingRun
     ) async throws -> RunResult<Loop> {
         guard how != .fail else { throw RunnerError.runExists(run) }
         var loaded = try await access.load(run)

@@ -39,11 +39,19 @@ public enum RunnerError: Error, Sendable {
     case stateShape(version: UInt64, String)
     /// A tool call was made, or came to its end, when its step was over.
     case stepIsOver(RunID, step: UInt64)
-    /// The run has no unfinished call that began at this position.
+    /// The run has no call that began at this position and can be resolved: none at all, or one of
+    /// a step that is over.
     case noSuchCall(RunID, UInt64)
+    /// The tool itself ended this call, so that only a correction says otherwise.
+    case endedByTool(ResolvedCall)
+    /// The call has ended and its key holds in the whole store, where others were answered with it.
+    case sharedCallIsOver(RunID, UInt64)
     /// A step went on after its timeout and its cancellation. The run is left as interrupted; in
     /// this process nobody gets it until the step ends.
     case stillRunning(RunID, step: UInt64)
+    /// A call of the run goes on in a task that has outlived its step. In this process nobody gets
+    /// the run until the call ends.
+    case callStillRuns(RunID, tool: String, call: UInt64)
     /// The run has an event of a kind that this version does not know.
     case newerVersion(RunID, at: UInt64)
     /// A checkpoint policy that keeps every 0th state.
@@ -81,9 +89,15 @@ extension RunnerError: CustomStringConvertible {
             "the run's state, of version \(version), does not fit the program's: \(reason)"
         case .stepIsOver(let run, let step):
             "a tool call outlived its step \(step) of run \(run)"
-        case .noSuchCall(let run, let call): "run \(run) has no unfinished call \(call)"
+        case .noSuchCall(let run, let call):
+            "run \(run) has no call \(call) that can be resolved"
+        case .endedByTool(let resolved): "\(resolved)"
+        case .sharedCallIsOver(let run, let call):
+            "call \(call) of run \(run) has ended, and other runs may have its result by its key"
         case .stillRunning(let run, let step):
             "step \(step) of run \(run) goes on after its timeout; the run is left as interrupted"
+        case .callStillRuns(let run, let tool, let call):
+            "call \(call) of \(tool) in run \(run) still runs in this process"
         case .newerVersion(let run, let position):
             "event \(position) of run \(run) is of a newer version"
         case .invalidPolicy: "a checkpoint interval of 0"
@@ -98,8 +112,17 @@ extension RunnerError: CustomStringConvertible {
         case .runExists: "use resume to go on with it, or another --run-id"
         case .otherInput: "use another --run-id, or resume to go on with the one that is there"
         case .notFailed(_, let status) where status.isResumable: "resume goes on with it"
-        case .noSuchCall: "loomlog tool-calls RUN shows the calls; those that are started are open"
+        case .noSuchCall:
+            "loomlog tool-calls RUN shows the calls: those that are started are open, and what was "
+                + "said of others of the present step can be said anew"
+        case .endedByTool:
+            "check the number of the call: loomlog explain RUN shows the one that is open; "
+                + "--correct overrules what the tool said"
+        case .sharedCallIsOver:
+            "a call with a key of the whole store is resolved once, while it is open"
         case .stillRunning: "end this process and resume the run in another one"
+        case .callStillRuns:
+            "wait until the call has ended; a step should wait for its calls before it returns"
         case .newerVersion: "resume it with the version of loomlog that wrote it, or a newer one"
         case .keyMismatch: "a key stands for one request: give another request another key"
         case .loopMismatch: "resume it with the program that started it"

@@ -34,8 +34,11 @@ struct TimedAttempt: Sendable {
         }
         do {
             return try await task.value
+        } catch RunnerError.unknownOutcome {
+            // The journal knows of the call; what made its outcome unknown is the time.
+            throw AttemptTimeout(limit: limit)
         } catch let error as RunnerError {
-            // A call of unknown outcome, or the store: these say more than that time ran out.
+            // The store, or a wrong use: these say more than that time ran out.
             throw error
         } catch {
             throw AttemptTimeout(limit: limit)

@@ -17,10 +17,12 @@ struct ManagedCall<Response: Sendable>: Sendable {
 
     func run() async throws -> Response {
         try RunnerLimits.check(request.count, "request of \(name)")
-        let start = journal.startFor(
-            name, safety: safety, key: key, request: request, attempt: context.attempt)
+        let call = ToolStart(
+            attempt: context.attempt, name: name, safety: safety, key: key ?? .occurrence(0),
+            request: request)
         while true {
-            switch try await journal.lookOrBegin(start) {
+            let (found, start) = try await journal.lookOrBegin(call, isNumbered: key == nil)
+            switch found {
             case .begun(let position):
                 return try await ending(position) { try await make(start, position) }
             case .completed(let completed):
@@ -82,9 +84,11 @@ struct ManagedCall<Response: Sendable>: Sendable {
             key: key, start: start, access: context.scope.access, user: journal)
         return try await kept.claimed { found in
             switch found {
-            case .completed(let result):
-                let response = try decode(result)
-                try await journal.finish(position, .completed(result: result), isBarrier: true)
+            case .completed(let completed):
+                let response = try decode(completed.result)
+                try await journal.finish(
+                    position, .completed(result: completed.result), by: completed.author,
+                    isBarrier: true)
                 return response
             case .mismatch:
                 let error = mismatch(start)

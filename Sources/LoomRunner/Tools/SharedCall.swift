@@ -23,7 +23,7 @@ struct SharedCall: Sendable {
 
     /// What the store knows of the call.
     enum Found {
-        case completed([UInt8])
+        case completed(ToolCallTable.Completed)
         case mismatch
         case unknown(RunJournal, UInt64)
         case none(RunJournal)
@@ -37,7 +37,7 @@ struct SharedCall: Sendable {
         var isFound = false
         do {
             return try await access.claimed(run, waits: true) { claim in
-                let found = try await look(run, claim)
+                let found = try await look(claim)
                 isFound = true
                 return try await body(found)
             }
@@ -46,11 +46,11 @@ struct SharedCall: Sendable {
         }
     }
 
-    private func look(_ run: RunID, _ claim: RunClaim) async throws -> Found {
-        let fold = try await access.load(run).fold
-        let keeper = access.journal(run, claim, fold)
+    private func look(_ claim: ClaimedRun) async throws -> Found {
+        let fold = try await access.load(claim.run).fold
+        let keeper = access.journal(claim, fold)
         switch fold.calls.look(up: start) {
-        case .completed(let completed): return .completed(completed.result)
+        case .completed(let completed): return .completed(completed)
         case .mismatch: return .mismatch
         case .unknown(let call) where call.mustBeSettled(before: start):
             return .unknown(keeper, call.position)
@@ -103,8 +103,8 @@ struct SharedCall: Sendable {
             guard let call = fold.calls.unfinished.last,
                 try await users(of: call.position, in: keeper, access).contains(run.rawValue)
             else { return }
-            try await access.journal(keeper, claim, fold)
-                .finish(call.position, outcome, isBarrier: true)
+            try await access.journal(claim, fold)
+                .finish(call.position, outcome, by: .person, isBarrier: true)
         }
     }
 

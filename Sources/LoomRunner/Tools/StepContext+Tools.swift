@@ -5,7 +5,8 @@ extension StepContext {
     ///
     /// - Parameters:
     ///   - key: Tells this call from others for the whole run. Without it, the step, the tool's
-    ///     name, the request and how often they occurred in this attempt do.
+    ///     name, the request and a number among equal calls of this attempt do; a call that failed
+    ///     gives its number back.
     ///   - scope: Where the key holds: in the run, or in the whole store.
     /// - Throws: What the tool throws; ``RunnerError/keyMismatch(key:tool:)``;
     ///   ``RunnerError/unknownOutcome(tool:call:)`` for a `.once` call that may have happened. It

@@ -26,6 +26,8 @@ struct AttemptCollector {
                 $0.isResult = true
             }
         case .stepCommitted: try end(.completed, event.time, &track) { _ in }
+        case .paused(.unknownOutcome(_, let cause)):
+            try end(.interrupted, event.time, &track) { $0.failure = cause }
         case .attemptStarted, .paused, .resumed, .cancelled:
             try end(.interrupted, event.time, &track) { _ in }
         default: break

@@ -16,6 +16,8 @@ struct RunPass {
         var track = StateTrack()
         var policies = PolicyView()
         var violations: [RunFold.Violation] = []
+        /// Tool calls of which a person said otherwise than the tool, oldest first.
+        var corrections: [CorrectedCall] = []
         /// Completed first attempts, by stretch of the policy view.
         var ordinaryAttempts: [UInt64] = []
     }
@@ -72,6 +74,7 @@ struct RunPass {
 
 extension RunPass.Position {
     private static var violationsMax: Int { 100 }
+    private static var correctionsMax: Int { 100 }
 
     fileprivate mutating func note(_ violation: RunFold.Violation) {
         if violations.count < Self.violationsMax { violations.append(violation) }
@@ -79,6 +82,13 @@ extension RunPass.Position {
 
     fileprivate mutating func apply(_ event: RunEvent, at place: RunFold.Place) throws {
         let attempt = fold.summary.openAttempt
+        if case .toolFinished(let finish) = event.content, finish.author == .correction,
+            let ended = fold.calls.ended(at: finish.start),
+            corrections.count < Self.correctionsMax
+        {
+            corrections.append(
+                CorrectedCall(position: place.position, before: ended, outcome: finish.outcome))
+        }
         try fold.apply(event, at: place)
         try track.apply(event)
         switch event.content {

@@ -25,7 +25,7 @@ struct ToolCallCollector {
         case .toolFinished(let finish):
             guard let index = started[finish.start] else { return }
             ended[position] = index
-            window.change(index) { $0.end(finish.outcome, event.time) }
+            window.change(index) { $0.end(finish, event.time) }
         case .toolThrew(let start, let failure):
             if let index = started[start] { window.change(index) { $0.failure = failure } }
         case .toolReused(_, let finish):
@@ -36,10 +36,12 @@ struct ToolCallCollector {
 }
 
 extension ToolCallRow {
-    fileprivate mutating func end(_ outcome: ToolFinish.Outcome, _ time: EventTime) {
+    fileprivate mutating func end(_ finish: ToolFinish, _ time: EventTime) {
+        // Earlier versions did not write whose word it was: a later one was a person's.
+        author = finished != nil && finish.author == .tool ? .person : finish.author
         finished = time
         (result, failure) = (nil, nil)
-        switch outcome {
+        switch finish.outcome {
         case .completed(let result):
             status = .completed
             self.result = result

@@ -60,12 +60,29 @@ extension FoldModel {
     var pauseReason: PauseReason? {
         guard let index = last(Self.statusKinds) else { return nil }
         return switch events[index].content {
-        case .paused(.unknownOutcome(let call)) where isFinished(call, after: index):
+        case .paused(.unknownOutcome(let call, _)) where isFinished(call, after: index):
             .requested("call \(call) is settled")
+        case .paused(.unknownOutcome(let call, let cause)):
+            .unknownOutcome(call: call, cause: cause ?? self.cause(of: call, before: index))
         case .paused(let reason): reason
         case .retried: .requested("opened again by retry")
         default: nil
         }
+    }
+
+    /// Why the outcome of a call that was open at an event was unknown before: the word of a pause
+    /// for it, or else what its body threw.
+    private func cause(of call: UInt64, before index: Int) -> Failure? {
+        guard isOpen(call, stepEnds: [.stepCommitted, .runCompleted]) else { return nil }
+        var (cause, thrown): (Failure?, Failure?)
+        for event in events[..<index] {
+            switch event.content {
+            case .paused(.unknownOutcome(call, let word?)): cause = word
+            case .toolThrew(call, let word): thrown = word
+            default: break
+            }
+        }
+        return cause ?? thrown
     }
 
     private func isFinished(_ call: UInt64, after index: Int) -> Bool {
@@ -289,14 +306,25 @@ extension FoldModel {
         }
     }
 
-    fileprivate func verdict(ofFinish position: UInt64) -> Verdict {
+    fileprivate func verdict(of finish: ToolFinish) -> Verdict {
         let ends: [ContentKind] = [.stepCommitted, .runCompleted]
-        if isOpen(position, stepEnds: ends) { return .accepted }
-        guard status == .paused || status == .failed, let index = Int(exactly: position),
+        if isOpen(finish.start, stepEnds: ends) {
+            return finish.author == .correction ? .refused : .accepted
+        }
+        guard status == .paused || status == .failed, let index = Int(exactly: finish.start),
             index < kinds.count, let start = toolStart(at: index), known(start) == index,
-            case .completed? = finish(of: index)?.outcome
+            let author = author(of: index)
         else { return .refused }
-        return .accepted
+        return finish.author == .person && author == .tool ? .refused : .accepted
+    }
+
+    /// Whose word the end of a call is: of an end without an author, the tool's if it is the first.
+    private func author(of index: Int) -> ToolFinish.Author? {
+        let ends = kinds.indices.compactMap { toolFinish(at: $0) }.filter {
+            $0.start == UInt64(index)
+        }
+        guard let last = ends.last else { return nil }
+        return ends.count > 1 && last.author == .tool ? .person : last.author
     }
 
     /// Whether the place is that of an answer that the present step may use.
@@ -335,7 +363,7 @@ extension FoldModel {
             return when(isRunning && id == openAttempt)
         case .toolStarted(let start):
             return when(isRunning && start.attempt == openAttempt, verdict(ofStart: start))
-        case .toolFinished(let finish): return verdict(ofFinish: finish.start)
+        case .toolFinished(let finish): return verdict(of: finish)
         case .toolThrew(let start, _):
             let ends: [ContentKind] = [.stepCommitted, .runCompleted]
             return when(isRunning && isOpen(start, stepEnds: ends))
@@ -343,39 +371,5 @@ extension FoldModel {
             return when(
                 isRunning && id == openAttempt, isAnswer(finish) ? .accepted : .refused)
         }
-    }
-
-    /// The names of what a fold tells otherwise.
-    func differences(from fold: RunFold) -> [String] {
-        let summary = fold.summary
-        let checks: [(String, Bool)] = [
-            ("status", summary.status == status),
-            ("stepIndex", summary.stepIndex == stepIndex),
-            ("checkpointCount", summary.checkpointCount == stepIndex + 1),
-            ("openAttempt", summary.openAttempt == openAttempt),
-            ("nextAttempt", summary.nextAttempt == nextAttempt),
-            ("attemptCount", summary.attemptCount == attemptCount),
-            ("retryCount", summary.retryCount == retryCount),
-            ("failedAttemptCount", summary.failedAttemptCount == failedAttemptCount),
-            ("interruptedAttemptCount", summary.interruptedAttemptCount == interruptedAttemptCount),
-            ("failuresOfStep", summary.failuresOfStep == failuresOfStep),
-            ("interruptionsOfStep", summary.interruptionsOfStep == interruptionsOfStep),
-            ("toolCallCount", summary.toolCallCount == toolCallCount),
-            ("lastFailureCategory", summary.lastFailureCategory == lastFailureCategory),
-            ("nextPosition", summary.nextPosition == UInt64(kinds.count)),
-            ("epoch", summary.epoch == epoch),
-            ("created", events.isEmpty || summary.created == events[0].time),
-            ("updated", events.isEmpty || summary.updated == events[events.count - 1].time),
-            ("pauseReason", summary.pauseReason == pauseReason),
-            ("failure", summary.failure == failure),
-            ("result", summary.result == result),
-            ("labels", summary.labels == labels),
-            ("policy", summary.policy == policy),
-            ("payloads", summary.payloads == payloads),
-            ("stateVersion", summary.stateVersion == stateVersion),
-            ("holder", summary.holder == holder),
-            ("unfinished calls", fold.calls.unfinished.map(\.position) == openCalls),
-        ]
-        return checks.filter { !$0.1 }.map(\.0)
     }
 }

@@ -74,8 +74,10 @@ enum Make {
                 request: [1]))
     }
 
-    static func finish(_ start: UInt64, _ outcome: ToolFinish.Outcome) -> RunEvent.Content {
-        .toolFinished(ToolFinish(start: start, outcome: outcome))
+    static func finish(
+        _ start: UInt64, _ outcome: ToolFinish.Outcome, by author: ToolFinish.Author = .tool
+    ) -> RunEvent.Content {
+        .toolFinished(ToolFinish(start: start, outcome: outcome, by: author))
     }
 
     static func reuse(_ attempt: AttemptID, _ finish: UInt64) -> RunEvent.Content {
@@ -106,6 +108,8 @@ enum FoldState: Character, CaseIterable {
     case interrupted = "c"
     case unknownOutcome = "m"
     case interruptedTooOften = "y"
+    case callEndedByPerson = "t"
+    case callEndedByTool = "e"
     // Over, and open again.
     case completed = "C"
     case failed = "F"
@@ -139,6 +143,12 @@ enum FoldState: Character, CaseIterable {
         case .interrupted: begun + [.paused(.interrupted)]
         case .unknownOutcome: paying + [.paused(.unknownOutcome(call: 2))]
         case .interruptedTooOften: begun + [Make.resumed, .paused(.interruptedTooOften)]
+        case .callEndedByPerson:
+            paying + [
+                .paused(.unknownOutcome(call: 2)), Make.finish(2, .didNotHappen, by: .person),
+            ]
+        case .callEndedByTool:
+            paying + [Make.finish(2, .completed(result: [2])), .paused(.interrupted)]
         case .completed: asking + [.runCompleted(first, result: [3])]
         case .failed: failing
         case .cancelled: paying + [.cancelled(reason: "enough")]
@@ -172,6 +182,8 @@ enum FoldState: Character, CaseIterable {
         case .callToRepeat: Facts(last: 1, due: 2, call: 2)
         case .budget, .requested: Facts(step: 1, status: .paused)
         case .interrupted, .interruptedTooOften: Facts(due: 1, status: .paused)
+        case .callEndedByPerson: Facts(due: 1, call: 2, finish: 4, status: .paused)
+        case .callEndedByTool: Facts(due: 1, call: 2, finish: 3, status: .paused)
         case .unknownOutcome, .retried: Facts(due: 1, call: 2, status: .paused)
         case .completed: Facts(due: 1, call: 2, status: .completed)
         case .failed: Facts(due: 1, call: 2, status: .failed)

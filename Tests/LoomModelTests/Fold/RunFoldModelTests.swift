@@ -102,7 +102,9 @@ private struct EventDealer {
             let outcomes: [ToolFinish.Outcome] = [
                 .completed(result: [UInt8(call & 255)]), .failed(failure), .didNotHappen,
             ]
-            return Make.finish(near(call), pick(outcomes, or: .didNotHappen))
+            return Make.finish(
+                near(call), pick(outcomes, or: .didNotHappen),
+                by: pick([.tool, .tool] + ToolFinish.Author.allCases, or: .tool))
         case .toolThrew:
             let call = pick(model.openCalls, or: UInt64(model.kinds.count / 2))
             return .toolThrew(start: near(call), failure)
@@ -137,7 +139,12 @@ private struct EventDealer {
         pick(
             [
                 .budget, .requested("r"), .interrupted,
-                .unknownOutcome(call: model.openCalls.first ?? 0), .interruptedTooOften,
+                .unknownOutcome(
+                    call: model.openCalls.first ?? 0,
+                    cause: chance(2)
+                        ? nil
+                        : Failure(message: "\(time)", category: .unknown, isRetryable: false)),
+                .interruptedTooOften,
             ], or: .budget)
     }
 }

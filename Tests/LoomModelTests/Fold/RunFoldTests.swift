@@ -71,12 +71,14 @@ import Testing
         for content in contents {
             switch content {
             case .paused(let reason): parts.insert("paused \(number(of: reason))")
-            case .toolFinished(let finish): parts.insert("tool \(number(of: finish.outcome))")
+            case .toolFinished(let finish):
+                parts.insert("tool \(number(of: finish.outcome))")
+                parts.insert("said by \(finish.author)")
             case .policyChanged(let policy): parts.insert("policy \(number(of: policy))")
             default: break
             }
         }
-        #expect(parts.count == 5 + 3 + 3)
+        #expect(parts.count == 5 + 3 + ToolFinish.Author.allCases.count + 3)
         #expect(Set(FoldState.allCases.map(\.facts.status)) == Set(RunStatus.allCases))
         let pauses = try FoldState.allCases.compactMap { try $0.fold().summary.pauseReason }
         #expect(Set(pauses.map { number(of: $0) }).count == 5)

@@ -86,7 +86,7 @@ final class Bank: Sendable {
             .complete(try await context.call(charge, cents))
         }
         let result = try await runner.start(RunID("o"), state: 100)
-        guard case .unknownOutcome(let call)? = result.pauseReason else {
+        guard case .unknownOutcome(let call, _)? = result.pauseReason else {
             Issue.record("\(result)")
             return
         }
