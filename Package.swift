@@ -144,6 +144,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "LoomInspectTests",
+            dependencies: [
+                "LoomInspect", "LoomLog", "LoomStorage", "LoomFormat", "LoomModel", "LoomTesting",
+                systemPackage,
+            ],
+            swiftSettings: testSettings),
+        .testTarget(
             name: "LoomRunsTests",
             dependencies: [
                 "LoomRuns", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomStorage",

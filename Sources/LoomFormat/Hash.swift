@@ -17,9 +17,9 @@ public enum BlockHash {
 @safe public struct BlockHashing: ~Copyable {
     private let state: OpaquePointer
 
-    /// Begins a hash.
-    public init() {
-        guard let state = unsafe XXH3_createState() else { fatalError("no memory for a hash") }
+    /// Begins a hash; `nil` when there is no memory for its state.
+    public init?() {
+        guard let state = unsafe XXH3_createState() else { return nil }
         unsafe self.state = state
         _ = unsafe XXH3_64bits_reset(state)
     }

@@ -8,7 +8,9 @@ import Testing
 @Suite struct RecoveryDecisionTests {
     private static let ends = [128, 4096, 8192]
     private static let kinds: [BlockKind?] = [nil, .events, .filler, .syncMark, .close, .seal]
-    private static let stops: [TailFacts.Stop] = [.blank, .partial, .misplaced, .malformed, .unknown]
+    private static let stops: [TailFacts.Stop] = [
+        .blank, .partial, .misplaced, .malformed, .unknown,
+    ]
     private static let marks: [TailFacts.MarkFact] =
         [.none, .ahead]
         + [0, 128, 4096, 8192, 9000].flatMap { published in

@@ -4,7 +4,8 @@
     read.py LOG_DIRECTORY
 
 Prints one JSON object a line. Exit: 0 read; 65 refused (corrupt, unsupported); 66 not a log; 64 usage.
-MARK and LOCK are ignored: the active segment is read to the last complete unit that verifies.
+LOCK is ignored: the active segment is read to the last complete unit that verifies. Of a MARK that counts on this boot
+only what it vouches for is used (§8, rule B of §11).
 Needs the packages lz4 and xxhash. "§" in a comment names a section of FORMAT.md.
 """
 import json
@@ -66,7 +67,7 @@ class File:
         except OSError as error:
             raise Refused("corrupt", f"{path}: {error.strerror}")
         info = os.fstat(self.fd)
-        self.size = info.st_size
+        self.size, self.identity = info.st_size, (info.st_dev, info.st_ino)
         if not stat.S_ISREG(info.st_mode):
             os.close(self.fd)
             raise Refused("corrupt", f"{path}: not a regular file")
@@ -90,6 +91,9 @@ class File:
         """(offset, bytes) from offset to the end, in pieces that overlap."""
         for at in range(offset, self.size, CHUNK):
             yield at, self.read(at, CHUNK + overlap)
+
+
+list_folder = os.listdir
 
 
 # ---- Blocks (§5) -------------------------------------------------------------------------------------
@@ -255,7 +259,7 @@ def parse_manifest(block, payload, generation):
 def newest_manifest(directory):
     """(manifest of the highest generation with a valid copy, has it one copy only)."""
     try:
-        names = [n for n in os.listdir(directory) if re.fullmatch("MANIFEST-[0-9a-f]{16}", n)]
+        names = [n for n in list_folder(directory) if re.fullmatch("MANIFEST-[0-9a-f]{16}", n)]
     except OSError as error:
         raise Refused("not-a-log", f"{directory}: {error.strerror}")
     require(names, "no manifest in the directory", "not-a-log")
@@ -274,7 +278,7 @@ def unlisted_units(directory, manifest):
     """Does a segment that the manifest does not list have anything in its first page?"""
     folder, listed = os.path.join(directory, "seg"), {entry.id for entry in manifest.segments}
     try:
-        names = os.listdir(folder)
+        names = list_folder(folder)
     except OSError as error:
         raise Refused("corrupt", f"{folder}: {error.strerror}")
     for name in names:
@@ -297,6 +301,34 @@ def read_manifest(directory):
     emit(type="manifest", generation=manifest.generation, store=high + low, writer_epoch=manifest.writer_epoch,
          next_segment=manifest.next_segment, segments=len(manifest.segments), damaged_copy=damaged)
     return manifest
+
+
+# ---- MARK (§8) ---------------------------------------------------------------------------------------
+
+def boot_id():
+    """The boot of this machine as §8 stores it, or None."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            raw = bytes.fromhex(file.read().strip().replace("-", ""))
+    except (OSError, ValueError):
+        return None
+    return raw[:7:-1] + raw[7::-1]
+
+
+def mark_words(directory):
+    """((segment, offset) published, the same durable) of a MARK that counts, or None."""
+    try:
+        with File(os.path.join(directory, "MARK")) as file:
+            data = file.read(0, PAGE)
+            identity = file.identity
+    except Refused:
+        return None
+    if len(data) < PAGE or xxh64(data[:56]) != int.from_bytes(data[56:64], "little"):
+        return None
+    magic, boot, device, inode = struct.unpack("<8s16sQQ", data[:40])
+    if (magic, boot, (device, inode)) != (b"LOOMMARK", boot_id(), identity):
+        return None
+    return [(word >> 32, word & 0xFFFFFFFF) for word in (int.from_bytes(data[at:at + 8], "little") for at in (128, 192))]
 
 
 # ---- Segments (§4, §5, §11) --------------------------------------------------------------------------
@@ -338,7 +370,7 @@ def check_place(block, previous, sequence, unit, sealed):
         require(block.raw == (24 if block.kind == SEAL else 0), "payload length")
 
 
-def read_segment(file, manifest, entry, before):
+def read_segment(file, manifest, entry, before, mark):
     """Print a segment. Returns (units, sequence of the next event)."""
     previous = read_segment_header(file, manifest, entry, before)
     active = STATES[entry.state] == "active"
@@ -382,6 +414,7 @@ def read_segment(file, manifest, entry, before):
             end = offset
     if active:
         check_active_end(file, entry, offset, end, durable, last)
+        check_mark(mark, entry, end)
     else:
         require(torn is None, f"at {offset}, before the valid end {entry.valid_end}: {torn}")
         require(STATES[entry.state] != "sealed" or last is not None and last.kind == SEAL, "sealed without a seal")
@@ -390,7 +423,7 @@ def read_segment(file, manifest, entry, before):
 
 
 def check_active_end(file, entry, stop, end, durable, last):
-    """Rules B and D of §11 (A and C were met while reading), without MARK."""
+    """Rules B and D of §11 (A and C were met while reading), but for MARK."""
     require(entry.valid_end <= end, f"ends at {end}, before the manifest's valid end {entry.valid_end}")
     require(durable <= end, f"ends at {end}, though {durable} bytes were durable")
     sealed = end == stop and last is not None and last.kind == SEAL
@@ -408,14 +441,22 @@ def check_active_end(file, entry, stop, end, durable, last):
             at = chunk.find(b"BLK1", at + 1)
 
 
+def check_mark(mark, entry, end):
+    """What a MARK that counts adds to rule B."""
+    for segment, offset in mark or ():
+        require(segment <= entry.id & 0xFFFFFFFF, f"MARK names segment {segment}, which no manifest lists")
+        require(segment < entry.id & 0xFFFFFFFF or offset <= end, f"ends at {end}, though MARK proves {offset} bytes")
+
+
 def read_log(directory):
+    mark = mark_words(directory)           # before the rest: a writer may go on meanwhile
     manifest = read_manifest(directory)
     before, events, units = None, 0, 0
     for entry in manifest.segments:
         path = os.path.join(directory, "seg", f"{entry.id:016x}.llg")
         try:
             with File(path) as file:
-                count, sequence = read_segment(file, manifest, entry, before)
+                count, sequence = read_segment(file, manifest, entry, before, mark)
         except Refused as refused:
             raise Refused(refused.code, f"segment {entry.id}: {refused}")
         events, units, before = events + sequence - entry.first, units + count, entry

@@ -58,13 +58,48 @@ struct InfoCommand: AsyncParsableCommand {
                     "bytes": .integer(Int64(overview.byteCount)),
                     "next_sequence": .integer(Int64(overview.position.nextSequence)),
                     "writer": writer.map { .string($0) } ?? .null,
+                    "ended": .string(overview.ending),
+                    "recoveries": .array(overview.recoveries.map(\.json)),
                 ]),
                 [
                     "log       \(log.directory)", "store     \(reader.storeID)",
                     "segments  \(overview.segmentCount)", "bytes     \(overview.byteCount)",
                     "events    \(overview.position.nextSequence - 1)",
-                    "writer    \(writer ?? "none")",
-                ])
+                    "writer    \(writer ?? "none")", "ended     \(overview.ending)",
+                ] + overview.recoveries.map { "recovered \($0.line)" })
         }
+    }
+}
+
+extension LogOverview {
+    /// How the log ends now, in words.
+    fileprivate var ending: String {
+        switch endRule {
+        case nil: "open"
+        case .closed, .sealed: "closed"
+        case .marked, .provenByBlock: "torn, proven"
+        default: "torn, unproven"
+        }
+    }
+}
+
+extension LogRecovery {
+    private var verdict: String {
+        isProven.map { $0 ? "torn, proven" : "torn, unproven" } ?? "torn"
+    }
+
+    fileprivate var line: String {
+        var line = "segment \(segmentID) at offset \(offset): \(verdict)"
+        if isProven == false { line += ": at most what was not yet synced may be missing" }
+        if discardedBytes > 0 { line += "; \(discardedBytes) bytes set aside" }
+        return line
+    }
+
+    fileprivate var json: JSONValue {
+        .object([
+            "segment": .integer(Int64(segmentID)), "offset": .integer(Int64(offset)),
+            "ended": .string(verdict), "discarded_bytes": .integer(Int64(discardedBytes)),
+            "next_sequence": .integer(Int64(position.nextSequence)),
+        ])
     }
 }

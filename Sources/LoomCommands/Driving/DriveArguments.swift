@@ -68,6 +68,9 @@ extension LogArguments {
         // A day: longer than anybody looks at a terminal.
         if waits { options.lockWaitNanoseconds = 24 * 3_600_000_000_000 }
         let store = try LogRunStore(path: directory, options: options)
+        if let warning = store.log.recovery.warning {
+            Output.note("warning: \(directory): \(warning)")
+        }
         let result: Result
         do {
             result = try await body(store)

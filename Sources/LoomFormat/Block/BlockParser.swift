@@ -163,19 +163,23 @@ extension BlockHeader {
             unsafe stored.withUnsafeBytes { unsafe target.append(contentsOf: $0) }
             return
         }
-        target.append(contentsOf: repeatElement(0, count: rawLength))
         let (storedCount, rawCount) = (CInt(storedLength), CInt(rawLength))
-        let written = unsafe target.withUnsafeMutableBytes { target in
-            unsafe stored.withUnsafeBytes { source in
-                unsafe LZ4_decompress_safe(
-                    source.baseAddress?.assumingMemoryBound(to: CChar.self),
-                    target.baseAddress?.advanced(by: start).assumingMemoryBound(to: CChar.self),
-                    storedCount, rawCount)
+        target.append(addingCapacity: rawLength) { span in
+            unsafe span.withUnsafeMutableBufferPointer { target, count in
+                let written = unsafe stored.withUnsafeBytes { source in
+                    unsafe LZ4_decompress_safe(
+                        source.baseAddress?.assumingMemoryBound(to: CChar.self),
+                        UnsafeMutableRawPointer(target.baseAddress)?
+                            .assumingMemoryBound(to: CChar.self),
+                        storedCount, rawCount)
+                }
+                count = max(0, Int(written))
             }
         }
         let rawHash = BlockHash.hash(target.rawSpan.extracting(droppingFirst: start))
-        guard written == rawCount, UInt32(truncatingIfNeeded: rawHash) == rawCheck else {
-            target.removeLast(rawLength)
+        guard target.count - start == rawLength, UInt32(truncatingIfNeeded: rawHash) == rawCheck
+        else {
+            target.removeLast(target.count - start)
             throw .invalid("the payload does not decode to what its header says")
         }
     }

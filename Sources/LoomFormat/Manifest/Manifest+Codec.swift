@@ -163,7 +163,8 @@ extension Manifest {
         let ending = SegmentEnding(rawValue: try reader.readUInt8())
         try reader.skip(4)
         let segment = ManifestSegment(
-            segmentID: id, role: role, state: state, ending: ending, firstSequence: try reader.readUInt64(),
+            segmentID: id, role: role, state: state, ending: ending,
+            firstSequence: try reader.readUInt64(),
             endSequence: try reader.readUInt64(), validEnd: try reader.readUInt64(),
             lastHash: try reader.readUInt64(), salt: try reader.readUInt64(),
             discardedBytes: try reader.readUInt64(), discardedHash: try reader.readUInt64())

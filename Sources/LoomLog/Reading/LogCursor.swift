@@ -22,6 +22,8 @@ public struct LogCursor {
     private var limit: Limit?
     /// A refusal that a second look has to confirm, as a writer may have come or gone meanwhile.
     private var suspicion: LogError?
+    /// The rule by which the end was judged; `nil` before the end, and while a writer has the log.
+    private(set) var endRule: EndOfLog.Rule?
 
     init(directory: LogDirectory, storage: any Storage) throws(LogError) {
         self.directory = directory
@@ -42,6 +44,7 @@ public struct LogCursor {
     ///   `unsupportedVersion` where a newer version wrote. The cursor stays there.
     public mutating func nextUnit(of run: RunID? = nil) throws(LogError) -> [LogEvent]? {
         while true {
+            endRule = nil
             let limit = if let known = self.limit { known } else { try currentLimit() }
             self.limit = limit
             switch try segment.next(limit: limit.offset) {
@@ -161,7 +164,9 @@ extension LogCursor {
             let end = try EndOfLog(segment, stop, file: file, mark: try markWords())
             guard end.refusal == nil else { return try suspect(end.refusal) }
             // A sealed segment that is still listed as active: its roll may be finished by now.
-            return end.rule == .sealed ? try reload() : false
+            if end.rule == .sealed, try reload() { return true }
+            endRule = end.rule
+            return false
         }
     }
 

@@ -81,6 +81,25 @@ public struct LogOverview: Hashable, Sendable {
     public let byteCount: Int
     /// The place after the last event.
     public let position: LogPosition
+    /// The rule by which the next writer will judge the end; `nil` while one has the log open.
+    public let endRule: EndOfLog.Rule?
+    /// Every unclean end that a writer found and recovered from, oldest first.
+    public let recoveries: [LogRecovery]
+}
+
+/// An unclean end of the log that a writer recovered from, as the manifest keeps it.
+public struct LogRecovery: Hashable, Sendable {
+    /// The segment that ended there.
+    public let segmentID: UInt64
+    /// Offset of its valid end.
+    public let offset: Int
+    /// Bytes behind the valid end that were set aside in place.
+    public let discardedBytes: Int
+    /// The place where the log went on.
+    public let position: LogPosition
+    /// Whether it is proven that no acknowledged event is missing; `nil` when the manifest does not
+    /// tell, as older versions wrote it.
+    public let isProven: Bool?
 }
 
 extension LogReader {
@@ -91,6 +110,22 @@ extension LogReader {
         while try cursor.nextUnit(of: nil) != nil {}
         return LogOverview(
             segmentCount: cursor.segmentCount, byteCount: cursor.bytesRead,
-            position: cursor.position)
+            position: cursor.position, endRule: cursor.endRule,
+            recoveries: cursor.segments.filter { $0.state == .recovered }.map(LogRecovery.init))
+    }
+}
+
+extension LogRecovery {
+    init(_ entry: ManifestSegment) {
+        segmentID = entry.segmentID
+        offset = Int(entry.validEnd)
+        discardedBytes = Int(clamping: entry.discardedBytes)
+        position = LogPosition(nextSequence: entry.endSequence)
+        isProven =
+            switch entry.ending {
+            case .tornProven: true
+            case .tornUnproven: false
+            default: nil
+            }
     }
 }

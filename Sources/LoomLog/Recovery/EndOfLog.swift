@@ -84,7 +84,7 @@ public struct EndOfLog: Sendable {
         runsBehind = decision.isRefusal ? behind.runs(file, segment) : []
     }
 
-    /// Why the log is refused, with file, offset and runs; `nil` when this is an end like any other.
+    /// Why the log is refused, with file, offset and runs; `nil` when it is not refused.
     public var refusal: LogError? {
         let what: String
         switch decision {

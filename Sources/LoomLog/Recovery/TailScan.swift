@@ -55,7 +55,9 @@ struct SpaceBehind {
     /// The hash of the used bytes, 0 when there are none.
     func hash(_ file: any StorageFile, from start: Int) throws(LogError) -> UInt64 {
         guard usedBytes > 0 else { return 0 }
-        var hashing = BlockHashing()
+        guard var hashing = BlockHashing() else {
+            throw LogError(.io, "no memory for a hash", path: file.path)
+        }
         var offset = 0
         while offset < usedBytes {
             let count = min(Self.stepBytes, usedBytes - offset)

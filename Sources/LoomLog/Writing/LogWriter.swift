@@ -139,6 +139,14 @@ public struct RecoveryReport: Hashable, Sendable, CustomStringConvertible {
     /// Offset of the log's end in that segment.
     public let offset: Int
 
+    /// What people must know: the end is unproven and something acknowledged may be missing.
+    public var warning: String? {
+        guard ending == .tornUnproven else { return nil }
+        return "the log ended torn, unproven, at offset \(offset) of segment \(segmentID): "
+            + "at most what was not yet synced may be missing (full: nothing; normal: the last "
+            + "200 ms of steps; off: more); \(discardedBytes) bytes were set aside"
+    }
+
     /// One line.
     public var description: String {
         var text = "\(ending.rawValue), next sequence \(position.nextSequence)"

@@ -137,7 +137,7 @@ final class WriterCore: Sendable {
         }
     }
 
-    /// Syncs, writes the close block behind what is durable, syncs that, and names it in a manifest.
+    /// Syncs, writes the close block behind what is durable, syncs it, and names it in a manifest.
     private func finish() throws(LogError) {
         // Nothing is written behind a seal whose roll a full disk held up: opening finishes it.
         let needsMark = monitor.withLock {
