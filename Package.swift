@@ -127,6 +127,13 @@ let package = Package(
             dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomRunner", systemPackage],
             path: "Tools/crash-loop", swiftSettings: settings),
 
+        .executableTarget(
+            name: "stdio-loops",
+            dependencies: [
+                "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomStdio", systemPackage,
+            ],
+            path: "Tools/stdio-loops", swiftSettings: settings),
+
         .testTarget(
             name: "LoomFormatTests", dependencies: ["LoomFormat", "LoomTesting"],
             swiftSettings: testSettings),
@@ -164,6 +171,13 @@ let package = Package(
                 subprocess, systemPackage,
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "LoomStdioTests",
+            dependencies: [
+                "LoomStdio", "LoomModel", "LoomLog", "LoomRunner", "LoomTesting", "stdio-loops",
+                subprocess, systemPackage,
+            ],
+            exclude: ["Programs"], swiftSettings: settings),
         .testTarget(
             name: "LoomCommandsTests",
             dependencies: [
