@@ -18,8 +18,6 @@ let argumentParser: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
-let asyncAlgorithms: Target.Dependency = .product(
-    name: "AsyncAlgorithms", package: "swift-async-algorithms")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 
 // One direction, no circles: DESIGN of the modules is held by Tests/TidyTests/LayeringTests.swift.
@@ -43,7 +41,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
-        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
         .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
@@ -79,7 +76,7 @@ let package = Package(
         .target(
             name: "LoomStdio",
             dependencies: [
-                "LoomFormat", "LoomModel", "LoomRunner", subprocess, asyncAlgorithms, logging,
+                "CLoomSystem", "LoomFormat", "LoomModel", "LoomStorage", "LoomRunner", logging,
                 systemPackage,
             ],
             swiftSettings: settings),
@@ -174,8 +171,8 @@ let package = Package(
         .testTarget(
             name: "LoomStdioTests",
             dependencies: [
-                "LoomStdio", "LoomModel", "LoomLog", "LoomRunner", "LoomTesting", "stdio-loops",
-                subprocess, systemPackage,
+                "LoomStdio", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
+                "LoomTesting", "stdio-loops", subprocess, systemPackage,
             ],
             exclude: ["Programs"], swiftSettings: settings),
         .testTarget(

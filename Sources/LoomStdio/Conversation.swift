@@ -13,8 +13,10 @@ final class Conversation: Sendable {
     private let state = Mutex(State())
 
     private struct State {
-        /// Calls that have no answer yet.
-        var open: Set<Int64> = []
+        /// The numbers of the step's calls: each is used once.
+        var numbers: Set<Int64> = []
+        /// Calls whose last answer is not yet in the program's pipe.
+        var openCount = 0
         /// Calls that the program makes now, by its number for them.
         var waiting: [Int64: CheckedContinuation<ToolEnd, any Error>] = [:]
         /// Why no call can be asked for any more: the step has ended.
@@ -30,7 +32,7 @@ final class Conversation: Sendable {
     }
 
     func run(_ value: JSONValue) async throws -> Outcome<JSONValue, JSONValue> {
-        await program.send(opening(value))
+        program.post(opening(value))
         let result = await withTaskGroup(of: Void.self) { group in
             let result: Result<Outcome<JSONValue, JSONValue>, any Error>
             do {
@@ -40,6 +42,7 @@ final class Conversation: Sendable {
                     })
             } catch {
                 result = .failure(error)
+                program.breakOff()
             }
             // A call that the program left open has no end any more.
             abandonCalls(because: result)
@@ -76,9 +79,7 @@ final class Conversation: Sendable {
         while true {
             switch try await nextMessage() {
             case .tool(let message):
-                guard state.withLock({ $0.open.insert(message.id).inserted }) else {
-                    throw StepProgramError.outOfTurn("a second call of number \(message.id)")
-                }
+                try open(message.id)
                 call(message)
             case .toolEnd(let id, let end):
                 guard let waiting = state.withLock({ $0.waiting.removeValue(forKey: id) }) else {
@@ -89,13 +90,32 @@ final class Conversation: Sendable {
             case .log(let level, let message):
                 let level = Logger.Level(rawValue: level) ?? .info
                 context.logger.log(level: level, "\(message)")
-            case .outcome(.next(let next)): return .continue(next)
-            case .outcome(.pause(let next, let reason)): return .pause(next, reason: reason)
-            case .outcome(.complete(let result)): return .complete(result)
-            case .error(let error): throw error
+            case .outcome(let outcome):
+                program.endStep()
+                switch outcome {
+                case .next(let next): return .continue(next)
+                case .pause(let next, let reason): return .pause(next, reason: reason)
+                case .complete(let result): return .complete(result)
+                }
+            case .error(let error):
+                program.endStep()
+                throw error
             case .hello: throw StepProgramError.outOfTurn("hello")
             case .migrated: throw StepProgramError.outOfTurn("a migrated state")
             }
+        }
+    }
+
+    /// Bounds what a program can have in flight: the requests, and the answers that it leaves in
+    /// the pipe.
+    private func open(_ id: Int64) throws {
+        let limit = program.options.openCallsMax
+        try state.withLock { state in
+            guard state.numbers.insert(id).inserted else {
+                throw StepProgramError.outOfTurn("a second call of number \(id)")
+            }
+            guard state.openCount < limit else { throw StepProgramError.tooManyCalls(limit) }
+            state.openCount += 1
         }
     }
 
@@ -123,6 +143,7 @@ final class Conversation: Sendable {
 
     /// Answers one tool call: from the log, or by having the program make it.
     private func answer(_ message: ToolMessage) async {
+        defer { state.withLock { $0.openCount -= 1 } }
         let isMade = Mutex(false)
         var reconcile: (@Sendable ([UInt8], ToolCall) async throws -> Reconciliation<[UInt8]>)?
         if message.reconciles {

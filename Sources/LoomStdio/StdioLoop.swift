@@ -1,3 +1,4 @@
+internal import LoomFormat
 public import LoomModel
 public import LoomRunner
 internal import Synchronization
@@ -5,14 +6,15 @@ internal import Synchronization
 /// A loop whose steps are done by another program, in any language, over its standard input and
 /// output: JSON lines, see the article on steps in any language.
 ///
-/// The program is started once and does one step after the other. One that ends in a step is
-/// started anew, and the attempt counts as interrupted; what its tools have completed is answered
-/// from the log.
+/// Any number of tasks may drive runs of the loop. Each step has a copy of the program to itself:
+/// one that is already there, or a new one, up to ``StepProgramOptions/programsMax``. A copy does
+/// one step after the other. One that ends in a step is replaced, and the attempt counts as
+/// interrupted; what its tools have completed is answered from the log.
 ///
 /// ```swift
 /// let loop = try await StdioLoop(StepProgramOptions(["python3", "counter.py"]))
 /// let result = try await Runner(loop, store: store).start(run, state: loop.firstState ?? .null)
-/// await loop.stop()
+/// try await loop.stop()
 /// ```
 public final class StdioLoop: StepLoop {
     /// The durable name of the loop, as the program says it.
@@ -24,29 +26,37 @@ public final class StdioLoop: StepLoop {
 
     private let options: StepProgramOptions
     private let migrates: Bool
-    private let program: Mutex<StepProgram?>
+    private let pool: ProgramPool
 
     /// Starts the program and lets it introduce itself.
     ///
-    /// - Throws: ``StepProgramError``.
+    /// - Throws: ``StepProgramError``; `CancellationError`, and then the program is killed.
     public init(_ options: StepProgramOptions) async throws {
-        let (program, hello) = try await Self.begin(options)
+        let pool = ProgramPool(options)
+        let introduced = Mutex<ProgramHello?>(nil)
+        let program = try await pool.take(for: nil) { program in
+            let hello = try await Self.meet(program)
+            introduced.withLock { $0 = hello }
+        }
+        try await pool.giveBack(program, run: nil)
+        guard let hello = introduced.withLock({ $0 }) else {
+            throw StepProgramError.silent(options.helloTimeout)
+        }
         self.options = options
+        self.pool = pool
         name = hello.name
         stateVersion = hello.stateVersion
         firstState = hello.state
         migrates = hello.migrates
-        self.program = Mutex(program)
     }
 
-    /// Ends the program. It may be called again, and the loop used again, which starts it anew.
-    public func stop() async {
-        let program = program.withLock { program in
-            defer { program = nil }
-            return program
-        }
-        await program?.stop()
-    }
+    /// Ends every copy of the program: closes its input, and kills it if it has not ended a second
+    /// later. Steps that run are interrupted. It may be called again, and the loop used again,
+    /// which starts the program anew.
+    ///
+    /// - Throws: ``StepProgramError/notEnded(_:)`` when a copy is still there some seconds after
+    ///   SIGKILL. It is then left behind.
+    public func stop() async throws { try await pool.stop() }
 
     /// Ends every step program of this process at once: for a process that is about to end without
     /// ``stop()``.
@@ -57,28 +67,32 @@ public final class StdioLoop: StepLoop {
     /// Results likewise.
     public var outputCodec: ValueCodec<JSONValue> { .anyJSON }
 
-    private static func begin(
-        _ options: StepProgramOptions
-    ) async throws -> (StepProgram, ProgramHello) {
-        let program = try await StepProgram.start(options)
-        let hello = JSONValue.object([
-            "type": .string("hello"), "protocol": .integer(ProgramMessage.version),
-        ])
-        await program.send(hello)
+    /// Exchanges hellos with a program that was just started.
+    private static func meet(_ program: StepProgram) async throws -> ProgramHello {
+        let options = program.options
+        program.post(
+            .object([
+                "type": .string("hello"), "protocol": .integer(ProgramMessage.version),
+                "calls_max": .integer(Int64(options.openCallsMax)),
+            ]))
         let isLate = Mutex(false)
         let watch = Task {
-            try await Task.sleep(for: options.helloTimeout)
+            try await Task.sleep(for: options.helloTimeout.sleepable)
             isLate.withLock { $0 = true }
             program.kill()
         }
         defer { watch.cancel() }
         do {
-            guard case .hello(let hello) = try await program.next().message else {
-                throw StepProgramError.outOfTurn("another message than hello")
+            return try await withTaskCancellationHandler {
+                guard case .hello(let hello) = try await program.next().message else {
+                    throw StepProgramError.outOfTurn("another message than hello")
+                }
+                return hello
+            } onCancel: {
+                program.kill()
             }
-            return (program, hello)
         } catch {
-            await program.stop()
+            if Task.isCancelled { throw CancellationError() }
             if isLate.withLock({ $0 }) { throw StepProgramError.silent(options.helloTimeout) }
             if case .ended(let how)? = error as? StepProgramError {
                 throw StepProgramError.endedAtStart(how)
@@ -87,16 +101,12 @@ public final class StdioLoop: StepLoop {
         }
     }
 
-    /// The running program, or a new one in place of one that ended.
-    private func running() async throws -> StepProgram {
-        if let program = program.withLock({ $0 }) { return program }
-        let (program, hello) = try await Self.begin(options)
+    /// As ``meet(_:)``; a later copy must be what the first one was.
+    private func meetAgain(_ program: StepProgram) async throws {
+        let hello = try await Self.meet(program)
         guard hello.name == name, hello.stateVersion == stateVersion else {
-            await program.stop()
             throw StepProgramError.outOfTurn("another name or state version after a restart")
         }
-        self.program.withLock { $0 = program }
-        return program
     }
 
     /// Has the program bring a state of an older version into the present shape.
@@ -106,16 +116,15 @@ public final class StdioLoop: StepLoop {
         guard migrates, version < stateVersion else {
             throw RunnerError.stateVersion(stored: version, expected: stateVersion)
         }
-        let program = try await running()
-        let turn = program.beginStep()
-        await program.send(
-            .object([
-                "type": .string("migrate"), "turn": .integer(turn),
-                "from": .integer(Int64(clamping: version)),
-                "state": try JSONValue(parsing: state),
-            ]))
-        return try await exchange(with: program) { _ in
-            try await Self.migrated(by: program, turn)
+        let state = try JSONValue(parsing: state)
+        return try await exchange(for: nil) { program, _ in
+            let turn = program.beginStep()
+            program.post(
+                .object([
+                    "type": .string("migrate"), "turn": .integer(turn),
+                    "from": .integer(Int64(clamping: version)), "state": state,
+                ]))
+            return try await Self.migrated(by: program, turn)
         }
     }
 
@@ -127,8 +136,12 @@ public final class StdioLoop: StepLoop {
             if case .log = line.message { continue }
             guard line.turn == turn else { throw StepProgramError.outOfTurn("a late message") }
             switch line.message {
-            case .migrated(let state): return state
-            case .error(let error): throw error
+            case .migrated(let state):
+                program.endStep()
+                return state
+            case .error(let error):
+                program.endStep()
+                throw error
             default: throw StepProgramError.outOfTurn("another message than migrated")
             }
         }
@@ -142,12 +155,11 @@ public final class StdioLoop: StepLoop {
     public func step(
         _ state: JSONValue, _ context: StepContext
     ) async throws -> Outcome<JSONValue, JSONValue> {
-        let program = try await running()
-        // Not cancelled itself: the program is heard until it has an outcome, or is gone.
-        let talk = Task { try await Conversation(program, context).run(state) }
         do {
-            return try await exchange(with: program) { end in
-                try await withTaskCancellationHandler {
+            return try await exchange(for: context.run) { program, end in
+                // Not cancelled itself: the program is heard until it has an outcome, or is gone.
+                let talk = Task { try await Conversation(program, context).run(state) }
+                return try await withTaskCancellationHandler {
                     try await talk.value
                 } onCancel: {
                     end.kill(after: options.cancelGrace, isTimeout: false)
@@ -160,32 +172,30 @@ public final class StdioLoop: StepLoop {
 }
 
 extension StdioLoop {
-    /// Runs `body` within the time that a step may take. A program that broke off in it, or was
-    /// killed, is not used again, whatever came of it: the next step starts another one.
+    /// Runs `body` with a program, within the time that a step may take. A program that broke off
+    /// in it, was killed, or has not said the end of its step is not used again.
     private func exchange<Result>(
-        with program: StepProgram, _ body: (ProgramEnd) async throws -> Result
+        for run: RunID?, _ body: (StepProgram, ProgramEnd) async throws -> Result
     ) async throws -> Result {
+        let program = try await pool.take(for: run, meetAgain)
         let end = ProgramEnd(program)
         if let limit = options.stepTimeout { end.kill(after: limit, isTimeout: true) }
         do {
-            let result = try await body(end)
+            let result = try await body(program, end)
             end.cancel()
-            if end.hasKilled { await drop(program) }
+            // The result counts, even if a program that was killed too late cannot be ended.
+            try? await pool.giveBack(program, run: run)
             return result
         } catch {
             end.cancel()
             let isOfProgram = error is StepProgramError
-            if isOfProgram || end.hasKilled { await drop(program) }
+            // One that still runs says more than why it should not: its step must not run twice.
+            try await pool.giveBack(program, run: run, isSpoiled: isOfProgram)
             if isOfProgram, end.isTimeout, let limit = options.stepTimeout {
                 throw AttemptTimeout(limit: limit)
             }
             throw error
         }
-    }
-
-    private func drop(_ program: StepProgram) async {
-        self.program.withLock { $0 = nil }
-        await program.stop()
     }
 }
 
@@ -194,7 +204,6 @@ private final class ProgramEnd: Sendable {
     private struct State {
         var timers: [Task<Void, any Error>] = []
         var isOver = false
-        var hasKilled = false
         var isTimeout = false
     }
     private let program: StepProgram
@@ -202,14 +211,12 @@ private final class ProgramEnd: Sendable {
 
     init(_ program: StepProgram) { self.program = program }
 
-    /// Whether the program was killed.
-    var hasKilled: Bool { state.withLock { $0.hasKilled } }
     /// Whether it was because its step took too long.
     var isTimeout: Bool { state.withLock { $0.isTimeout } }
 
     func kill(after time: Duration, isTimeout: Bool) {
         let timer = Task {
-            try await Task.sleep(for: time)
+            try await Task.sleep(for: time.sleepable)
             self.kill(isTimeout: isTimeout)
         }
         state.withLock { $0.timers.append(timer) }
@@ -220,7 +227,6 @@ private final class ProgramEnd: Sendable {
         state.withLock { state in
             guard !state.isOver else { return }
             state.isOver = true
-            state.hasKilled = true
             state.isTimeout = isTimeout
             program.kill()
         }
@@ -232,4 +238,9 @@ private final class ProgramEnd: Sendable {
             for timer in state.timers { timer.cancel() }
         }
     }
+}
+
+extension Duration {
+    /// The duration, or a century where it is longer: the clocks of the system overflow.
+    var sleepable: Duration { min(self, .seconds(3_155_760_000)) }
 }

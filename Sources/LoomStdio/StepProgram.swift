@@ -1,157 +1,92 @@
-internal import AsyncAlgorithms
+internal import CLoomSystem
 internal import LoomModel
-internal import Subprocess
+internal import LoomStorage
 internal import Synchronization
 internal import SystemPackage
 
-/// How a step program is started.
-public struct StepProgramOptions: Sendable {
-    /// The command and its arguments; the command is looked up on PATH when it has no slash.
-    public var command: [String]
-    /// The folder that it runs in; `nil` for the present one.
-    public var folder: String?
-    /// Names of variables that it gets from this process, besides ``inherited``.
-    public var passed: [String] = []
-    /// Variables that it gets with these values.
-    public var variables: [String: String] = [:]
-    /// The longest line, in bytes. 16 MiB.
-    public var lineBytesMax = 16 << 20
-    /// How long it may take to say hello. 10 s.
-    public var helloTimeout = Duration.seconds(10)
-    /// How long one step may take; `nil` for as long as it likes. In place of
-    /// `RunnerOptions.attemptTimeout`, which could only leave a program behind.
-    public var stepTimeout: Duration?
-    /// How long a step may go on that was cancelled, before its program is killed. 10 s.
-    public var cancelGrace = Duration.seconds(10)
-    /// Bytes of its standard error that are passed on for each step; the rest is counted. 64 KiB.
-    public var errorBytesMax = 64 << 10
-    /// Gets what is passed on.
-    public var errors: @Sendable ([UInt8]) -> Void = { _ in }
-
-    /// Variables that every step program gets, when they are set. Others may hold secrets that it
-    /// has no business with.
-    public static let inherited = [
-        "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV",
-        "PYTHONPATH",
-    ]
-
-    /// Creates the options for a command.
-    public init(_ command: [String]) { self.command = command }
-}
-
 /// A step program that runs: a child process in a process group of its own, lines in, lines out.
+///
+/// A thread of its own starts the process, reads and writes its pipes, and reaps it. Whatever the
+/// program does, nothing here waits for it longer than for its line: it is ended in bounded time.
 final class StepProgram: Sendable {
-    private let options: StepProgramOptions
-    private let lines = AsyncThrowingChannel<[UInt8], any Error>()
-    private let state = Mutex(State())
-    private let errors: ErrorBudget
+    let options: StepProgramOptions
+    let errors: ErrorBudget
+    let state = Mutex(State())
 
-    private struct State {
-        var writer: StandardInputWriter?
-        var kill: (@Sendable () -> Void)?
-        var life: Task<Void, Never>?
+    /// A message, as far as it is written.
+    struct Write {
+        var bytes: [UInt8]
+        var done: Int
+        var continuation: CheckedContinuation<Void, Never>?
+    }
+
+    struct State {
+        /// Wakes its thread, until that has ended.
+        var bell: loom_bell?
+        /// Its number, from the start until it is reaped: only so long is it this program's.
+        var process: Int32?
+        /// Its standard input, while it is open.
+        var input: Int32?
+        /// Messages that there was no room for in the pipe, in their order.
+        var writes = Queue<Write>()
+        /// Lines that nobody has taken yet.
+        var lines = Queue<[UInt8]>()
+        var lineBytes = 0
+        /// Whoever waits for a line.
+        var reader: CheckedContinuation<[UInt8], any Error>?
+        /// Why it is being ended, when it is because of what it did.
+        var failure: StepProgramError?
+        /// That it has ended, and why nobody will hear of it any more.
+        var ending: StepProgramError?
+        var enders: [FirstAnswer] = []
+        var isKilled = false
+        /// It was told to end: its input is closed and what it says is dropped.
+        var isStopping = false
+        /// It cannot hear any more, or does not speak any more.
+        var isDeaf = false
         /// Steps that it was given.
         var turn: Int64 = 0
+        /// Whether it was given a step that it has not said the end of.
+        var isInStep = false
     }
 
-    /// How to end the programs that run.
-    private static let running = Mutex<[ObjectIdentifier: @Sendable () -> Void]>([:])
+    /// The programs that run.
+    private static let running = Mutex<[ObjectIdentifier: StepProgram]>([:])
 
+    /// Kills every program, at once.
     static func killAll() {
-        for kill in running.withLock({ $0.values }) { kill() }
+        for program in running.withLock({ Array($0.values) }) { program.kill() }
     }
 
-    private init(_ options: StepProgramOptions) {
+    /// Starts the program. That the program itself cannot be started is told by ``next()``.
+    ///
+    /// - Throws: ``StepProgramError/noResources(_:)`` when there is not even a thread for it.
+    init(_ options: StepProgramOptions) throws(StepProgramError) {
         self.options = options
         errors = ErrorBudget(options)
-    }
-
-    /// Starts the program; returns when it runs.
-    static func start(_ options: StepProgramOptions) async throws -> StepProgram {
-        let program = StepProgram(options)
-        try await withCheckedThrowingContinuation { started in
-            let start = Once(started)
-            let life = Task { await program.live(start) }
-            program.state.withLock { $0.life = life }
-        }
-        return program
-    }
-
-    /// The program's life, from its start to its end.
-    private func live(_ start: Once) async {
-        var platform = PlatformOptions()
-        platform.processGroupID = 0
-        do {
-            let result = try await run(
-                executable, arguments: Arguments(Array(options.command.dropFirst())),
-                environment: environment,
-                workingDirectory: options.folder.map { FilePath($0) },
-                platformOptions: platform, input: .inputWriter, output: .sequence,
-                error: .sequence
-            ) { execution in
-                let kill = { @Sendable in
-                    _ = try? execution.send(signal: .kill, toProcessGroup: true)
-                }
-                self.state.withLock {
-                    $0.writer = execution.standardInputWriter
-                    $0.kill = kill
-                }
-                Self.running.withLock { $0[ObjectIdentifier(self)] = kill }
-                defer { Self.running.withLock { $0[ObjectIdentifier(self)] = nil } }
-                start.succeed()
-                async let drained: Void = self.drain(execution.standardError)
-                await self.read(execution.standardOutput)
-                // Whatever it started goes with it.
-                self.kill()
-                await drained
-            }
-            lines.fail(StepProgramError.ended(Self.words(result.terminationStatus)))
+        var bell = loom_bell()
+        try unsafe ProgramCommand.check(loom_bell_open(&bell), "its pipes")
+        let opened = bell
+        state.withLock { $0.bell = opened }
+        Self.running.withLock { $0[ObjectIdentifier(self)] = self }
+        do throws(StorageError) {
+            try WorkerThread.start("step program") { self.live() }
         } catch {
-            start.fail(StepProgramError.notStarted("\(error)"))
-            lines.fail(StepProgramError.ended("unexpectedly: \(error)"))
+            let error = StepProgramError.noResources("\(error)")
+            end(as: error, isOver: true)
+            throw error
         }
-        state.withLock { $0.writer = nil }
     }
 
-    private var executable: Executable {
-        let name = options.command.first ?? ""
-        return name.contains("/") ? .path(FilePath(name)) : .name(name)
-    }
-
-    private var environment: Environment {
-        var values: [Environment.Key: String] = [:]
-        let present = ProcessVariables.all
-        for name in StepProgramOptions.inherited + options.passed {
-            if let key = Environment.Key(rawValue: name), let value = present[name] {
-                values[key] = value
-            }
-        }
-        for (name, value) in options.variables {
-            if let key = Environment.Key(rawValue: name) { values[key] = value }
-        }
-        return .custom(values)
-    }
-
-    /// Hands lines on one by one: the program is read no faster than it is listened to.
-    private func read(_ output: SubprocessOutputSequence) async {
-        var splitter = LineSplitter(limit: options.lineBytesMax)
-        do {
-            for try await buffer in output {
-                let bytes = unsafe buffer.withUnsafeBytes { unsafe Array($0) }
-                for line in try splitter.add(bytes) { await lines.send(line) }
-            }
+    /// The program's life, from its start to its end: the body of its thread.
+    private func live() {
+        loom_thread_block_signals()
+        do throws(StepProgramError) {
+            var pump = ProgramPump(self, try ChildProcess(ProgramCommand(options)))
+            end(as: pump.run(), isOver: true)
         } catch {
-            lines.fail(error)
+            end(as: error, isOver: true)
         }
-    }
-
-    private func drain(_ output: SubprocessOutputSequence) async {
-        do {
-            for try await buffer in output {
-                errors.add(unsafe buffer.withUnsafeBytes { unsafe Array($0) })
-            }
-        } catch {}
-        errors.flush()
     }
 
     /// A new step, by its number for this program: its share of standard error begins.
@@ -159,53 +94,217 @@ final class StepProgram: Sendable {
         errors.flush()
         return state.withLock { state in
             state.turn += 1
+            state.isInStep = true
             return state.turn
         }
     }
 
-    /// The next message; throws how the program ended when there is none.
+    /// The program has said how its step ended: it waits for the next one.
+    func endStep() { state.withLock { $0.isInStep = false } }
+
+    /// Nobody listens to its step any more. If it is still in it, nothing more is sent to it, and
+    /// whoever waits for room in its pipe goes on.
+    func breakOff() {
+        state.withLock { state in
+            guard state.isInStep else { return }
+            state.isDeaf = true
+            state.dropWrites()
+        }
+    }
+
+    /// Whether it can be given another step.
+    var isUsable: Bool {
+        state.withLock { state in
+            state.ending == nil && !state.isInStep && !state.isDeaf && !state.isStopping
+                && !state.isKilled
+        }
+    }
+
+    /// Whether it is over, and nothing of it is left.
+    var hasEnded: Bool { state.withLock { $0.ending != nil } }
+
+    /// The next message; throws how the program ended when there is none. For one task at a time.
     func next() async throws -> ProgramLine {
-        var iterator = lines.makeAsyncIterator()
-        guard let line = try await iterator.next() else {
-            throw StepProgramError.ended("before its step did")
+        let line = try await withCheckedThrowingContinuation { continuation in
+            state.withLock { state in
+                if let line = state.lines.popFirst() {
+                    let wasFull = state.isFull
+                    state.lineBytes -= line.count
+                    if wasFull, !state.isFull { state.ring() }
+                    continuation.resume(returning: line)
+                } else if let ending = state.ending {
+                    continuation.resume(throwing: ending)
+                } else {
+                    state.reader = continuation
+                }
+            }
         }
         return try ProgramLine(line)
     }
 
-    /// Sends one message. A program that is gone is noticed by whoever reads.
+    /// Sends one message, and returns once it is in the program's pipe or never will be. That the
+    /// program is gone is told by ``next()``.
     func send(_ message: JSONValue) async {
-        guard let writer = state.withLock({ $0.writer }) else { return }
-        _ = try? await writer.write(message.canonicalBytes + [0x0A])
+        let line = message.canonicalBytes + [0x0A]
+        await withCheckedContinuation { write(line, $0) }
     }
 
-    /// Ends the program and everything in its process group, at once.
-    func kill() {
-        let kill = state.withLock { state in
-            defer { state.kill = nil }
-            return state.kill
+    /// Sends one message without waiting for room in the pipe: the caller can read meanwhile.
+    func post(_ message: JSONValue) { write(message.canonicalBytes + [0x0A], nil) }
+
+    private func write(_ line: [UInt8], _ continuation: CheckedContinuation<Void, Never>?) {
+        state.withLock { state in
+            guard state.ending == nil, !state.isStopping, !state.isDeaf else {
+                continuation?.resume()
+                return
+            }
+            state.writes.append(Write(bytes: line, done: 0, continuation: continuation))
+            // In place when nothing waits before it: by the thread it would be there later.
+            if state.writes.count == 1 { flush(&state) }
+            if !state.writes.isEmpty { state.ring() }
         }
-        kill?()
+    }
+
+    /// Writes what there is room for.
+    func flush(_ state: inout State) {
+        guard let input = state.input else { return }
+        while var write = state.writes.first {
+            let result = unsafe write.bytes.withUnsafeBytes { bytes in
+                let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[write.done...])
+                // Never nil: a message has at least its end of line.
+                guard let start = rest.baseAddress else { return Int64(0) }
+                return unsafe loom_pipe_write(input, start, rest.count)
+            }
+            guard result > 0 else {
+                if result == -Int64(Errno.wouldBlock.rawValue) { return }
+                return deafen(&state, "input")
+            }
+            write.done += Int(result)
+            if write.done < write.bytes.count {
+                state.writes.first = write
+            } else {
+                _ = state.writes.popFirst()
+                write.continuation?.resume()
+            }
+        }
+    }
+
+    /// It closed its standard input or output. It gets a moment to end by itself, as that says
+    /// more, and may still say what it has to.
+    func deafen(_ state: inout State, _ pipe: String) {
+        state.dropWrites()
+        guard !state.isDeaf, !state.isStopping else { return }
+        state.isDeaf = true
+        Task {
+            guard await !ends(within: options.endGrace) else { return }
+            fail(with: .closedPipe(pipe))
+        }
+    }
+
+    /// Ends the program because of what it did.
+    func fail(with error: StepProgramError) {
+        state.withLock { $0.failure = $0.failure ?? error }
+        kill()
+    }
+}
+
+// Its end.
+extension StepProgram {
+    /// Kills the program and everything in its process group, at once. If it is not gone after
+    /// a while, it is given up: nobody waits for it for ever.
+    func kill() {
+        let isFirst = state.withLock { state in
+            guard state.ending == nil else { return false }
+            if let process = state.process { loom_program_kill(process) }
+            defer { state.isKilled = true }
+            return !state.isKilled
+        }
+        guard isFirst else { return }
+        Task {
+            guard await !ends(within: options.killGrace) else { return }
+            end(as: .notEnded(state.withLock { $0.process }), isOver: false)
+        }
     }
 
     /// Closes its standard input, gives it a moment to end, then kills it.
-    func stop() async {
-        try? await state.withLock({ $0.writer })?.finish()
-        let life = state.withLock { $0.life }
-        let killer = Task {
-            try await Task.sleep(for: .seconds(1))
-            self.kill()
+    ///
+    /// - Throws: ``StepProgramError/notEnded(_:)`` when it cannot be killed.
+    func stop() async throws(StepProgramError) {
+        state.withLock { state in
+            state.isStopping = true
+            state.dropWrites()
+            // Nobody listens any more: what it still says is read and dropped.
+            state.lines = Queue()
+            state.lineBytes = 0
+            state.ring()
         }
-        // Nobody listens any more: what it still says is read and dropped.
-        let drain = Task { for try await _ in self.lines {} }
-        await life?.value
-        killer.cancel()
-        drain.cancel()
+        if await !ends(within: options.endGrace) {
+            kill()
+            _ = await ends(within: options.killGrace * 2)
+        }
+        if case .notEnded(let process)? = state.withLock({ $0.ending }) { throw .notEnded(process) }
     }
 
-    private static func words(_ status: TerminationStatus) -> String {
-        switch status {
-        case .exited(let code): "with status \(code)"
-        case .signaled(let signal): "by signal \(signal)"
+    /// Whether it ends within a time.
+    private func ends(within time: Duration) async -> Bool {
+        let answer = FirstAnswer()
+        let isOver = state.withLock { state in
+            if state.ending == nil { state.enders.append(answer) }
+            return state.ending != nil
         }
+        if isOver { return true }
+        let timer = Task {
+            try await Task.sleep(for: time)
+            answer.give(false)
+        }
+        defer { timer.cancel() }
+        return await answer.value
+    }
+
+    /// Tells everybody who waits for it.
+    ///
+    /// - Parameter isOver: Whether its thread has ended too.
+    private func end(as error: StepProgramError, isOver: Bool) {
+        if isOver { Self.running.withLock { $0[ObjectIdentifier(self)] = nil } }
+        state.withLock { state in
+            if isOver, let bell = state.bell {
+                state.bell = nil
+                loom_bell_close(bell)
+            }
+            guard state.ending == nil else { return }
+            let ending = state.failure ?? error
+            state.ending = ending
+            state.dropWrites()
+            // Whoever waits found no line.
+            state.reader?.resume(throwing: ending)
+            state.reader = nil
+            for ender in state.enders { ender.give(true) }
+            state.enders = []
+        }
+    }
+}
+
+extension StepProgram.State {
+    /// Whether the program is not read for now: nobody takes its lines.
+    var isFull: Bool { lineBytes > 256 << 10 && !isStopping }
+
+    func ring() {
+        if let bell { loom_bell_ring(bell) }
+    }
+
+    /// Hands a line to whoever waits for one.
+    mutating func add(_ line: [UInt8]) {
+        guard !isStopping, ending == nil else { return }
+        if let reader {
+            self.reader = nil
+            reader.resume(returning: line)
+        } else {
+            lines.append(line)
+            lineBytes += line.count
+        }
+    }
+
+    mutating func dropWrites() {
+        while let write = writes.popFirst() { write.continuation?.resume() }
     }
 }

@@ -3,8 +3,10 @@ public import LoomRunner
 
 /// The step program did not do its part: no failure of the step, which stays to be done.
 public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
-    /// It could not be started.
+    /// It could not be started as it was asked for.
     case notStarted(String)
+    /// It could not be started because the system has too little of something just now.
+    case noResources(String)
     /// It printed a line that is no message: how the line begins, and why.
     case garbage(String, String)
     /// It printed a line above so many bytes.
@@ -15,6 +17,12 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
     case silent(Duration)
     /// It sent a message out of turn.
     case outOfTurn(String)
+    /// It had more tool calls open at once than it may.
+    case tooManyCalls(Int)
+    /// It closed its standard input or output, and did not end.
+    case closedPipe(String)
+    /// It is still there some seconds after SIGKILL: its process, once it had one.
+    case notEnded(Int32?)
     /// It ended, in the words of its status.
     case ended(String)
     /// It ended before it said hello.
@@ -31,13 +39,20 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
     /// One line.
     public var description: String {
         switch self {
-        case .notStarted(let reason): "the step program could not be started: \(reason)"
+        case .notStarted(let reason), .noResources(let reason):
+            "the step program could not be started: \(reason)"
         case .garbage(let line, let reason):
             "the step program printed \"\(line)\", which is no message: \(reason)"
         case .lineTooLong(let limit): "the step program printed a line above \(limit) bytes"
         case .version(let version):
             "the step program speaks version \(version) of the protocol, not \(1)"
         case .silent(let time): "the step program said nothing for \(time) after its start"
+        case .tooManyCalls(let limit):
+            "the step program has more than \(limit) tool calls open at once"
+        case .closedPipe(let pipe): "the step program closed its standard \(pipe)"
+        case .notEnded(let process):
+            "the step program could not be ended: process \(process.map { "\($0)" } ?? "unknown")"
+                + " is still there after SIGKILL"
         case .outOfTurn(let what): "the step program sent \(what) out of turn"
         case .ended(let how): "the step program ended \(how)"
         case .endedAtStart(let how): "the step program ended \(how), before it said hello"
@@ -48,6 +63,11 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
     public var hint: String {
         switch self {
         case .notStarted: "check the command after --, that it is on PATH, and --cwd"
+        case .noResources:
+            "run fewer programs at once, or raise ulimit -n or -u; then resume the run"
+        case .tooManyCalls: "let calls end before the step begins others"
+        case .closedPipe: "standard input and output are the protocol's until the program ends"
+        case .notEnded: "see what it waits for, end it, then resume the run"
         case .outOfTurn: "each message about a step has its turn, as the step message has it"
         case .endedAtStart:
             "no step was begun; what it printed to standard error stands above"

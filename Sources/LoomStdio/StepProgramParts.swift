@@ -61,21 +61,70 @@ final class ErrorBudget: Sendable {
     }
 }
 
-/// A continuation that is resumed by whoever comes first.
-final class Once: Sendable {
-    private let continuation: Mutex<CheckedContinuation<Void, any Error>?>
+/// An answer that is given by whoever comes first, before or after somebody waits for it.
+final class FirstAnswer: Sendable {
+    private enum State {
+        case open
+        case waiting(CheckedContinuation<Bool, Never>)
+        case given(Bool)
+    }
+    private let state = Mutex(State.open)
 
-    init(_ continuation: CheckedContinuation<Void, any Error>) {
-        self.continuation = Mutex(continuation)
+    func give(_ answer: Bool) {
+        state.withLock { state in
+            if case .given = state { return }
+            if case .waiting(let continuation) = state { continuation.resume(returning: answer) }
+            state = .given(answer)
+        }
     }
 
-    func succeed() { take()?.resume() }
-    func fail(_ error: any Error) { take()?.resume(throwing: error) }
-
-    private func take() -> CheckedContinuation<Void, any Error>? {
-        continuation.withLock { continuation in
-            defer { continuation = nil }
-            return continuation
+    /// The answer; for one task.
+    var value: Bool {
+        get async {
+            await withCheckedContinuation { continuation in
+                state.withLock { state in
+                    if case .given(let answer) = state {
+                        continuation.resume(returning: answer)
+                    } else {
+                        state = .waiting(continuation)
+                    }
+                }
+            }
         }
+    }
+}
+
+/// First in, first out.
+struct Queue<Element> {
+    private var elements: [Element?] = []
+    private var start = 0
+
+    var count: Int { elements.count - start }
+    var isEmpty: Bool { count == 0 }
+
+    /// The element that is taken next; setting it changes that element.
+    var first: Element? {
+        get { isEmpty ? nil : elements[start] }
+        set { if !isEmpty { elements[start] = newValue } }
+    }
+
+    mutating func append(_ element: Element) { elements.append(element) }
+
+    /// - Complexity: O(1), amortised.
+    mutating func popFirst() -> Element? {
+        guard !isEmpty else { return nil }
+        defer {
+            start += 1
+            if start == elements.count {
+                elements.removeAll(keepingCapacity: start < 1024)
+                start = 0
+            } else if start >= 1024, start * 2 > elements.count {
+                elements.removeFirst(start)
+                start = 0
+            }
+        }
+        let element = elements[start]
+        elements[start] = nil
+        return element
     }
 }

@@ -39,12 +39,13 @@ struct LoopsProcess {
     /// Drives runs; the process is killed after so many seconds, so that a hang fails its test.
     static func drive(
         _ runs: Int, _ program: [String], options: [String] = [], descriptors: Int? = nil,
-        seconds: Int = 30
+        redirection: String = "", seconds: Int = 30
     ) async throws -> Said {
         let log = try TemporaryLog()
         let words = [loops, log.path.string, "\(runs)"] + options + ["--"] + program
         let limit = descriptors.map { "ulimit -n \($0); " } ?? ""
-        let line = limit + "exec " + words.map { "'\($0)'" }.joined(separator: " ")
+        let line =
+            limit + "exec " + words.map { "'\($0)'" }.joined(separator: " ") + " \(redirection)"
         let start = ContinuousClock.now
         let result = try await run(
             .name("timeout"),

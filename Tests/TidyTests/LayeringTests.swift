@@ -18,7 +18,7 @@ import Testing
             "Synchronization", "SystemPackage", "FoundationEssentials", "Foundation", "Glibc",
         ],
         "LoomStdio": [
-            "LoomFormat", "LoomModel", "LoomRunner", "Subprocess", "AsyncAlgorithms", "Logging",
+            "LoomFormat", "LoomModel", "LoomStorage", "LoomRunner", "CLoomSystem", "Logging",
             "Synchronization", "SystemPackage", "Foundation",
         ],
         "LoomTesting": [

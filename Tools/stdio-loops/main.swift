@@ -44,9 +44,15 @@ struct Arguments {
     }
 }
 
-/// Descriptors that this process has open.
+/// Descriptors of this process that programs are reached by: pipes, and processes. The others are
+/// of the log and of Swift's own threads, which open theirs when they like.
 func descriptors() -> Int {
-    (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? -1
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+    return names.count { name in
+        let path = try? FileManager.default.destinationOfSymbolicLink(
+            atPath: "/proc/self/fd/\(name)")
+        return path.map { $0.hasPrefix("pipe:") || $0.contains("pidfd") } ?? false
+    }
 }
 
 /// Drives one run; says what became of it.
@@ -66,7 +72,7 @@ func drive(_ name: String, _ arguments: Arguments, _ store: LogRunStore) async -
     do {
         let loop = try await StdioLoop(arguments.options)
         let line = await drive(name, loop, store)
-        await loop.stop()
+        try await loop.stop()
         return line
     } catch {
         return "\(name) error: \(error)"
@@ -90,7 +96,7 @@ func main(_ arguments: Arguments) async throws {
         }
         for await line in group { say(line) }
     }
-    await shared?.stop()
+    try await shared?.stop()
     let isAlone = waitpid(-1, nil, WNOHANG) == -1
     say("stopped, +\(descriptors() - before) descriptors, \(isAlone ? "no" : "some") children")
     try store.close()

@@ -52,6 +52,8 @@ struct ProgramArguments: ParsableArguments {
             }
         }
         options.errors = { Output.raw($0) }
+        // A command drives one run.
+        options.programsMax = 1
         return options
     }
 
@@ -70,11 +72,20 @@ struct ProgramArguments: ParsableArguments {
         let loop = try await StdioLoop(options(drive))
         do {
             let result = try await body(loop)
-            await loop.stop()
+            await stop(loop)
             return result
         } catch {
-            await loop.stop()
+            await stop(loop)
             throw error
+        }
+    }
+
+    /// What the run came to stays so: a program that cannot be ended is told beside it.
+    private func stop(_ loop: StdioLoop) async {
+        do {
+            try await loop.stop()
+        } catch {
+            Output.note("\(error)")
         }
     }
 }

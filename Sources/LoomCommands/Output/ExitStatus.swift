@@ -48,9 +48,10 @@ struct CommandFailure {
         message = error.description
         hint = error.hint
         switch error {
-        case .garbage, .lineTooLong, .version, .outOfTurn: status = .damaged
+        case .garbage, .lineTooLong, .version, .outOfTurn, .tooManyCalls, .closedPipe:
+            status = .damaged
         case .notStarted: status = .usage
-        case .silent, .ended, .endedAtStart: status = .io
+        case .noResources, .silent, .notEnded, .ended, .endedAtStart: status = .io
         }
     }
 

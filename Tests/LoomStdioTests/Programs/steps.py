@@ -80,12 +80,27 @@ def step(message):
         outcome(turn, "complete", result="done")
         sys.stdout.buffer.flush()
         time.sleep(60)
+    elif KIND == "hangs":
+        time.sleep(60)
+    elif KIND == "leaves-group":
+        # A child in a group of its own keeps standard output and error, and writes on.
+        subprocess.Popen(["sh", "-c", "while sleep 0.01; do echo; echo y >&2; done"], start_new_session=True)
+        os._exit(3)
+    elif KIND == "closes-output":
+        os.close(1)
+        time.sleep(60)
+    elif KIND == "noise":
+        sys.stderr.write("noise")
+        sys.stderr.flush()
+        time.sleep(60)
     elif KIND == "grandchild":
         # It keeps standard output, in the process group.
         child = subprocess.Popen(["sleep", "60"])
         outcome(turn, "complete", result=child.pid)
 
 
+if KIND == "mute":
+    time.sleep(60)
 say({"type": "hello", "protocol": 1, "name": "steps", "state": {"pids": []}})
 if hear()["type"] != "hello":
     sys.exit("no hello")
