@@ -102,6 +102,8 @@ public struct ToolCallTable: Sendable {
         var starts: [UInt64: Identity] = [:]
         /// The numbers above 0 that equal calls have had, in order.
         var numbers: [Identity: [UInt64]] = [:]
+        /// Calls that were started and not finished, by the position of their start.
+        var open: [UInt64: Identity] = [:]
 
         mutating func set(_ entry: Entry, for identity: Identity) {
             if let old = entries[identity], !old.isOpen {
@@ -117,7 +119,8 @@ public struct ToolCallTable: Sendable {
     // Apart, so that the end of a step costs what the step had, and not what the run has.
     private var ofStep = Calls()
     private var ofRun = Calls()
-    private var openCalls: [UInt64: Identity] = [:]
+    /// The open `.once` calls of each step that has some: no step looks at the other open calls.
+    private var openOnce: [UInt64: OpenPositions] = [:]
 
     private func entry(_ identity: Identity) -> Entry? {
         identity.isOfStep ? ofStep.entries[identity] : ofRun.entries[identity]
@@ -131,24 +134,47 @@ public struct ToolCallTable: Sendable {
         }
     }
 
-    /// Calls that were started and not finished, oldest first.
-    public var unfinished: [Call] {
-        openCalls.keys.sorted().compactMap { unfinished(at: $0) }
+    private func openIdentity(_ position: UInt64) -> Identity? {
+        ofStep.open[position] ?? ofRun.open[position]
     }
 
-    /// The oldest `.once` call of a step that was started and not finished.
-    public func unsettled(ofStep step: UInt64) -> Call? {
-        if openCalls.isEmpty { return nil }
-        return unfinished.first { $0.start.safety == .once && $0.start.attempt.step == step }
-    }
-
-    /// The `.once` calls of the same tool and step that were started and not finished.
-    public func unsettled(like start: ToolStart) -> [Call] {
-        if openCalls.isEmpty { return [] }
-        return unfinished.filter { call in
-            call.start.safety == .once && call.start.name == start.name
-                && call.start.attempt.step == start.attempt.step
+    private mutating func open(_ call: Call, _ identity: Identity) {
+        if identity.isOfStep {
+            ofStep.open[call.position] = identity
+        } else {
+            ofRun.open[call.position] = identity
         }
+        guard call.start.safety == .once else { return }
+        openOnce[call.start.attempt.step, default: OpenPositions()].add(call.position)
+    }
+
+    /// Takes a call from the open ones; returns its identity when it was one.
+    private mutating func close(_ position: UInt64) -> Identity? {
+        guard
+            let identity = ofStep.open.removeValue(forKey: position)
+                ?? ofRun.open.removeValue(forKey: position)
+        else { return nil }
+        if let start = entry(identity)?.call.start, start.safety == .once {
+            let step = start.attempt.step
+            openOnce[step]?.remove(position)
+            if openOnce[step]?.isEmpty == true { openOnce[step] = nil }
+        }
+        return identity
+    }
+
+    /// Whether a call was started and not finished.
+    public var hasUnfinished: Bool { !ofStep.open.isEmpty || !ofRun.open.isEmpty }
+
+    /// Calls that were started and not finished, oldest first. Costs their number.
+    public var unfinished: [Call] {
+        (Array(ofStep.open.keys) + ofRun.open.keys).sorted().compactMap { unfinished(at: $0) }
+    }
+
+    /// The oldest `.once` call of a step that was started and not finished. Costs nothing, however
+    /// many are open.
+    public func unsettled(ofStep step: UInt64) -> Call? {
+        if openOnce.isEmpty { return nil }
+        return openOnce[step]?.first.flatMap { unfinished(at: $0) }
     }
 
     /// What is known of the call that `start` would make.
@@ -213,7 +239,7 @@ public struct ToolCallTable: Sendable {
 
     /// The unfinished call that began at a position of the run.
     public func unfinished(at position: UInt64) -> Call? {
-        openCalls[position].flatMap { entry($0)?.call }
+        openIdentity(position).flatMap { entry($0)?.call }
     }
 
     /// The call that began at a position of the run and has ended, while its end matters: until its
@@ -226,7 +252,7 @@ public struct ToolCallTable: Sendable {
         ofStep.starts[position] ?? ofRun.starts[position]
     }
 
-    func isOpen(_ position: UInt64) -> Bool { openCalls[position] != nil }
+    func isOpen(_ position: UInt64) -> Bool { openIdentity(position) != nil }
 
     func isCompleted(by finish: UInt64) -> Bool {
         ofStep.ends.contains(finish) || ofRun.ends.contains(finish)
@@ -246,22 +272,21 @@ public struct ToolCallTable: Sendable {
     mutating func start(_ start: ToolStart, at position: UInt64) {
         let identity = Self.identity(of: start)
         // Made again: the older call of this key is no longer in question.
-        if let older = entry(identity)?.call.position { openCalls[older] = nil }
-        set(
-            Entry(call: Call(position: position, start: start), completed: nil, isOpen: true),
-            for: identity)
+        if let older = entry(identity)?.call.position { _ = close(older) }
+        let call = Call(position: position, start: start)
+        set(Entry(call: call, completed: nil, isOpen: true), for: identity)
         keepNumber(of: identity)
-        openCalls[position] = identity
+        open(call, identity)
     }
 
     mutating func note(_ failure: Failure, of start: UInt64) {
-        guard let identity = openCalls[start], var entry = entry(identity) else { return }
+        guard let identity = openIdentity(start), var entry = entry(identity) else { return }
         entry.call.thrown = failure
         set(entry, for: identity)
     }
 
     mutating func note(cause: Failure, of start: UInt64) {
-        guard let identity = openCalls[start], var entry = entry(identity) else { return }
+        guard let identity = openIdentity(start), var entry = entry(identity) else { return }
         entry.call.cause = cause
         set(entry, for: identity)
     }
@@ -273,7 +298,7 @@ public struct ToolCallTable: Sendable {
 
     mutating func finish(_ finish: ToolFinish, at position: UInt64) {
         // Of a call that has ended it is said anew: the later word holds.
-        let known = openCalls.removeValue(forKey: finish.start) ?? endedIdentity(finish.start)
+        let known = close(finish.start) ?? endedIdentity(finish.start)
         guard let identity = known, var entry = entry(identity) else { return }
         // Earlier versions did not write whose word it was: a later one was a person's.
         let author = entry.isOpen || finish.author != .tool ? finish.author : .person
@@ -292,7 +317,28 @@ public struct ToolCallTable: Sendable {
     /// A default key dies with its step; an explicit one holds for the run.
     mutating func endStep() {
         if ofStep.entries.isEmpty { return }
+        // No step ends while a `.once` call of it is open, but a hostile log may say so.
+        if !openOnce.isEmpty { for position in ofStep.open.keys { _ = close(position) } }
         ofStep = Calls()
-        if !openCalls.isEmpty { openCalls = openCalls.filter { !$0.value.isOfStep } }
+    }
+}
+
+/// Positions in the order in which they came, of which any may go: the first is found at once.
+private struct OpenPositions: Sendable {
+    /// Those that came, with those that have gone since.
+    private var all: [UInt64] = []
+    /// The first that is still there.
+    private var head = 0
+    private var gone: Set<UInt64> = []
+
+    var isEmpty: Bool { head == all.count }
+    var first: UInt64? { isEmpty ? nil : all[head] }
+
+    /// Adds a position above those before.
+    mutating func add(_ position: UInt64) { all.append(position) }
+
+    mutating func remove(_ position: UInt64) {
+        gone.insert(position)
+        while head < all.count, gone.remove(all[head]) != nil { head += 1 }
     }
 }

@@ -71,6 +71,7 @@ extension RunJournal {
             return .wait(for: call.position)
         case .unknown(let call) where call.mustBeSettled(before: start):
             begin(call.start, call.position, &state)
+            if call.start.attempt != start.attempt { state.once.take(call) }
             return .found(.unknown(call))
         case .none, .unknown:
             if start.safety == .once, let decided = try unsettled(start, &state) {
@@ -94,19 +95,16 @@ extension RunJournal {
     private func unsettled(
         _ start: ToolStart, _ state: inout State
     ) throws(RunnerError) -> Decision? {
-        for other in state.fold.calls.unsettled(like: start) {
-            let isInFlight = state.inFlight[other.position] != nil
-            switch (other.start.attempt == start.attempt, isInFlight) {
-            case (true, true): continue
-            case (false, true): return .wait(for: other.position)
-            // The step has seen it fail: whatever it makes of that, it gets no second one.
-            case (true, false): throw .unknownOutcome(tool: start.name, call: other.position)
-            case (false, false):
-                state.inFlight[other.position] = CallInFlight(start: other.start)
-                return .found(.unsettled(other))
-            }
+        guard let other = state.callLeftOpen(of: start.name) else {
+            return state.once.older(of: start.name).map { .wait(for: $0) }
         }
-        return nil
+        // The step has seen it fail: whatever it makes of that, it gets no second one.
+        guard other.start.attempt != start.attempt else {
+            throw .unknownOutcome(tool: start.name, call: other.position)
+        }
+        state.inFlight[other.position] = CallInFlight(start: other.start)
+        state.once.take(other)
+        return .found(.unsettled(other))
     }
 
     /// A call is of the attempt that makes it: what outlives its step has no place in the log.
@@ -143,6 +141,10 @@ extension RunJournal {
     func end(_ position: UInt64) {
         let waiters = withState { state -> [CheckedContinuation<Void, Never>] in
             guard let call = state.inFlight.removeValue(forKey: position) else { return [] }
+            state.once.end(position)
+            if let open = state.fold.calls.unfinished(at: position) {
+                state.once.leave(open, in: state.fold.summary.stepIndex)
+            }
             if !keepsNumber(call.start, state) { state.numbers.giveBack(call.start, position) }
             guard state.inFlight.isEmpty else { return Array(call.waiters.values) }
             defer { state.idleWaiters = [] }
@@ -228,5 +230,15 @@ extension RunJournal {
                 [.toolReused(attempt, finish: completed.position)], isBarrier: false, &state)
         }
         try await settle(appending)
+    }
+}
+
+extension RunJournal.State {
+    /// A `.once` call of a tool that was left open in this step, and that nobody makes now.
+    fileprivate mutating func callLeftOpen(of tool: String) -> ToolCallTable.Call? {
+        let (calls, inFlight) = (fold.calls, inFlight)
+        return once.firstLeft(of: tool) {
+            inFlight[$0] == nil && calls.unfinished(at: $0) != nil
+        }.flatMap { calls.unfinished(at: $0) }
     }
 }

@@ -30,6 +30,8 @@ final class RunJournal: Sendable {
         var inFlight: [UInt64: CallInFlight] = [:]
         /// Who waits until there are none.
         var idleWaiters: [CheckedContinuation<Void, Never>] = []
+        /// The `.once` calls that may stand against another one.
+        var once: OnceCalls
         /// Whether nobody drives the run any more: calls may end, and none may begin.
         var isClosed = false
         /// The number that the next waiter gets.
@@ -48,8 +50,8 @@ final class RunJournal: Sendable {
         self.store = store
         self.clock = clock
         let unit = RecordUnit(run: run, epoch: epoch, position: fold.summary.nextPosition)
-        hasCalls = Atomic(!fold.calls.unfinished.isEmpty)
-        state = Mutex(State(fold: fold, unit: unit))
+        hasCalls = Atomic(fold.calls.hasUnfinished)
+        state = Mutex(State(fold: fold, unit: unit, once: OnceCalls(fold)))
     }
 
     var summary: RunSummary { state.withLock { $0.fold.summary } }
@@ -112,6 +114,7 @@ final class RunJournal: Sendable {
             }
             state.verdict = nil
             if !state.numbers.isEmpty { state.numbers.removeAll() }
+            state.once.removeAll()
             advance.encode(to: &state.unit)
             return try append(isBarrier: false, &state)
         }
@@ -172,6 +175,10 @@ final class RunJournal: Sendable {
         }
         state.event.removeAll()
         event.encode(to: &state.event)
+            // What an earlier attempt began and this process still makes.
+            for position in state.inFlight.keys {
+                if let call = state.fold.calls.unfinished(at: position) { state.once.take(call) }
+            }
         state.unit.append(state.event.bytes)
     }
 
