@@ -127,18 +127,23 @@ static void *run(void *argument) {
     return NULL;
 }
 
-int loom_thread_start(const char *name, void *context, void (*body)(void *)) {
+int loom_thread_start(const char *name, size_t stack_bytes, void *context,
+                      void (*body)(void *)) {
     struct start *start = calloc(1, sizeof *start);
     if (!start) return -ENOMEM;
     strncpy(start->name, name, sizeof start->name - 1);
     start->context = context;
     start->body = body;
     pthread_t thread;
-    int result = pthread_create(&thread, NULL, run, start);
+    int result = pthread_create(&thread, &attributes, run, start);
+    pthread_attr_destroy(&attributes);
     if (result != 0) {
         free(start);
         return -result;
     }
     pthread_detach(thread);
     return 0;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (stack_bytes) pthread_attr_setstacksize(&attributes, stack_bytes);
 }

@@ -208,12 +208,12 @@ final class Conversation: Sendable {
     private func refuse(_ message: ToolMessage, _ error: any Error) async {
         switch error {
         case is ProgramError, is ToolDidNotHappen: await reply("tool_recorded", message.id, [:])
-        case RunnerError.keyMismatch:
-            await reply("tool_refused", message.id, ["error": .string("\(error)")])
+        case RunnerError.keyMismatch, RunnerError.tooLarge:
+            await reply("tool_refused", message.id, ["error": .string(ErrorText.words(error))])
         default:
             // The run pauses, or the store failed: decided, whatever the program does now.
             state.withLock { $0.verdict = $0.verdict ?? error }
-            await reply("tool_unknown", message.id, ["error": .string("\(error)")])
+            await reply("tool_unknown", message.id, ["error": .string(ErrorText.words(error))])
         }
     }
 

@@ -69,12 +69,14 @@ public enum WorkerThread {
 
     /// Starts a thread that calls `body` once and ends.
     ///
-    /// - Parameter name: At most 15 bytes are shown by the system's tools.
+    /// - Parameters:
+    ///   - name: At most 15 bytes are shown by the system's tools.
+    ///   - stackBytes: The size of its stack; 0 for the system's default.
     public static func start(
-        _ name: String, _ body: @escaping @Sendable () -> Void
+        _ name: String, stackBytes: Int = 0, _ body: @escaping @Sendable () -> Void
     ) throws(StorageError) {
         let context = unsafe Unmanaged.passRetained(Body(body))
-        let result = unsafe loom_thread_start(name, context.toOpaque()) { context in
+        let result = unsafe loom_thread_start(name, stackBytes, context.toOpaque()) { context in
             let body = unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue()
             body.run()
         }

@@ -80,6 +80,6 @@ void loom_monitor_wait(loom_monitor *_Nonnull monitor);
 // Returns false when the deadline, in monotonic nanoseconds, has passed.
 bool loom_monitor_wait_until(loom_monitor *_Nonnull monitor, uint64_t deadline);
 
-// Starts a thread; `body` is called once with `context`.
-int loom_thread_start(const char *_Nonnull name, void *_Nonnull context,
+// Starts a thread; `body` is called once with `context`. A stack of 0 bytes: the system's default.
+int loom_thread_start(const char *_Nonnull name, size_t stack_bytes, void *_Nonnull context,
                       void (*_Nonnull body)(void *_Nonnull context));

@@ -125,7 +125,8 @@ struct StartArguments: ParsableArguments {
                 bytes = try InputFile.read(path)
             } catch {
                 throw UsageError(
-                    "--input: \(path): \(error)", hint: "check the file's name, or give JSON")
+                    "--input: \(path): \(ErrorText.words(error))",
+                    hint: "check the file's name, or give JSON")
             }
         }
         do throws(JSONError) {

@@ -33,7 +33,8 @@ struct CommandFailure {
             self.init(message: error.message, hint: "--help says more", status: .usage)
         default:
             self.init(
-                message: "\(error)", hint: "the system said so; what is in the log stays",
+                message: GuardedText.words(error),
+                hint: "the system said so; what is in the log stays",
                 status: .io)
         }
     }
@@ -80,7 +81,7 @@ struct CommandFailure {
         case .unknownRun, .noSuchCall: status = .notFound
         case .runExists, .otherInput, .runIsOver, .notFailed: status = .runExists
         case .negativeBudget, .keyMismatch, .reservedName, .invalidPolicy, .loopMismatch,
-            .codecMismatch, .endedByTool, .sharedCallIsOver:
+            .codecMismatch, .endedByTool, .sharedCallIsOver, .tooLarge, .tooManyLabels:
             status = .usage
         case .held, .fenced, .stillRunning, .callStillRuns: status = .held
         case .storage: status = .io

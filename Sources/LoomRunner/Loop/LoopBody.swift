@@ -27,12 +27,6 @@ enum EncodedOutcome: Sendable {
     case next([UInt8])
     case pause([UInt8], reason: String)
     case complete([UInt8])
-
-    var byteCount: Int {
-        switch self {
-        case .next(let bytes), .pause(let bytes, _), .complete(let bytes): bytes.count
-        }
-    }
 }
 
 /// A loop without its types, as the driver calls it.

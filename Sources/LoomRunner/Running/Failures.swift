@@ -16,7 +16,7 @@ public protocol ClassifiedError: Error {
     var isRetryable: Bool { get }
     /// The least time to wait before trying again, when the other side said so.
     var retryAfter: Duration? { get }
-    /// What is recorded of it.
+    /// What is recorded of it, up to `ErrorText.bytesMax` bytes.
     var recordedMessage: String { get }
 }
 
@@ -26,7 +26,7 @@ extension ClassifiedError {
     /// Nobody said.
     public var retryAfter: Duration? { nil }
     /// `TypeName: message`.
-    public var recordedMessage: String { "\(type(of: self)): \(self)" }
+    public var recordedMessage: String { "\(type(of: self)): \(ErrorText.words(self))" }
 }
 
 /// What ran the step failed, not the step: the attempt is interrupted and has not failed.
@@ -65,17 +65,23 @@ public struct StepFailure: ClassifiedError, CustomStringConvertible {
 extension Failure {
     /// What is recorded of an error: `TypeName: message`, and its class.
     ///
+    /// The message has at most `ErrorText.bytesMax` bytes and never holds the value that an encoder
+    /// refused. An error that takes over a second to describe itself is recorded by its type.
+    ///
     /// An error that does not classify itself is unknown, unless it is a timeout or a broken
     /// connection of the system or of Foundation: these are transient.
     public init(recording error: any Error) {
         if let classified = error as? any ClassifiedError {
             self.init(
-                message: classified.recordedMessage, category: classified.category,
+                message: GuardedText.recorded(error), category: classified.category,
                 isRetryable: classified.isRetryable)
+        } else if let error = error as? RunnerError, error.isOversize {
+            self.init(
+                message: GuardedText.recorded(error), category: .validation, isRetryable: false)
         } else {
             let isTransient = KnownErrors.isTransient(error)
             self.init(
-                message: "\(type(of: error)): \(error)",
+                message: GuardedText.recorded(error),
                 category: isTransient ? .transient : .unknown,
                 isRetryable: isTransient)
         }

@@ -86,7 +86,7 @@ struct RunDriver {
         // a `.once` call that nobody knows the end of is not over.
         do {
             if let verdict = journal.verdictOfOutcome { throw OutcomeVerdict(error: verdict) }
-            try RunnerLimits.check(outcome.byteCount, "state or result")
+            try RunnerLimits.check(outcome)
         } catch {
             try? body.reload(cell, track.bytes)
             throw error
@@ -181,7 +181,7 @@ struct RunDriver {
     /// The next attempt, with what runs the step started anew: not for ever.
     private func restart(after error: any StepHostError) async throws -> AttemptID? {
         guard error.isRestartable else {
-            try await pause(.requested("\(error)"))
+            try await pause(.requested(GuardedText.words(error)))
             throw error
         }
         if journal.summary.interruptionsOfStep + 1 < options.retry.interruptionsMax {

@@ -127,6 +127,9 @@ final class RunJournal: Sendable {
     func append(
         _ contents: [RunEvent.Content], isBarrier: Bool, _ state: inout State
     ) throws(RunnerError) -> Appending {
+        for content in contents {
+            try RunnerLimits.check(content, labels: state.fold.summary.labels)
+        }
         let time = try begin(&state)
         for content in contents { try add(content, time, &state) }
         return try append(isBarrier: isBarrier, &state)
@@ -172,13 +175,13 @@ final class RunJournal: Sendable {
         if case .attemptStarted = content {
             state.verdict = nil
             if !state.numbers.isEmpty { state.numbers.removeAll() }
-        }
-        state.event.removeAll()
-        event.encode(to: &state.event)
             // What an earlier attempt began and this process still makes.
             for position in state.inFlight.keys {
                 if let call = state.fold.calls.unfinished(at: position) { state.once.take(call) }
             }
+        }
+        state.event.removeAll()
+        event.encode(to: &state.event)
         state.unit.append(state.event.bytes)
     }
 

@@ -64,18 +64,20 @@ public struct Runner<Loop: StepLoop>: Sendable {
         try checkBudget(stepsMax)
         try SharedCall.checkIsFree(run)
         guard options.policy.isValid else { throw RunnerError.invalidPolicy }
+        let bytes = try loop.stateCodec.encode(state)
+        let creation = RunCreation(
+            loop: body.name, stateVersion: body.stateVersion, codec: body.codec,
+            policy: options.policy, labels: options.labels, state: bytes,
+            payloads: options.payloads)
+        let events: [RunEvent.Content] = [.created(creation), .resumed(holder: access.holder)]
+        // Before the claim, which raises the epoch.
+        for event in events { try RunnerLimits.check(event, labels: [:]) }
         return try await access.claimed(run) { claim in
-            let bytes = try loop.stateCodec.encode(state)
             guard claim.position == 0 else {
                 return try await attach(run, claim, bytes, stepsMax, ifExists)
             }
             let journal = access.journal(claim, RunFold())
-            let creation = RunCreation(
-                loop: body.name, stateVersion: body.stateVersion, codec: body.codec,
-                policy: options.policy, labels: options.labels, state: bytes,
-                payloads: options.payloads)
-            try await journal.record(
-                [.created(creation), .resumed(holder: access.holder)], isBarrier: true)
+            try await journal.record(events, isBarrier: true)
             let cell = StateCell<Loop.State, Loop.Output>(state)
             return try await drive(journal, cell, StateTrack(initial: bytes), stepsMax)
         }
@@ -103,14 +105,20 @@ public struct Runner<Loop: StepLoop>: Sendable {
         var track = loaded.track
         let summary = loaded.fold.summary
         let cell = try await load(track.materialise(), of: summary)
+        var migrated: [UInt8]?
+        if summary.stateVersion != body.stateVersion {
+            // Before anything is recorded: what cannot be stored leaves the run as it was.
+            let bytes = try body.encode(cell)
+            try RunnerLimits.checkValue(bytes.count, "migrated state")
+            migrated = bytes
+        }
         let journal = access.journal(claim, loaded.fold)
         try await journal.record([.resumed(holder: access.holder)])
-        if summary.stateVersion != body.stateVersion {
+        if let migrated {
             // From here on the run is one of this version.
-            let bytes = try body.encode(cell)
             try await journal.record(
-                [.migrated(stateVersion: body.stateVersion, state: bytes)], isBarrier: true)
-            track = StateTrack(initial: bytes)
+                [.migrated(stateVersion: body.stateVersion, state: migrated)], isBarrier: true)
+            track = StateTrack(initial: migrated)
         }
         return try await drive(journal, cell, track, stepsMax)
     }

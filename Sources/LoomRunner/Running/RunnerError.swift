@@ -58,6 +58,10 @@ public enum RunnerError: Error, Sendable {
     case invalidPolicy
     /// The name is one of those that the runner keeps for itself.
     case reservedName(RunID)
+    /// Something is too large to be recorded, in bytes: nothing of it was.
+    case tooLarge(String, byteCount: Int, limit: Int)
+    /// A run would have more labels than it may.
+    case tooManyLabels(Int, limit: Int)
 }
 
 extension RunnerError: CustomStringConvertible {
@@ -102,6 +106,10 @@ extension RunnerError: CustomStringConvertible {
             "event \(position) of run \(run) is of a newer version"
         case .invalidPolicy: "a checkpoint interval of 0"
         case .reservedName(let run): "the name \(run) is kept for shared tool keys"
+        case .tooLarge(let what, let byteCount, let limit):
+            "the \(what) has \(byteCount) bytes, above the limit of \(limit)"
+        case .tooManyLabels(let count, let limit):
+            "the run would have \(count) labels, above the limit of \(limit)"
         }
     }
 
@@ -144,11 +152,21 @@ extension RunnerError: CustomStringConvertible {
         case .negativeBudget: "0 or more steps; without a budget it runs until it is done"
         case .invalidPolicy: "keep every state or every Nth: interval:1 or more"
         case .reservedName: "use another --run-id"
+        case .tooLarge: "keep large data elsewhere, and record where it is"
+        case .tooManyLabels: "take labels away that nobody filters by: --label NAME="
         }
     }
 }
 
 extension RunnerError {
+    /// Whether a size was refused: of a step's own doing, so that it fails the step.
+    var isOversize: Bool {
+        switch self {
+        case .tooLarge, .tooManyLabels: true
+        default: false
+        }
+    }
+
     init(_ error: RunStoreError) {
         switch error {
         case .held(let run, let holder): self = .held(run, by: holder)

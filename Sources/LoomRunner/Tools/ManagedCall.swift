@@ -16,10 +16,10 @@ struct ManagedCall<Response: Sendable>: Sendable {
     private var journal: RunJournal { context.scope.journal }
 
     func run() async throws -> Response {
-        try RunnerLimits.check(request.count, "request of \(name)")
         let call = ToolStart(
             attempt: context.attempt, name: name, safety: safety, key: key ?? .occurrence(0),
             request: request)
+        try RunnerLimits.check(call)
         while true {
             let (found, start) = try await journal.lookOrBegin(call, isNumbered: key == nil)
             switch found {
@@ -176,7 +176,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
 
     private func encoded(_ response: Response) throws -> [UInt8] {
         let bytes = try encode(response)
-        try RunnerLimits.check(bytes.count, "response of \(name)")
+        try RunnerLimits.checkValue(bytes.count, "response of \(name)")
         return bytes
     }
 
