@@ -75,4 +75,6 @@ public struct Appended: Hashable, Sendable {
     /// Whether the unit counts as acknowledged only once it is durable: a barrier in `normal`,
     /// every unit in `full`, every unit while too many bytes are unsynced.
     public let needsSync: Bool
+    /// Where the unit begins.
+    package let place: LogPlace
 }

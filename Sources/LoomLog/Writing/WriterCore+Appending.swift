@@ -63,6 +63,7 @@ extension WriterCore {
             return .noRoom
         }
         let isBarrier = unit.isBarrier && options.durability != .off
+        let place = LogPlace(segmentID: state.active.segmentID, offset: state.active.offset)
         do throws(StorageError) {
             try state.active.append(
                 unit, sequence: state.nextSequence,
@@ -74,11 +75,12 @@ extension WriterCore {
             throw .failed(error)
         }
         let wakesWorker = wakesWorker(&state)
-        return .appended(acknowledge(unit, isBarrier, &state), wakesWorker: wakesWorker)
+        return .appended(acknowledge(unit, isBarrier, place, &state), wakesWorker: wakesWorker)
     }
 
     private func acknowledge(
-        _ unit: borrowing RecordUnit, _ isBarrier: Bool, _ state: inout WriterState
+        _ unit: borrowing RecordUnit, _ isBarrier: Bool, _ place: LogPlace,
+        _ state: inout WriterState
     ) -> Appended {
         state.nextSequence += UInt64(unit.eventCount)
         if state.unsyncedSince == 0 && options.durability != .off { state.unsyncedSince = now }
@@ -88,7 +90,7 @@ extension WriterCore {
             case .normal: isBarrier || state.unsyncedBytes > options.unsyncedBytesMax
             case .full: true
             }
-        return Appended(position: state.position, needsSync: needsSync)
+        return Appended(position: state.position, needsSync: needsSync, place: place)
     }
 
     /// The worker is woken only when it sleeps and its next task moved: not for every append.

@@ -11,6 +11,9 @@ public import SystemPackage
 /// whole fence. The table is read from the log at the first claim: that costs a scan, until
 /// archives index it.
 ///
+/// Of each run that keeps a shared key the table has the places of its units, 16 bytes for each, so
+/// that a call with such a key reads these alone. The index of archives takes their place.
+///
 /// ```swift
 /// let store = try LogRunStore(path: "runs.loom")
 /// let runner = Runner(Counter(), store: store)
@@ -27,11 +30,34 @@ public final class LogRunStore: RunStore {
         var epoch: UInt64
         var position: UInt64
         var holder: String?
+        /// Whether the run keeps a shared key: then the table has its units.
+        let isKeeper: Bool
+
+        init(_ run: RunID) {
+            (epoch, position) = (0, 0)
+            isKeeper = run.isKeeper
+        }
+
+        /// Takes an event in that is in the log; returns whether its run keeps a shared key.
+        mutating func see(_ event: LogEvent) -> Bool {
+            (epoch, position) = (event.epoch, event.position &+ 1)
+            return isKeeper
+        }
     }
 
     private struct Table {
         var isLoaded = false
         var runs: [RunID: Entry] = [:]
+        /// Where the units of the runs begin that keep shared keys, in order.
+        var units: [RunID: [LogPlace]] = [:]
+
+        /// Takes an event in that is in the log.
+        mutating func see(_ event: LogEvent) {
+            let run = event.run
+            guard runs[run, default: Entry(run)].see(event) else { return }
+            let place = LogPlace(segmentID: event.segmentID, offset: event.offset)
+            if units[run]?.last != place { units[run, default: []].append(place) }
+        }
     }
 
     /// Opens a log for writing; creates it when there is none.
@@ -55,7 +81,7 @@ public final class LogRunStore: RunStore {
     public func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
         try table.withLock { table throws(RunStoreError) in
             if !table.isLoaded { try load(&table) }
-            var entry = table.runs[run] ?? Entry(epoch: 0, position: 0)
+            var entry = table.runs[run] ?? Entry(run)
             if let other = entry.holder { throw .held(run: run, by: other) }
             entry.epoch &+= 1
             entry.holder = holder
@@ -65,18 +91,15 @@ public final class LogRunStore: RunStore {
     }
 
     private func load(_ table: inout Table) throws(RunStoreError) {
-        var runs: [RunID: Entry] = [:]
+        var loaded = Table()
         do {
-            try reader.scan { event in
-                runs[event.run] = Entry(
-                    epoch: event.epoch, position: event.position &+ 1)
-            }
+            try reader.scan { loaded.see($0) }
         } catch let error as LogError {
             throw Self.storeError(error)
         } catch {
-            throw .unavailable("\(error)")
+            throw .unavailable(ErrorText.words(error))
         }
-        table.runs = runs
+        table = loaded
         table.isLoaded = true
     }
 
@@ -95,6 +118,7 @@ public final class LogRunStore: RunStore {
             do throws(LogError) {
                 let appended = try log.append(unit)
                 table.runs.values[index].position += UInt64(unit.eventCount)
+                if entry.isKeeper { table.units[unit.run, default: []].append(appended.place) }
                 return .success(appended)
             } catch {
                 return .failure(error)
@@ -126,16 +150,37 @@ public final class LogRunStore: RunStore {
         _ run: RunID, from position: UInt64,
         _ body: (RunEvent?, RunFold.Place) throws -> Void
     ) async throws {
+        func visit(_ stored: LogEvent) throws {
+            guard stored.position >= position else { return }
+            try body(
+                try RunEvent(decoding: stored.body.rawSpan),
+                .init(position: stored.position, epoch: stored.epoch))
+        }
+        if let events = keptEvents(of: run) {
+            for event in events { try visit(event) }
+            return
+        }
         do {
-            try reader.scan(run: run) { stored in
-                guard stored.position >= position else { return }
-                try body(
-                    try RunEvent(decoding: stored.body.rawSpan),
-                    .init(position: stored.position, epoch: stored.epoch))
-            }
+            try reader.scan(run: run) { try visit($0) }
         } catch let error as LogError {
             throw Self.storeError(error)
         }
+    }
+
+    /// The events of a run that keeps a shared key, by the places of its units; `nil` when only a
+    /// scan can tell.
+    private func keptEvents(of run: RunID) -> [LogEvent]? {
+        let known = table.withLock { table -> (units: [LogPlace], end: UInt64)? in
+            // Also of a run that was claimed and has no event yet.
+            guard let entry = table.runs[run], entry.isKeeper else { return nil }
+            return (table.units[run] ?? [], entry.position)
+        }
+        guard let known, let events = try? reader.events(of: run, at: known.units) else {
+            return nil
+        }
+        // All of them, and nothing else; more may have come since.
+        let isWhole = events.enumerated().allSatisfy { UInt64($0) == $1.position }
+        return isWhole && UInt64(events.count) == known.end ? events : nil
     }
 
     /// See ``RunStore/release(_:epoch:)``.
