@@ -138,7 +138,7 @@ let package = Package(
             name: "LoomModelTests", dependencies: ["LoomModel", "LoomTesting"],
             swiftSettings: settings),
         .testTarget(
-            name: "LoomStorageTests", dependencies: ["LoomStorage", systemPackage],
+            name: "LoomStorageTests", dependencies: ["CLoomSystem", "LoomStorage", systemPackage],
             swiftSettings: settings),
         .testTarget(
             name: "LoomLogTests",
@@ -165,7 +165,7 @@ let package = Package(
             name: "LoomRunnerTests",
             dependencies: [
                 "LoomRunner", "LoomRuns", "LoomLog", "LoomStorage", "LoomTesting", "crash-loop",
-                subprocess, systemPackage,
+                logging, subprocess, systemPackage,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -51,14 +51,22 @@ int loom_random(void *bytes, size_t count) {
     return 0;
 }
 
-static uint64_t clock_nanoseconds(clockid_t clock) {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+uint64_t loom_microseconds(int64_t seconds, int64_t nanoseconds) {
+    if (seconds < 0) return 0;
+    return (uint64_t)seconds * 1000000u + (uint64_t)nanoseconds / 1000u;
 }
 
-uint64_t loom_wall_microseconds(void) { return clock_nanoseconds(CLOCK_REALTIME) / 1000; }
-uint64_t loom_monotonic_nanoseconds(void) { return clock_nanoseconds(CLOCK_MONOTONIC); }
+uint64_t loom_wall_microseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return loom_microseconds(now.tv_sec, now.tv_nsec);
+}
+
+uint64_t loom_monotonic_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 void loom_sleep(uint64_t nanoseconds) {
     struct timespec time = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
@@ -134,6 +142,9 @@ int loom_thread_start(const char *name, size_t stack_bytes, void *context,
     strncpy(start->name, name, sizeof start->name - 1);
     start->context = context;
     start->body = body;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (stack_bytes) pthread_attr_setstacksize(&attributes, stack_bytes);
     pthread_t thread;
     int result = pthread_create(&thread, &attributes, run, start);
     pthread_attr_destroy(&attributes);
@@ -143,7 +154,4 @@ int loom_thread_start(const char *name, size_t stack_bytes, void *context,
     }
     pthread_detach(thread);
     return 0;
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    if (stack_bytes) pthread_attr_setstacksize(&attributes, stack_bytes);
 }

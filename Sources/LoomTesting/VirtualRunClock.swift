@@ -14,10 +14,15 @@ public final class VirtualRunClock: RunClock {
 
     /// Moves the clock on, at once: delays take no time, and every timeout is over before its step.
     public func sleep(microseconds: UInt64) async throws {
-        time.withLock { $0 &+= microseconds }
+        advance(microseconds: microseconds)
         try Task.checkCancellation()
     }
 
     /// Moves the clock on without anybody waiting.
-    public func advance(microseconds: UInt64) { time.withLock { $0 += microseconds } }
+    public func advance(microseconds: UInt64) {
+        time.withLock { time in
+            let (later, overflows) = time.addingReportingOverflow(microseconds)
+            time = overflows ? .max : later
+        }
+    }
 }

@@ -66,6 +66,8 @@ static inline uint64_t loom_load_acquire(const void *_Nonnull address) {
 int loom_boot_id(char *_Nonnull text, size_t capacity);
 int loom_host_name(char *_Nonnull text, size_t capacity);
 int loom_random(void *_Nonnull bytes, size_t count);
+// Microseconds since 1970 of a time since 1970; 0 for one before, which has no such number.
+uint64_t loom_microseconds(int64_t seconds, int64_t nanoseconds);
 uint64_t loom_wall_microseconds(void);
 uint64_t loom_monotonic_nanoseconds(void);
 void loom_sleep(uint64_t nanoseconds);

@@ -33,9 +33,7 @@ struct DriveArguments: ParsableArguments {
 
     func validate() throws {
         if let maxSteps, maxSteps < 0 { throw ValidationError("--max-steps is below zero") }
-        if let timeout, !(timeout > 0 && timeout < 1e9) {
-            throw ValidationError("--timeout must be above zero")
-        }
+        if let timeout { try SecondsOption.check(timeout, "--timeout", mayBeZero: false) }
         if maxAttempts < 1 { throw ValidationError("--max-attempts must be 1 or more") }
     }
 

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Foundation
 internal import LoomModel
 internal import LoomRunner
 internal import LoomStdio
@@ -29,10 +30,21 @@ struct ProgramArguments: ParsableArguments {
             throw ValidationError("name the step program after --, as in: -- python3 counter.py")
         }
         guard lineMax >= 1024 else { throw ValidationError("--line-max must be 1024 or more") }
-        guard startTimeout > 0 && startTimeout < 1e9 else {
-            throw ValidationError("--start-timeout must be above zero")
+        try SecondsOption.check(startTimeout, "--start-timeout", mayBeZero: false)
+        try SecondsOption.check(grace, "--grace", mayBeZero: true)
+        for variable in variables where Self.name(of: variable).isEmpty {
+            throw ValidationError("--env takes NAME or NAME=VALUE; one given here has no name")
         }
-        guard grace >= 0 && grace < 1e9 else { throw ValidationError("--grace is below zero") }
+        let present = ProcessInfo.processInfo.environment
+        for name in variables where !name.contains("=") && present[name] == nil {
+            throw ValidationError(
+                "--env \(name): there is no such variable here; set it, or give \(name)=VALUE")
+        }
+    }
+
+    /// The name in an `--env`; its value may be a secret, and is printed nowhere.
+    private static func name(of variable: String) -> String {
+        String(variable.prefix { $0 != "=" })
     }
 
     func options(_ drive: DriveArguments) -> StepProgramOptions {
@@ -57,9 +69,10 @@ struct ProgramArguments: ParsableArguments {
         return options
     }
 
-    /// What to type next: the program, and the options that a resume needs as well.
+    /// What to type next: the program, and the options that a resume needs as well. Of variables
+    /// the names alone: whoever pastes the line has the values, or gives them again.
     func next(_ drive: DriveArguments) -> NextLine {
-        var words = variables.flatMap { ["--env", $0] }
+        var words = variables.flatMap { ["--env", Self.name(of: $0)] }
         if let cwd { words += ["--cwd", cwd] }
         if let timeout = drive.timeout { words += ["--timeout", "\(timeout)"] }
         return NextLine(drive.log, program: program, more: words)

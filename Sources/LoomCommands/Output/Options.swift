@@ -125,3 +125,21 @@ public struct ListArguments: ParsableArguments {
         }
     }
 }
+
+/// A number of seconds that an option takes.
+enum SecondsOption {
+    /// The longest time: 31 years.
+    static let most = 1e9
+
+    /// Refuses what is no time, with the bound that it breaks.
+    static func check(_ seconds: Double, _ option: String, mayBeZero: Bool) throws {
+        if seconds.isNaN { throw ValidationError("\(option) is not a number") }
+        if mayBeZero ? seconds < 0 : seconds <= 0 {
+            throw ValidationError(
+                mayBeZero ? "\(option) is below zero" : "\(option) must be above zero")
+        }
+        if seconds > most {
+            throw ValidationError("\(option) is \(seconds), and may be at most 1000000000 seconds")
+        }
+    }
+}

@@ -36,7 +36,7 @@ extension RunExplanation {
                 ?? .null,
             "invariant_notes": .array(notes.map { .string($0) }),
             "loop": .string(summary.loop),
-            "epoch": .integer(Int64(summary.epoch)),
+            "epoch": .number(summary.epoch),
             "unknown_calls": .array(unfinishedCalls.map { $0.json(in: view.run) }),
             "corrections": .array(corrections.map(\.json)),
         ]
@@ -137,6 +137,11 @@ extension HistoryRow {
 }
 
 extension JSONValue {
+    /// A number of any size: one that was read from a log may be anything.
+    static func number(_ value: UInt64) -> JSONValue {
+        Int64(exactly: value).map { .integer($0) } ?? .unsigned(value)
+    }
+
     /// A stored value; of another codec than JSON, its name and its bytes.
     static func stored(_ bytes: [UInt8], codec: String) -> JSONValue { shown(bytes, codec) }
 }

@@ -63,7 +63,7 @@ extension RunTail.Row {
         let (type, text) = event.content.words
         return .object([
             "sequence": .integer(Int64(sequence)), "run_id": .string(run.rawValue),
-            "position": .integer(Int64(place.position)), "epoch": .integer(Int64(place.epoch)),
+            "position": .integer(Int64(place.position)), "epoch": .number(place.epoch),
             "time": .string(event.time.iso8601), "type": .string(type), "text": .string(text),
         ])
     }

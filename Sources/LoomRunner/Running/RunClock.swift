@@ -20,20 +20,31 @@ extension Duration {
     }
 }
 
+extension Duration {
+    /// In seconds, whole where it is: `45 s`, `0.25 s`.
+    var words: String {
+        let (seconds, attoseconds) = components
+        if attoseconds == 0 { return "\(seconds) s" }
+        return "\(Double(seconds) + Double(attoseconds) / 1e18) s"
+    }
+}
+
 /// The system's clock.
 public struct SystemRunClock: RunClock {
     /// Creates the clock.
     public init() {}
 
-    /// Microseconds since 1970, from the system's wall clock.
+    /// Microseconds since 1970, from the system's wall clock; 0 while that is set to an earlier
+    /// time.
     public func now() -> EventTime {
         EventTime(microseconds: Self.machine.wallMicroseconds())
     }
 
     private static let machine = POSIXStorage().machine
 
-    /// Suspends the task.
+    /// Suspends the task; for a hundred years at most.
     public func sleep(microseconds: UInt64) async throws {
-        try await Task.sleep(for: .microseconds(Int64(clamping: microseconds)))
+        let wait = min(microseconds, Duration.seconds(Int64.max).clampedMicroseconds)
+        try await Task.sleep(for: .microseconds(Int64(wait)))
     }
 }

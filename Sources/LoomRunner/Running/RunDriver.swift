@@ -1,3 +1,4 @@
+internal import Logging
 internal import LoomFormat
 internal import LoomModel
 
@@ -22,6 +23,9 @@ struct RunDriver {
     private let options: RunnerOptions
     private let journal: RunJournal
 
+    /// Microseconds of a delay that is told beforehand: a minute.
+    private static let toldDelay: UInt64 = 60_000_000
+
     init(
         _ body: LoopBody, _ scope: RunScope, _ cell: AnyStateCell, _ track: StateTrack,
         _ options: RunnerOptions
@@ -39,6 +43,11 @@ struct RunDriver {
     /// A loop, not a recursion: a run of any number of steps needs one frame and constant memory.
     mutating func drive(stepsMax: Int?) async throws {
         var remaining = stepsMax
+        if options.clock.now().microseconds == 0 {
+            scope.logger.warning(
+                "the clock is set to a time before 1970; 1970-01-01 is recorded in its place",
+                metadata: ["run": "\(journal.run)"])
+        }
         if remaining == 0 { return try await pause(.budget) }
         // A step that is cut again and again may be what kills the process: not for ever.
         if journal.summary.interruptionsOfStep >= max(1, options.retry.interruptionsMax) {
@@ -194,17 +203,29 @@ struct RunDriver {
     private func fail(
         _ attempt: AttemptID, with error: any Error
     ) async throws -> AttemptID? {
-        let failure = Failure(recording: error)
+        var failure = Failure(recording: error)
+        let retryAfter = (error as? any ClassifiedError)?.retryAfter
         let decision = options.retry.decision(
-            after: failure, count: journal.summary.failuresOfStep + 1,
-            retryAfter: (error as? any ClassifiedError)?.retryAfter,
+            after: failure, count: journal.summary.failuresOfStep + 1, retryAfter: retryAfter,
             random: Double.random(in: 0...1))
+        if decision != .fail, let cut = options.retry.cut(retryAfter) {
+            failure.message += "; \(cut)"
+        }
         guard case .retry(let delay) = decision else {
             try await journal.record(
                 [.attemptFailed(attempt, failure, decision), .failed(failure)], isBarrier: true)
             return nil
         }
         try await journal.record([.attemptFailed(attempt, failure, decision)])
+        if delay >= Self.toldDelay {
+            // Whoever waits for the run learns that it is not stuck.
+            scope.logger.warning(
+                "the next attempt is made in \(Duration.microseconds(Int64(delay)).words)",
+                metadata: [
+                    "run": "\(journal.run)", "step": "\(attempt.step)",
+                    "error": "\(failure.message)",
+                ])
+        }
         do {
             try await options.clock.sleep(microseconds: delay)
         } catch {
