@@ -139,7 +139,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "LoomStorageTests", dependencies: ["CLoomSystem", "LoomStorage", systemPackage],
-            swiftSettings: settings),
+            swiftSettings: testSettings),
         .testTarget(
             name: "LoomLogTests",
             dependencies: [

@@ -1,10 +1,9 @@
 #define _GNU_SOURCE
 #include "loomsystem.h"
+#include "fork.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,29 +20,6 @@
     } while ((result) < 0 && errno == EINTR)
 
 static int status(long result) { return result < 0 ? -errno : 0; }
-
-int loom_open(const char *path, int mode) {
-    int flags = O_CLOEXEC;
-    if (mode == LOOM_OPEN_READ) flags |= O_RDONLY;
-    if (mode == LOOM_OPEN_WRITE) flags |= O_RDWR;
-    if (mode == LOOM_OPEN_CREATE) flags |= O_RDWR | O_CREAT | O_EXCL;
-    if (mode == LOOM_OPEN_FOLDER) flags |= O_RDONLY | O_DIRECTORY;
-    int descriptor;
-    RETRY(descriptor, open(path, flags, 0644));
-    if (descriptor < 0) return -errno;
-    // The system opens a folder for reading; nothing here reads one that way.
-    struct stat facts;
-    if (mode == LOOM_OPEN_READ && fstat(descriptor, &facts) == 0 && S_ISDIR(facts.st_mode)) {
-        close(descriptor);
-        return -EISDIR;
-    }
-    return descriptor;
-}
-
-// Not retried: after EINTR the state of the descriptor is unspecified, on Linux it is closed.
-int loom_close(int descriptor) {
-    return close(descriptor) < 0 && errno != EINTR ? -errno : 0;
-}
 
 int64_t loom_pread(int descriptor, void *bytes, size_t count, int64_t offset) {
     size_t done = 0;
@@ -124,37 +100,6 @@ int loom_identity(int descriptor, uint64_t *device, uint64_t *inode) {
     return 0;
 }
 
-int loom_make_directory(const char *path) { return status(mkdir(path, 0755)); }
-
-int loom_rename_exclusive(const char *from, const char *to) {
-#ifdef __linux__
-    int result = status(renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE));
-    if (result != -EINVAL && result != -ENOSYS) return result;
-#endif
-    // A file system without the flag: the window between the two calls is the caller's lock to close.
-    struct stat facts;
-    if (lstat(to, &facts) == 0) return -EEXIST;
-    return status(rename(from, to));
-}
-
-int loom_unlink(const char *path) { return status(unlink(path)); }
-int loom_remove_directory(const char *path) { return status(rmdir(path)); }
-
-int loom_list(const char *path, void *context, void (*each)(void *, const char *)) {
-    DIR *directory = opendir(path);
-    if (!directory) return -errno;
-    for (;;) {
-        errno = 0;
-        struct dirent *entry = readdir(directory);
-        if (!entry) break;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        each(context, entry->d_name);
-    }
-    int result = -errno;
-    closedir(directory);
-    return result;
-}
-
 // Locks of the open file description: they do not vanish when some other descriptor of the same file
 // is closed in this process, and two descriptors of one process exclude each other too.
 #ifdef F_OFD_SETLK
@@ -165,15 +110,11 @@ int loom_list(const char *path, void *context, void (*each)(void *, const char *
 #define GET_LOCK F_GETLK
 #endif
 
-// Byte 0 is the right to write; the bytes behind it, locked once the holder's text is written, say that
-// the text is the holder's: without that a loser reads none, or that of the holder before.
+// One byte each, so that all others are free for other uses: readers will lock bytes from 2^40 on.
+// Byte 0 is the right to write. Byte 1, locked once the holder's text is written, says that the text
+// is the holder's: without that a loser reads none, or that of the holder before.
 static struct flock lock_range(int kind, int range) {
-    struct flock lock = {.l_type = kind, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-    if (range == LOOM_LOCK_TEXT) {
-        lock.l_start = 1;
-        lock.l_len = 0;
-    }
-    return lock;
+    return (struct flock){.l_type = kind, .l_whence = SEEK_SET, .l_start = range, .l_len = 1};
 }
 
 int loom_lock(int descriptor, int range) {
@@ -236,10 +177,24 @@ bool loom_can_map_appends(int descriptor) {
 #endif
 
 int loom_map(int descriptor, size_t length, void **address) {
+    loom_guard_lock();
     void *result = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
-    if (result == MAP_FAILED) return -errno;
-    *address = result;
-    return 0;
+    int error = result == MAP_FAILED ? -errno : 0;
+#ifdef __linux__
+    if (error == 0) madvise(result, length, MADV_DONTFORK);
+#endif
+    loom_guard_unlock();
+    if (error == 0) *address = result;
+    return error;
+}
+
+int loom_detach(void *address, size_t length) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+#ifdef MAP_NORESERVE
+    flags |= MAP_NORESERVE;
+#endif
+    void *result = mmap(address, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return result == MAP_FAILED ? -errno : 0;
 }
 
 int loom_unmap(void *address, size_t length) { return status(munmap(address, length)); }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 int loom_boot_id(char *text, size_t capacity) {
 #ifdef __linux__
-    int descriptor = loom_open("/proc/sys/kernel/random/boot_id", LOOM_OPEN_READ);
+    int descriptor = loom_open(LOOM_NO_ANCHOR, "/proc/sys/kernel/random/boot_id", LOOM_OPEN_READ);
     if (descriptor < 0) return descriptor;
     int64_t count = loom_pread(descriptor, text, capacity - 1, 0);
     loom_close(descriptor);
@@ -76,11 +77,13 @@ void loom_sleep(uint64_t nanoseconds) {
 struct loom_monitor {
     pthread_mutex_t mutex;
     pthread_cond_t condition;
+    uint32_t fork_count;
 };
 
 loom_monitor *loom_monitor_create(void) {
     loom_monitor *monitor = malloc(sizeof *monitor);
     if (!monitor) abort();
+    monitor->fork_count = loom_fork_count();
     pthread_mutex_init(&monitor->mutex, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -93,6 +96,8 @@ loom_monitor *loom_monitor_create(void) {
 }
 
 void loom_monitor_destroy(loom_monitor *monitor) {
+    // In a forked child those who waited are gone, and the condition would wait for them for ever.
+    if (monitor->fork_count != loom_fork_count()) return;
     pthread_cond_destroy(&monitor->condition);
     pthread_mutex_destroy(&monitor->mutex);
     free(monitor);
@@ -135,6 +140,9 @@ static void *run(void *argument) {
     return NULL;
 }
 
+// A thread's own faults: blocked, they would end the process without the host's crash handler.
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+
 int loom_thread_start(const char *name, size_t stack_bytes, void *context,
                       void (*body)(void *)) {
     struct start *start = calloc(1, sizeof *start);
@@ -142,11 +150,18 @@ int loom_thread_start(const char *name, size_t stack_bytes, void *context,
     strncpy(start->name, name, sizeof start->name - 1);
     start->context = context;
     start->body = body;
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t index = 0; index < sizeof faults / sizeof *faults; index++)
+        sigdelset(&blocked, faults[index]);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     if (stack_bytes) pthread_attr_setstacksize(&attributes, stack_bytes);
+    // A thread begins with the mask of the one that starts it.
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     pthread_t thread;
     int result = pthread_create(&thread, &attributes, run, start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (result != 0) {
         free(start);

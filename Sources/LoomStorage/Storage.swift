@@ -15,6 +15,10 @@ public import SystemPackage
 ///   must not be synced again and believed.
 /// - Every call is thread-safe. Calls on one file from two threads are not ordered by it.
 public protocol Storage: Sendable {
+    /// Holds on to the folder at `path`: what is below it is found there from now on, also when the
+    /// folder is renamed or another takes its name.
+    func anchored(at path: FilePath) throws(StorageError) -> any AnchoredStorage
+
     /// Creates a folder. Throws `fileExists` when something has that name.
     func createDirectory(_ path: FilePath) throws(StorageError)
     /// The names in a folder, in no order.
@@ -31,6 +35,9 @@ public protocol Storage: Sendable {
     /// Creates an empty file, open for reading and writing. Throws `fileExists`, never opens one.
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile
     /// Opens a file that is there. Throws `isDirectory` for a folder.
+    ///
+    /// Only a regular file: a symbolic link, a FIFO or a device is refused with an error that says
+    /// so in ``StorageError/irregular``, and is neither followed nor waited for.
     func open(_ path: FilePath, for access: FileAccess) throws(StorageError) -> any StorageFile
 
     /// Locks a file for the life of the returned object, and writes who holds it into the file.
@@ -122,13 +129,16 @@ public protocol StorageFile: AnyObject, Sendable {
     func dropCache()
     /// Closes the file. Not a sync. Calling it twice is allowed.
     ///
-    /// Later calls throw `badFileDescriptor`; those in progress are finished. The memory of the
-    /// mapping, and the space of a file that was removed, go with the last reference.
+    /// Later calls throw `badFileDescriptor`; those in progress are finished, but for a mapped
+    /// store, which throws when the mapping went before it was done. The file is no longer mapped
+    /// when this returns.
     func close() throws(StorageError)
 }
 
 /// A lock that is held until it is released or goes away.
 public protocol StorageLock: AnyObject, Sendable {
+    /// The file that is locked, with the bytes that the holder wrote into it.
+    var place: FilePlace { get }
     /// Gives the lock up. Calling it twice is allowed.
     func release()
 }

@@ -7,7 +7,7 @@ public struct StorageError: Error, Hashable, Sendable {
         /// The calls of ``Storage`` and ``StorageFile``.
         case createDirectory, list, rename, remove, syncDirectory, create, open, lock, size, read
         /// More of them.
-        case write, fillZeros, map, store, sync, close
+        case write, fillZeros, map, store, sync, close, anchor, checkInPlace
     }
 
     /// What was tried.
@@ -18,13 +18,19 @@ public struct StorageError: Error, Hashable, Sendable {
     public let errno: Errno
     /// For a lock that another holds: the text that the holder left.
     public let holder: String?
+    /// What stands where a file was expected, when it is neither a file nor a folder.
+    public let irregular: IrregularFile?
 
     /// Creates an error.
-    public init(_ operation: Operation, _ path: FilePath, _ errno: Errno, holder: String? = nil) {
+    public init(
+        _ operation: Operation, _ path: FilePath, _ errno: Errno, holder: String? = nil,
+        irregular: IrregularFile? = nil
+    ) {
         self.operation = operation
         self.path = path
         self.errno = errno
         self.holder = holder
+        self.irregular = irregular
     }
 
     /// The lock is held by another.
@@ -36,13 +42,36 @@ public struct StorageError: Error, Hashable, Sendable {
     /// Something of that name is there already.
     public var isFileExists: Bool { errno == .fileExists }
 
+    /// Something that is no regular file stands where a file was expected.
+    public var isNoFile: Bool { irregular != nil || (operation == .open && errno == .isDirectory) }
+    /// What was opened is no longer where it was: the folder or file was moved, deleted or
+    /// replaced.
+    public var isDisplaced: Bool { operation == .checkInPlace }
+
     private static let quotaExceeded = Errno.diskQuotaExceeded
+}
+
+/// What can stand where a file of a storage is expected, and is refused: following or opening it
+/// could change or block something else.
+public enum IrregularFile: String, Hashable, Sendable {
+    /// A symbolic link, whatever it leads to.
+    case symbolicLink = "is a symbolic link"
+    /// The folder of the file, or one further up.
+    case behindSymbolicLink = "is in a folder that is a symbolic link"
+    /// A pipe that has a name.
+    case fifo = "is a FIFO"
+    /// A socket.
+    case socket = "is a socket"
+    /// A device.
+    case device = "is a device"
 }
 
 extension StorageError: CustomStringConvertible {
     /// One line: the path, what was tried, why it failed.
     public var description: String {
         if let holder { return "\(path): locked by \(holder)" }
+        if let irregular { return "\(path): \(irregular.rawValue), not a regular file" }
+        if isDisplaced { return "\(path): moved, deleted or replaced while it was in use" }
         return "\(path): \(operation.rawValue) failed: \(errno)"
     }
 }

@@ -63,7 +63,7 @@ class File:
     """A regular file, read by offset; reads past its end are short. What cannot be read is Refused."""
     def __init__(self, path):
         try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             raise Refused("corrupt", f"{path}: {error.strerror}")
         info = os.fstat(self.fd)
@@ -451,6 +451,7 @@ def check_mark(mark, entry, end):
 def read_log(directory):
     mark = mark_words(directory)           # before the rest: a writer may go on meanwhile
     manifest = read_manifest(directory)
+    require(not os.path.islink(os.path.join(directory, "seg")), "seg is a symbolic link, not a folder")
     before, events, units = None, 0, 0
     for entry in manifest.segments:
         path = os.path.join(directory, "seg", f"{entry.id:016x}.llg")

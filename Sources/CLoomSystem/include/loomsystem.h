@@ -6,6 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Where paths begin: at an open folder, whose descriptor is the anchor, or where the system begins.
+// Below an anchor a path is relative, has neither "." nor ".." in it, and no link is followed; the
+// empty path is the anchor itself.
+#ifdef __APPLE__
+enum { LOOM_NO_ANCHOR = -2 };
+#else
+enum { LOOM_NO_ANCHOR = -100 };
+#endif
+
 enum {
     LOOM_OPEN_READ = 0,
     LOOM_OPEN_WRITE = 1,
@@ -13,8 +22,20 @@ enum {
     LOOM_OPEN_FOLDER = 3,
 };
 
-// Fails with EISDIR for a folder and with ENOTDIR for LOOM_OPEN_FOLDER of anything else.
-int loom_open(const char *_Nonnull path, int mode);
+// What is neither a file nor a folder is refused by -(LOOM_IRREGULAR + what it is).
+enum {
+    LOOM_IRREGULAR = 100000,
+    LOOM_LINK = 1,
+    LOOM_LINK_ON_THE_WAY = 2,
+    LOOM_FIFO = 3,
+    LOOM_SOCKET = 4,
+    LOOM_DEVICE = 5,
+};
+
+// Fails with EISDIR for a folder and with ENOTDIR for LOOM_OPEN_FOLDER of anything else. Never
+// follows a link to a file, and never blocks. New files have the permissions of the anchor's
+// folder, 0600 without an anchor, whatever the umask. What can write is closed in forked children.
+int loom_open(int anchor, const char *_Nonnull path, int mode);
 int loom_close(int descriptor);
 int64_t loom_pread(int descriptor, void *_Nullable bytes, size_t count, int64_t offset);
 // Writes everything or fails; a short write is continued.
@@ -28,14 +49,31 @@ int64_t loom_size(int descriptor);
 int loom_truncate(int descriptor, int64_t size);
 int loom_identity(int descriptor, uint64_t *_Nonnull device, uint64_t *_Nonnull inode);
 
-int loom_make_directory(const char *_Nonnull path);
+// New folders have the permissions of the anchor's folder, 0700 without an anchor.
+int loom_make_directory(int anchor, const char *_Nonnull path);
 // Fails with EEXIST when the target exists: a rename never replaces anything here.
-int loom_rename_exclusive(const char *_Nonnull from, const char *_Nonnull to);
-int loom_unlink(const char *_Nonnull path);
-int loom_remove_directory(const char *_Nonnull path);
+int loom_rename_exclusive(int anchor, const char *_Nonnull path, const char *_Nonnull target);
+int loom_unlink(int anchor, const char *_Nonnull path);
+int loom_remove_directory(int anchor, const char *_Nonnull path);
 // Calls `each` with the name of every entry but "." and "..".
-int loom_list(const char *_Nonnull path, void *_Nonnull context,
+int loom_list(int anchor, const char *_Nonnull path, void *_Nonnull context,
               void (*_Nonnull each)(void *_Nonnull context, const char *_Nonnull name));
+
+struct loom_facts {
+    uint64_t device;
+    uint64_t inode;
+    int64_t size;
+};
+// What a name leads to now. Without an anchor links are followed.
+int loom_look(int anchor, const char *_Nonnull path, struct loom_facts *_Nonnull facts);
+int loom_working_directory(char *_Nonnull path, size_t capacity);
+
+// How many forks lie between the first process that had this code and this one: it differs between
+// a parent and its child.
+extern uint32_t loom_fork_count_word;
+static inline uint32_t loom_fork_count(void) {
+    return __atomic_load_n(&loom_fork_count_word, __ATOMIC_RELAXED);
+}
 
 enum { LOOM_LOCK_RIGHT = 0, LOOM_LOCK_TEXT = 1 };
 // 0 when this range of the file is now locked by this open file description, -EAGAIN when another has it.
@@ -49,7 +87,11 @@ int loom_is_locked(int descriptor, int range);
 // Whether stores through a shared mapping of written space cannot run out of space on this file
 // system: ext4, tmpfs, XFS without reflink.
 bool loom_can_map_appends(int descriptor);
+// The mapping is not there in forked children.
 int loom_map(int descriptor, size_t length, void *_Nullable *_Nonnull address);
+// Takes the file out of a mapping and leaves memory of nobody in its place, in one step: a store
+// that comes late lands there.
+int loom_detach(void *_Nonnull address, size_t length);
 int loom_unmap(void *_Nonnull address, size_t length);
 
 // The number of bytes up to the last that is not zero; 0 when all are.
@@ -82,6 +124,8 @@ void loom_monitor_wait(loom_monitor *_Nonnull monitor);
 // Returns false when the deadline, in monotonic nanoseconds, has passed.
 bool loom_monitor_wait_until(loom_monitor *_Nonnull monitor, uint64_t deadline);
 
-// Starts a thread; `body` is called once with `context`. A stack of 0 bytes: the system's default.
+// Starts a thread; `body` is called once with `context`. A stack of 0 bytes: the system's default. The
+// thread blocks all signals but those of its own faults: a signal to the process goes to a thread of
+// the host.
 int loom_thread_start(const char *_Nonnull name, size_t stack_bytes, void *_Nonnull context,
                       void (*_Nonnull body)(void *_Nonnull context));

@@ -4,19 +4,25 @@ internal import SystemPackage
 /// A file descriptor and, for the file that is appended to, its mapping.
 ///
 /// Calls that use the descriptor are counted, those that only touch the mapping need not be: see
-/// ``UseCount`` and ``POSIXMapping``.
+/// ``UseCount`` and ``POSIXMapping``. In a forked child a file that can be written is closed: its
+/// descriptor and mapping are the parent's.
 final class POSIXFile: StorageFile {
     let path: FilePath
     let identity: FileIdentity
     private let descriptor: CInt
+    private let access: FileAccess
     private let allowsMapping: Bool
+    private let generation = ForkGeneration.current
     private let mapping = POSIXMapping()
     private let uses = UseCount()
 
     /// Takes the descriptor over, also when it throws.
-    init(_ path: FilePath, descriptor: CInt, allowsMapping: Bool) throws(StorageError) {
+    init(
+        _ path: FilePath, descriptor: CInt, _ access: FileAccess, allowsMapping: Bool
+    ) throws(StorageError) {
         self.path = path
         self.descriptor = descriptor
+        self.access = access
         self.allowsMapping = allowsMapping
         var (device, inode): (UInt64, UInt64) = (0, 0)
         let result = unsafe loom_identity(descriptor, &device, &inode)
@@ -68,16 +74,19 @@ final class POSIXFile: StorageFile {
             unsafe try put(bytes, at: offset, .store)
             return
         }
-        try checkOpen(.store)
+        try checkGeneration(.store)
         unsafe UnsafeMutableRawBufferPointer(start: address, count: bytes.count)
             .copyMemory(from: bytes)
+        // Afterwards: the file is taken out of the mapping once it is marked as closed.
+        try checkOpen(.store)
     }
 
     func storeWord(_ word: UInt64, at offset: Int) throws(StorageError) {
         try checkAligned(offset, .store)
         if let address = unsafe mapping.address(of: offset, count: 8) {
-            try checkOpen(.store)
+            try checkGeneration(.store)
             unsafe loom_store_release(address, word.littleEndian)
+            try checkOpen(.store)
             return
         }
         try unsafe withUnsafeBytes(of: word.littleEndian) { (raw) throws(StorageError) in
@@ -88,8 +97,10 @@ final class POSIXFile: StorageFile {
     func loadWord(at offset: Int) throws(StorageError) -> UInt64 {
         try checkAligned(offset, .read)
         if let address = unsafe mapping.address(of: offset, count: 8) {
+            try checkGeneration(.read)
+            let word = UInt64(littleEndian: unsafe loom_load_acquire(address))
             try checkOpen(.read)
-            return UInt64(littleEndian: unsafe loom_load_acquire(address))
+            return word
         }
         var word: UInt64 = 0
         let count = try unsafe withUnsafeMutableBytes(of: &word) { (raw) throws(StorageError) in
@@ -104,17 +115,29 @@ final class POSIXFile: StorageFile {
     func dropCache() { _ = try? use(.sync) { loom_drop_cache($0) } }
 
     func close() throws(StorageError) {
+        guard isOurs else { return }
+        defer { mapping.detach() }
         // While other calls use the descriptor, the last of them closes it and tells nobody how.
         if uses.close() { try check(loom_close(descriptor), .close, path) }
     }
 }
 
 extension POSIXFile {
+    /// Whether descriptor and mapping are those of this process.
+    private var isOurs: Bool { access == .reading || generation.isCurrent }
+
+    private func checkGeneration(
+        _ operation: StorageError.Operation
+    ) throws(StorageError) {
+        if !generation.isCurrent { throw StorageError(operation, path, .badFileDescriptor) }
+    }
+
     /// Makes a system call with the descriptor, which stays this file's until it returns.
     @discardableResult
     private func use<Result: SignedInteger>(
         _ operation: StorageError.Operation, _ call: (CInt) -> Result
     ) throws(StorageError) -> Result {
+        guard isOurs else { throw StorageError(operation, path, .badFileDescriptor) }
         defer { if uses.leave() { _ = loom_close(descriptor) } }
         guard uses.enter() else { throw StorageError(operation, path, .badFileDescriptor) }
         let result = call(descriptor)

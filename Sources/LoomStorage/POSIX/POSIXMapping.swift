@@ -4,19 +4,28 @@ internal import SystemPackage
 
 /// The shared mapping of a file that is appended to; it may grow, and moves when it does.
 ///
-/// The memory stays until this object goes: a store that races with closing, or with growing, lands
-/// in the same file.
+/// The addresses stay until this object goes, so that a store that races with growing lands in the
+/// same file. One that races with closing may land in memory of nobody, which takes the file's
+/// place: the storing thread looks afterwards whether the file was closed.
 ///
 /// Sendable without checks: stores find the newest mapping by two atomics. The length is published
 /// after the base, so a reader that sees a length sees a base that is mapped as far, or further.
 @safe final class POSIXMapping: @unchecked Sendable {
     private let base = unsafe Atomic<UnsafeMutableRawPointer?>(nil)
     private let length = Atomic<Int>(0)
-    private let all = unsafe Monitor<[UnsafeMutableRawBufferPointer]>([])
+    private let generation = ForkGeneration.current
+    private let all = Monitor(Parts())
+
+    @safe private struct Parts {
+        var list: [UnsafeMutableRawBufferPointer] = unsafe []
+        var isDetached = false
+    }
 
     deinit {
-        unsafe all.withLock { all in
-            while let part = unsafe all.popLast(), let base = part.baseAddress {
+        // A forked child has none of them, and may have something else there.
+        guard generation.isCurrent else { return }
+        all.withLock { all in
+            while let part = unsafe all.list.popLast(), let base = part.baseAddress {
                 _ = unsafe loom_unmap(base, part.count)
             }
         }
@@ -24,15 +33,28 @@ internal import SystemPackage
 
     /// Maps the first `length` bytes, unless they are mapped already.
     func extend(to length: Int, of descriptor: CInt) -> CInt {
-        unsafe all.withLock { all in
+        all.withLock { all in
+            if all.isDetached { return -Errno.badFileDescriptor.rawValue }
             guard length > self.length.load(ordering: .relaxed) else { return 0 }
             var address: UnsafeMutableRawPointer?
             let result = unsafe loom_map(descriptor, length, &address)
             guard result == 0 else { return result }
-            unsafe all.append(UnsafeMutableRawBufferPointer(start: address, count: length))
+            unsafe all.list.append(UnsafeMutableRawBufferPointer(start: address, count: length))
             unsafe base.store(address, ordering: .releasing)
             self.length.store(length, ordering: .releasing)
             return 0
+        }
+    }
+
+    /// Takes the file out of memory. Where the system refuses, it goes with this object.
+    func detach() {
+        all.withLock { all in
+            guard !all.isDetached else { return }
+            all.isDetached = true
+            for index in unsafe all.list.indices {
+                let part = unsafe all.list[index]
+                if let base = part.baseAddress { _ = unsafe loom_detach(base, part.count) }
+            }
         }
     }
 

@@ -13,6 +13,8 @@ public struct SimulatedCall: Hashable, Sendable {
         /// Calls that change nothing.
         case list, open, lockHolder, size, read, mapForAppending, loadWord, dropCache, close
         /// Calls that change nothing.
+        case anchored, checkInPlace
+        /// Calls that change nothing.
         case release
 
         /// Whether the disk may differ before and after it: a crash at any other call leaves the
@@ -23,7 +25,7 @@ public struct SimulatedCall: Hashable, Sendable {
             case .write, .fillZeros, .store, .storeWord: true
             case .syncDirectory, .syncData, .sync: true
             case .list, .open, .lockHolder, .size, .read, .mapForAppending, .loadWord: false
-            case .dropCache, .close, .release: false
+            case .dropCache, .close, .release, .anchored, .checkInPlace: false
             }
         }
 
@@ -45,6 +47,8 @@ public struct SimulatedCall: Hashable, Sendable {
             case .syncDirectory: .syncDirectory
             case .syncData, .sync, .dropCache: .sync
             case .close: .close
+            case .anchored: .anchor
+            case .checkInPlace: .checkInPlace
             }
         }
     }

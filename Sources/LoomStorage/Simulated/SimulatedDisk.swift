@@ -62,19 +62,47 @@ extension SimulatedDisk {
         return steps
     }
 
+    /// Where a path begins, and the names on the way from there.
+    private func way(
+        _ path: FilePath, from anchor: SimulatedAnchor?
+    ) throws(Errno) -> (start: UInt64, steps: [String]) {
+        let steps = steps(of: path)
+        guard let anchor else { return (Self.root, steps) }
+        guard steps.starts(with: anchor.steps) else { throw .invalidArgument }
+        // Only an empty folder can have been removed: then it has no name, and takes none in.
+        if names.entries(of: anchor.inode)?.isEmpty != false, anchor.inode != Self.root,
+            !names.named.contains(anchor.inode)
+        {
+            throw .noSuchFileOrDirectory
+        }
+        return (anchor.inode, Array(steps.dropFirst(anchor.steps.count)))
+    }
+
+    /// An anchor at the folder that a path leads to.
+    func anchor(at path: FilePath) throws(Errno) -> SimulatedAnchor {
+        let inode = try find(path, from: nil)
+        guard isFolder(inode) else { throw .notDirectory }
+        return SimulatedAnchor(path: path, steps: steps(of: path), inode: inode)
+    }
+
     /// The folder of a path and the name in it.
-    func place(of path: FilePath) throws(Errno) -> SimulatedNames.Place {
-        var steps = steps(of: path)
+    func place(
+        of path: FilePath, from anchor: SimulatedAnchor?
+    ) throws(Errno) -> SimulatedNames.Place {
+        var (start, steps) = try way(path, from: anchor)
         guard let name = steps.popLast() else { throw .fileExists }
-        let folder = try walk(steps)
+        let folder = try walk(steps, from: start)
         guard isFolder(folder) else { throw .notDirectory }
         return SimulatedNames.Place(folder: folder, name: name)
     }
 
-    func find(_ path: FilePath) throws(Errno) -> UInt64 { try walk(steps(of: path)) }
+    func find(_ path: FilePath, from anchor: SimulatedAnchor?) throws(Errno) -> UInt64 {
+        let (start, steps) = try way(path, from: anchor)
+        return try walk(steps, from: start)
+    }
 
-    private func walk(_ steps: [String]) throws(Errno) -> UInt64 {
-        var inode = Self.root
+    private func walk(_ steps: [String], from start: UInt64) throws(Errno) -> UInt64 {
+        var inode = start
         for step in steps {
             guard let entries = names.entries(of: inode) else { throw .notDirectory }
             guard let next = entries[step] else { throw .noSuchFileOrDirectory }
@@ -88,17 +116,19 @@ extension SimulatedDisk {
     }
 
     /// The change that makes a new file or folder.
-    func creation(at path: FilePath, _ node: Node) throws(Errno) -> Change {
-        let place = try place(of: path)
+    func creation(
+        at path: FilePath, from anchor: SimulatedAnchor?, _ node: Node
+    ) throws(Errno) -> Change {
+        let place = try place(of: path, from: anchor)
         guard inode(at: place) == nil else { throw .fileExists }
         let change = SimulatedNames.Change(inode: nextInode, old: nil, new: place)
         return .name(change, creates: node)
     }
 
     /// Whether a path leads through a folder, or to it.
-    func holds(_ folder: UInt64, _ path: FilePath) -> Bool {
-        let steps = steps(of: path)
-        return steps.indices.contains { (try? walk(Array(steps[...$0]))) == folder }
+    func holds(_ folder: UInt64, _ path: FilePath, from anchor: SimulatedAnchor?) -> Bool {
+        guard let (start, steps) = try? way(path, from: anchor) else { return false }
+        return steps.indices.contains { (try? walk(Array(steps[...$0]), from: start)) == folder }
     }
 }
 

@@ -8,11 +8,14 @@ extension SimulatedStorage {
             var text: String?
             do throws(StorageError) {
                 let inode = try state.run(call) { (world) throws(Errno) in
-                    try world.locking(path, holder, &text)
+                    try world.locking(path, from: anchor, holder, &text)
                 }
                 state.nextLock += 1
                 state.locks[inode] = state.nextLock
-                return SimulatedLock(path, inode: inode, number: state.nextLock, in: world)
+                let place = FilePlace(
+                    path: path, identity: .init(device: state.disk.device, inode: inode),
+                    leastSize: holder.utf8.count)
+                return SimulatedLock(place, number: state.nextLock, in: world)
             } catch {
                 throw StorageError(error.operation, path, error.errno, holder: text)
             }
@@ -24,7 +27,9 @@ extension SimulatedStorage {
         let call = SimulatedCall(.lockHolder, path)
         return try world.withLock { (state) throws(StorageError) in
             try state.run(call) { (world) throws(Errno) in
-                guard let inode = try? world.disk.find(path), world.locks[inode] != nil else {
+                guard let inode = try? world.disk.find(path, from: anchor),
+                    world.locks[inode] != nil
+                else {
                     return ([], nil)
                 }
                 return ([], world.holderText(inode))
@@ -36,9 +41,10 @@ extension SimulatedStorage {
 extension SimulatedWorld {
     /// What taking a lock does to the disk: the file is made if need be, emptied, and filled.
     fileprivate func locking(
-        _ path: FilePath, _ holder: String, _ heldBy: inout String?
+        _ path: FilePath, from anchor: SimulatedAnchor?, _ holder: String,
+        _ heldBy: inout String?
     ) throws(Errno) -> ([SimulatedDisk.Change], UInt64) {
-        let place = try disk.place(of: path)
+        let place = try disk.place(of: path, from: anchor)
         let existing = disk.inode(at: place)
         if let existing, disk.isFolder(existing) { throw .isDirectory }
         if let existing, locks[existing] != nil {
@@ -49,7 +55,7 @@ extension SimulatedWorld {
         let text = SimulatedDisk.Change.store(
             inode, offset: 0, bytes: Array(holder.utf8), isWord: false)
         if existing != nil { return ([.removeAll(inode), text], inode) }
-        return ([try disk.creation(at: path, .file), text], inode)
+        return ([try disk.creation(at: path, from: anchor, .file), text], inode)
     }
 
     fileprivate func holderText(_ inode: UInt64) -> String {
@@ -63,14 +69,12 @@ extension SimulatedWorld {
 
 /// A lock that the end of the simulated process frees, as images hold none.
 final class SimulatedLock: StorageLock {
-    private let path: FilePath
-    private let inode: UInt64
+    let place: FilePlace
     private let number: Int
     private let world: Monitor<SimulatedWorld>
 
-    init(_ path: FilePath, inode: UInt64, number: Int, in world: Monitor<SimulatedWorld>) {
-        self.path = path
-        self.inode = inode
+    init(_ place: FilePlace, number: Int, in world: Monitor<SimulatedWorld>) {
+        self.place = place
         self.number = number
         self.world = world
     }
@@ -81,9 +85,9 @@ final class SimulatedLock: StorageLock {
 
     private func free(isCall: Bool) {
         world.withLock { world in
-            guard world.locks[inode] == number else { return }
-            world.locks[inode] = nil
-            if isCall { try? world.begin(SimulatedCall(.release, path)) }
+            guard world.locks[place.identity.inode] == number else { return }
+            world.locks[place.identity.inode] = nil
+            if isCall { try? world.begin(SimulatedCall(.release, place.path)) }
         }
     }
 }

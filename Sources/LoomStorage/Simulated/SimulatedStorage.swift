@@ -21,6 +21,8 @@ public import SystemPackage
 /// ```
 public final class SimulatedStorage: Storage {
     let world: Monitor<SimulatedWorld>
+    /// The folder that paths begin at; `nil` for the root.
+    let anchor: SimulatedAnchor?
 
     /// Creates an empty file system that has the folder `/`. Relative paths begin there.
     ///
@@ -38,9 +40,19 @@ public final class SimulatedStorage: Storage {
             sectorBytes: sectorBytes, device: SplitMix.combined(seed, 3))
         disk.capacity = capacity
         world = Monitor(SimulatedWorld(disk: disk, seed: seed, supportsMapping: supportsMapping))
+        anchor = nil
     }
 
-    init(_ world: sending SimulatedWorld) { self.world = Monitor(world) }
+    init(_ world: sending SimulatedWorld) {
+        self.world = Monitor(world)
+        anchor = nil
+    }
+
+    /// The same file system, seen from a folder.
+    init(_ world: Monitor<SimulatedWorld>, anchor: SimulatedAnchor) {
+        self.world = world
+        self.anchor = anchor
+    }
 
     /// This machine; its clock moves only by ``advanceClock(nanoseconds:)`` and by sleeping.
     public var machine: any Machine { SimulatedMachine(world: world) }
@@ -50,7 +62,7 @@ public final class SimulatedStorage: Storage {
         let call = SimulatedCall(.createDirectory, path)
         try world.withLock { (world) throws(StorageError) in
             try world.run(call) { (world) throws(Errno) in
-                ([try world.disk.creation(at: path, .folder)], ())
+                ([try world.disk.creation(at: path, from: anchor, .folder)], ())
             }
         }
     }
@@ -60,7 +72,8 @@ public final class SimulatedStorage: Storage {
         let call = SimulatedCall(.list, path)
         return try world.withLock { (world) throws(StorageError) in
             try world.run(call) { (world) throws(Errno) in
-                guard let entries = world.disk.names.entries(of: try world.disk.find(path)) else {
+                let folder = try world.disk.find(path, from: anchor)
+                guard let entries = world.disk.names.entries(of: folder) else {
                     throw .notDirectory
                 }
                 let salt = world.seed
@@ -81,11 +94,13 @@ public final class SimulatedStorage: Storage {
         try world.withLock { (world) throws(StorageError) in
             try world.run(call) { (world) throws(Errno) in
                 let disk = world.disk
-                let inode = try disk.find(path)
-                let new = try disk.place(of: target)
+                let inode = try disk.find(path, from: anchor)
+                let new = try disk.place(of: target, from: anchor)
                 guard disk.inode(at: new) == nil else { throw .fileExists }
-                let old = try disk.place(of: path)
-                if disk.isFolder(inode), disk.holds(inode, target) { throw .invalidArgument }
+                let old = try disk.place(of: path, from: anchor)
+                if disk.isFolder(inode), disk.holds(inode, target, from: anchor) {
+                    throw .invalidArgument
+                }
                 let change = SimulatedNames.Change(inode: inode, old: old, new: new)
                 return ([.name(change, creates: nil)], ())
             }
@@ -97,9 +112,9 @@ public final class SimulatedStorage: Storage {
         let call = SimulatedCall(.remove, path)
         try world.withLock { (world) throws(StorageError) in
             try world.run(call) { (world) throws(Errno) in
-                let inode = try world.disk.find(path)
+                let inode = try world.disk.find(path, from: anchor)
                 if world.disk.isFolder(inode) { throw .isDirectory }
-                let old = try world.disk.place(of: path)
+                let old = try world.disk.place(of: path, from: anchor)
                 let change = SimulatedNames.Change(inode: inode, old: old, new: nil)
                 return ([.name(change, creates: nil)], ())
             }
@@ -111,12 +126,12 @@ public final class SimulatedStorage: Storage {
         let call = SimulatedCall(.removeDirectory, path)
         try world.withLock { (world) throws(StorageError) in
             try world.run(call) { (world) throws(Errno) in
-                let inode = try world.disk.find(path)
+                let inode = try world.disk.find(path, from: anchor)
                 guard let entries = world.disk.names.entries(of: inode) else {
                     throw .notDirectory
                 }
                 if !entries.isEmpty { throw .directoryNotEmpty }
-                let old = try world.disk.place(of: path)
+                let old = try world.disk.place(of: path, from: anchor)
                 let change = SimulatedNames.Change(
                     inode: inode, old: old, new: nil, removesFolder: true)
                 return ([.name(change, creates: nil)], ())
@@ -127,7 +142,7 @@ public final class SimulatedStorage: Storage {
     /// See ``Storage/syncDirectory(_:)``.
     public func syncDirectory(_ path: FilePath) throws(StorageError) {
         try world.sync(SimulatedCall(.syncDirectory, path)) { (disk) throws(Errno) in
-            let inode = try disk.find(path)
+            let inode = try disk.find(path, from: anchor)
             if !disk.isFolder(inode) { throw .notDirectory }
             return inode
         }
@@ -138,7 +153,7 @@ public final class SimulatedStorage: Storage {
         let call = SimulatedCall(.create, path)
         return try world.withLock { (state) throws(StorageError) in
             let inode = try state.run(call) { (world) throws(Errno) in
-                ([try world.disk.creation(at: path, .file)], world.disk.nextInode)
+                ([try world.disk.creation(at: path, from: anchor, .file)], world.disk.nextInode)
             }
             return SimulatedFile(path, inode: inode, access: .writing, in: world, &state)
         }
@@ -151,7 +166,7 @@ public final class SimulatedStorage: Storage {
         let call = SimulatedCall(.open, path)
         return try world.withLock { (state) throws(StorageError) in
             let inode = try state.run(call) { (world) throws(Errno) in
-                let inode = try world.disk.find(path)
+                let inode = try world.disk.find(path, from: anchor)
                 if world.disk.isFolder(inode) { throw .isDirectory }
                 return ([], inode)
             }
