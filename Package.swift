@@ -120,6 +120,10 @@ let package = Package(
             dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
             path: "Tools/crash-writer", swiftSettings: settings),
         .executableTarget(
+            name: "fork-writer",
+            dependencies: ["LoomFormat", "LoomStorage", "LoomLog", systemPackage],
+            path: "Tools/fork-writer", swiftSettings: testSettings),
+        .executableTarget(
             name: "crash-loop",
             dependencies: ["LoomFormat", "LoomModel", "LoomLog", "LoomRunner", systemPackage],
             path: "Tools/crash-loop", swiftSettings: settings),
@@ -143,7 +147,8 @@ let package = Package(
         .testTarget(
             name: "LoomLogTests",
             dependencies: [
-                "LoomLog", "LoomStorage", "LoomFormat", "crash-writer", "store-shapes",
+                "LoomLog", "LoomStorage", "LoomFormat", "crash-writer", "fork-writer",
+                "store-shapes",
                 systemPackage,
             ],
             swiftSettings: settings),

@@ -12,7 +12,7 @@ public import SystemPackage
 /// what it vouches for is used.
 public struct LogDump {
     let root: FilePath
-    private let storage: any Storage
+    private var storage: any Storage
     let emit: (JSONValue) -> Void
     var events: UInt64 = 0
     var units: UInt64 = 0
@@ -38,7 +38,8 @@ public struct LogDump {
 
     /// Reads the whole log.
     public mutating func run() throws(Refusal) {
-        mark = markWords()
+        try anchor()
+        mark = try markWords()
         let (manifest, isDamaged) = try loadManifest()
         line(
             "manifest",
@@ -63,6 +64,16 @@ public struct LogDump {
 
     func number(_ value: UInt64) -> JSONValue {
         Int64(exactly: value).map { .integer($0) } ?? .unsigned(value)
+    }
+
+    /// Holds on to the directory: all that is dumped is of one log.
+    private mutating func anchor() throws(Refusal) {
+        do throws(StorageError) {
+            storage = try storage.anchored(at: root)
+        } catch {
+            let isNone = error.isNotFound || error.errno == .notDirectory
+            throw Refusal(code: isNone ? "not-a-log" : "io", description: "\(error)")
+        }
     }
 
     private func loadManifest() throws(Refusal) -> (Manifest, Bool) {
@@ -105,7 +116,7 @@ public struct LogDump {
     private func checkUnlisted(_ manifest: Manifest) throws(Refusal) {
         let listed = Set(manifest.segments.map { FileName.segment($0.segmentID) })
         let folder = root.appending(FileName.segments)
-        for name in (try? storage.list(folder)) ?? [] where !listed.contains(name) {
+        for name in try segmentNames(folder) where !listed.contains(name) {
             guard FileName.segmentID(name) != nil else { continue }
             let start = try readFile(folder.appending(name)).dropFirst(SegmentHeader.byteCount)
             guard Array(start.prefix(FormatLimits.pageBytes)).usedByteCount == 0 else {
@@ -116,9 +127,13 @@ public struct LogDump {
     }
 
     /// The words of a mark that counts on this machine, boot and file.
-    private func markWords() -> (published: MarkWord, durable: MarkWord)? {
-        guard let file = try? storage.open(root.appending(FileName.mark), for: .reading) else {
-            return nil
+    private func markWords() throws(Refusal) -> (published: MarkWord, durable: MarkWord)? {
+        let file: any StorageFile
+        do throws(StorageError) {
+            file = try storage.open(root.appending(FileName.mark), for: .reading)
+        } catch {
+            guard error.irregular != nil else { return nil }
+            throw Refusal(code: "corrupt", description: "\(error)")
         }
         defer { try? file.close() }
         guard let bytes = try? file.readBytes(count: Mark.byteCount, at: 0),
@@ -137,6 +152,16 @@ public struct LogDump {
         return (published, durable)
     }
 
+    /// No folder is one without names; a link to a folder is refused.
+    private func segmentNames(_ folder: FilePath) throws(Refusal) -> [String] {
+        do throws(StorageError) {
+            return try storage.list(folder)
+        } catch {
+            guard error.irregular != nil else { return [] }
+            throw Refusal(code: "corrupt", description: "\(error)")
+        }
+    }
+
     func readFile(
         _ path: FilePath, limit: Int = FormatLimits.segmentBytesMax
     ) throws(Refusal) -> [UInt8] {
@@ -151,7 +176,7 @@ public struct LogDump {
         } catch let error as Refusal {
             throw error
         } catch let error as StorageError {
-            let isWrong = error.isNotFound || error.errno == .isDirectory
+            let isWrong = error.isNotFound || error.isNoFile
             throw Refusal(code: isWrong ? "corrupt" : "io", description: "\(error)")
         } catch {
             throw Refusal(code: "io", description: "\(error)")

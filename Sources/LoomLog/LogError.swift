@@ -57,7 +57,11 @@ public struct LogError: Error, Sendable {
 
     /// What to do about it.
     public var hint: String {
-        switch code {
+        if isDisplaced { return "look for the directory: what was acknowledged went with it" }
+        if storageCause?.isNoFile == true {
+            return "put the file itself in its place: a link is not followed"
+        }
+        return switch code {
         case .corrupt: "loomlog dump shows what can be read; nothing was changed"
         case .unsupportedVersion: "use the version of loomlog that wrote it, or a newer one"
         case .locked: "wait for it to finish, or pass --wait"
@@ -87,12 +91,32 @@ extension LogError {
     /// Adds the engine's view to a failed call of the storage.
     init(_ error: StorageError, doing what: String) {
         let code: Code =
-            error.isHeld ? .locked : error.isOutOfSpace ? .outOfSpace : .io
-        let message =
-            error.holder.map { "the log is open for writing by \($0)" }
-            ?? "\(what): \(error.operation.rawValue) failed: \(error.errno)"
-        self.init(code, message, path: error.path, cause: error)
+            error.isHeld
+            ? .locked
+            : error.isOutOfSpace ? .outOfSpace : error.isNoFile ? .corrupt : .io
+        self.init(code, Self.message(error, doing: what), path: error.path, cause: error)
     }
+
+    private static func message(_ error: StorageError, doing what: String) -> String {
+        if let holder = error.holder { return "the log is open for writing by \(holder)" }
+        if let irregular = error.irregular {
+            return "\(what): it \(irregular.rawValue), not a regular file"
+        }
+        if error.isNoFile { return "\(what): it is a folder, not a regular file" }
+        if error.isDisplaced { return "\(what): it was moved, deleted or replaced meanwhile" }
+        return "\(what): \(error.operation.rawValue) failed: \(error.errno)"
+    }
+
+    /// The writer belongs to the process that opened it, and this is a child that it forked.
+    static var forked: LogError {
+        LogError(
+            .closed, "this process was forked after the log was opened: only the parent writes")
+    }
+
+    private var storageCause: StorageError? {
+        (cause as? StorageError) ?? (cause as? LogError)?.storageCause
+    }
+    private var isDisplaced: Bool { storageCause?.isDisplaced ?? false }
 
     /// Adds the place to refused bytes.
     init(_ error: FormatError, in path: FilePath, at offset: Int? = nil, what: String) {

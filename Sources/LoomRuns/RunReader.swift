@@ -25,6 +25,9 @@ public struct RunReader: Sendable {
         log = try LogReader(path: path, storage: storage)
     }
 
+    /// Reads the runs of a log that is being read already.
+    public init(log: LogReader) { self.log = log }
+
     /// What a run is now.
     public func get(_ run: RunID) throws -> RunView {
         var position = try outline(of: run)

@@ -23,10 +23,11 @@ struct ChangeArguments: ParsableArguments {
     func change(
         _ run: RunID, _ body: (RunControl) async throws -> Void
     ) async throws {
-        try await log.writing(creates: false, waits: wait) { store in
+        let written = try await log.writing(creates: false, waits: wait) { store in
             try await body(RunControl(store: store))
+            return store.reader
         }
-        let view = try log.reader().get(run)
+        let view = try RunReader(log: written).get(run)
         output.print(view.json, view.lines + [NextLine(log).after(view)])
     }
 
@@ -35,10 +36,10 @@ struct ChangeArguments: ParsableArguments {
     func resolve(
         _ run: RunID, _ body: (RunControl) async throws -> ResolvedCall
     ) async throws {
-        let resolved = try await log.writing(creates: false, waits: wait) { store in
-            try await body(RunControl(store: store))
+        let (resolved, written) = try await log.writing(creates: false, waits: wait) { store in
+            (try await body(RunControl(store: store)), store.reader)
         }
-        let view = try log.reader().get(run)
+        let view = try RunReader(log: written).get(run)
         var json = view.json
         if case .object(var members) = json {
             members["resolved"] = resolved.json

@@ -25,45 +25,50 @@ struct Driving {
         _ body: @escaping (LogRunStore) async throws -> RunResult<Loop>
     ) async throws {
         let stop = StopSignals()
-        let result: RunResult<Loop>
+        var opened: LogReader?
+        let (result, log): (RunResult<Loop>, LogReader)
         do {
-            result = try await arguments.log.writing(
+            (result, log) = try await arguments.log.writing(
                 creates: createsLog, waits: arguments.wait, durability: arguments.durability
             ) { store in
+                opened = store.reader
                 defer { Progress.shared.finish() }
-                return try await stop.cancelling { try await body(store) }
+                return (try await stop.cancelling { try await body(store) }, store.reader)
             }
         } catch  where error is CancellationError || error is StepProgramError {
             // Asked to stop before the run was begun: what that breaks is no error to tell.
             if let status = stop.status { throw ExitCode(status) }
-            if CommandFailure(error).status == .damaged { try tellUnknownCall() }
+            if CommandFailure(error).status == .damaged, let opened {
+                try tellUnknownCall(RunReader(log: opened))
+            }
             throw error
         }
         let status = Self.status(result, stop)
         Output.setEndStatus(status)
-        tellUnknown(result.run, result.pauseReason)
-        let view = try arguments.log.reader().get(result.run)
+        // From the log that was written, whatever its path leads to by now.
+        let runs = RunReader(log: log)
+        tellUnknown(result.run, result.pauseReason, runs)
+        let view = try runs.get(result.run)
         arguments.output.print(view.json, view.lines + [next.after(view)])
         if status != 0 { throw ExitCode(status) }
     }
 
     /// A program that broke off inside a `.once` call: besides its error, which decides the status,
     /// it is told where the run stands, as that call has to be resolved first.
-    private func tellUnknownCall() throws {
-        guard let run = try? arguments.run.run(),
-            let view = try? arguments.log.reader().get(run),
+    private func tellUnknownCall(_ runs: RunReader) throws {
+        guard let run = try? arguments.run.run(), let view = try? runs.get(run),
             case .unknownOutcome? = view.summary.pauseReason
         else { return }
         Output.setEndStatus(ExitStatus.damaged.rawValue)
-        tellUnknown(run, view.summary.pauseReason)
+        tellUnknown(run, view.summary.pauseReason, runs)
         arguments.output.print(view.json, view.lines + [next.after(view)])
     }
 
     /// The run is paused, and that is no error; but why somebody has to look at a call is told at
     /// once, by whatever name the call ended.
-    private func tellUnknown(_ run: RunID, _ reason: PauseReason?) {
+    private func tellUnknown(_ run: RunID, _ reason: PauseReason?, _ runs: RunReader) {
         guard case .unknownOutcome(let call, let cause)? = reason else { return }
-        let calls = try? arguments.log.reader().explain(run).unfinishedCalls
+        let calls = try? runs.explain(run).unfinishedCalls
         let name = calls?.first { $0.position == call }.map { " of \($0.start.name)" } ?? ""
         CommandFailure(
             message: "call \(call)\(name) may or may not have happened"

@@ -18,6 +18,22 @@ struct LogDirectory: Sendable {
     func segment(_ id: UInt64) -> FilePath {
         segments.appending(FileName.segment(id))
     }
+
+    /// Holds on to the directory itself: from here on all files are found in it, whatever its name
+    /// leads to in the meantime.
+    func anchored(in storage: any Storage) throws(LogError) -> any AnchoredStorage {
+        do throws(StorageError) {
+            return try storage.anchored(at: root)
+        } catch {
+            if error.isNotFound {
+                throw LogError(.notFound, "there is no log here", path: root)
+            }
+            if error.errno == .notDirectory {
+                throw LogError(.notALog, "this is a file, not a log", path: root)
+            }
+            throw LogError(error, doing: "opening the log")
+        }
+    }
 }
 
 extension LogDirectory {

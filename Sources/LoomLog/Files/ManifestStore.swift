@@ -100,6 +100,11 @@ struct ManifestStore: Sendable {
         LogError(.notALog, "this is no log: there is no manifest in it", path: directory.root)
     }
 
+    /// Whether there is any manifest, good or bad.
+    func exists() throws(LogError) -> Bool {
+        try listNames().contains { FileName.manifestGeneration($0) != nil }
+    }
+
     private func loadOnce() throws(LogError) -> Loaded {
         let names = try listNames()
         let generations = names.compactMap(FileName.manifestGeneration).sorted(by: >)
@@ -113,7 +118,9 @@ struct ManifestStore: Sendable {
                 let (manifest, hash) = try read(generation)
                 return Loaded(manifest: manifest, hash: hash, tornGenerations: torn)
             } catch {
-                if error.code != .corrupt { throw error }
+                // What is no file was no creation that a crash cut.
+                let isNoFile = (error.cause as? StorageError)?.isNoFile == true
+                if error.code != .corrupt || isNoFile { throw error }
                 refusal = refusal ?? error
                 torn.append(generation)
             }

@@ -53,8 +53,18 @@ struct MarkFile: Sendable {
     }
 
     /// Opens the mark for reading; `nil` when there is none or it does not count here.
-    static func open(reading directory: LogDirectory, storage: any Storage) -> MarkFile? {
-        guard let file = try? storage.open(directory.mark, for: .reading) else { return nil }
+    ///
+    /// - Throws: ``LogError`` with code `corrupt` when MARK is no regular file.
+    static func open(
+        reading directory: LogDirectory, storage: any Storage
+    ) throws(LogError) -> MarkFile? {
+        let file: any StorageFile
+        do throws(StorageError) {
+            file = try storage.open(directory.mark, for: .reading)
+        } catch {
+            guard !error.isNoFile else { throw LogError(error, doing: "opening MARK") }
+            return nil
+        }
         let mark = MarkFile(file: file)
         return mark.counts(on: storage.machine) ? mark : nil
     }

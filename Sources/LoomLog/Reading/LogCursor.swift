@@ -136,7 +136,9 @@ extension LogCursor {
 
     /// The words of a mark that counts on this machine and boot.
     private func markWords() throws(LogError) -> MarkFile.Words? {
-        guard let mark = MarkFile.open(reading: directory, storage: storage) else { return nil }
+        guard let mark = try MarkFile.open(reading: directory, storage: storage) else {
+            return nil
+        }
         defer { mark.close() }
         return try mark.load()
     }

@@ -23,7 +23,8 @@ public struct LogEvent: Hashable, Sendable {
 /// Reads a log, also while another process writes it: takes no lock, changes no byte.
 ///
 /// What it sees is a prefix of the log: everything that was published when it looked. A reader that
-/// looks again sees the same and what came after.
+/// looks again sees the same and what came after. It holds on to the directory: one reader sees one
+/// log, also when the directory is renamed and another takes its name.
 ///
 /// ```swift
 /// let reader = try LogReader(path: "runs.loom")
@@ -31,7 +32,7 @@ public struct LogEvent: Hashable, Sendable {
 /// ```
 public final class LogReader: Sendable {
     let directory: LogDirectory
-    let storage: any Storage
+    let storage: any AnchoredStorage
     /// The store's identity.
     public let storeID: StoreID
 
@@ -39,10 +40,16 @@ public final class LogReader: Sendable {
     ///
     /// - Throws: ``LogError`` with code `notFound`, `notALog`, `corrupt`, `unsupportedVersion`,
     /// `io`.
-    public init(
+    public convenience init(
         path: FilePath, storage: any Storage = POSIXStorage()
     ) throws(LogError) {
-        directory = LogDirectory(root: path)
+        let directory = LogDirectory(root: path)
+        try self.init(directory, try directory.anchored(in: storage))
+    }
+
+    /// Reads in a directory that is held on to.
+    init(_ directory: LogDirectory, _ storage: any AnchoredStorage) throws(LogError) {
+        self.directory = directory
         self.storage = storage
         storeID = try ManifestStore(directory: directory, storage: storage).load()
             .manifest.storeID

@@ -5,7 +5,7 @@ internal import SystemPackage
 /// Opens a log for writing. Every step may be cut by a crash and is then done again from the start.
 ///
 ///   1. create    when there is none: in a folder of another name, made durable, then renamed
-///   2. lock      held for the life of the writer
+///   2. lock      in the directory itself, which is held on to; held for the life of the writer
 ///   3. manifest  the highest generation that has a valid copy
 ///   4. sync      the active file and the folders, before anything is judged by what can be read
 ///   5. check     every listed segment is there, with its length and its header
@@ -15,7 +15,9 @@ internal import SystemPackage
 struct LogOpening {
     let directory: LogDirectory
     let options: LogOptions
-    let storage: any Storage
+    /// Holds on to the directory: see ``AnchoredStorage``.
+    let storage: any AnchoredStorage
+    private let isNew: Bool
     let manifests: ManifestStore
     let maker: SegmentMaker
     /// Who opens, in words for others: the process, and a number of this opening's own. Process
@@ -42,8 +44,10 @@ struct LogOpening {
                 "segment sizes must lie between \(least) and \(FormatLimits.segmentBytesMax) bytes")
         }
         self.options = options
-        self.storage = storage
         directory = LogDirectory(root: path)
+        isNew = try LogCreation(directory: directory, options: options, storage: storage).run()
+        let storage = try directory.anchored(in: storage)
+        self.storage = storage
         manifests = ManifestStore(directory: directory, storage: storage)
         maker = SegmentMaker(directory: directory, storage: storage)
         let number = UInt32(truncatingIfNeeded: storage.machine.random())
@@ -51,9 +55,15 @@ struct LogOpening {
     }
 
     func run() throws(LogError) -> Opened {
-        let isNew = try createIfMissing()
+        // Before LOCK is made: somebody else's folder stays as it is.
+        guard try manifests.exists() else { throw ManifestStore.noManifest(directory) }
         let lock = try takeLock()
         do throws(LogError) {
+            // The directory may have gone while the lock was waited for, and LOCK itself, which is
+            // then no lock for those who come later.
+            try storing("locking the log") { () throws(StorageError) in
+                try storage.checkInPlace([lock.place])
+            }
             return try open(lock, isNew: isNew)
         } catch {
             lock.release()
@@ -155,7 +165,9 @@ struct LogOpening {
     }
 
     private func markWords() throws(LogError) -> MarkFile.Words? {
-        guard let mark = MarkFile.open(reading: directory, storage: storage) else { return nil }
+        guard let mark = try MarkFile.open(reading: directory, storage: storage) else {
+            return nil
+        }
         defer { mark.close() }
         return try mark.load()
     }

@@ -68,6 +68,11 @@ struct ActiveSegment {
     /// Whether the last block says that the writer went away in good order.
     var endsInClose: Bool { lastKind == .close }
 
+    /// Where the file should be found.
+    var place: FilePlace {
+        FilePlace(path: file.path, identity: file.identity, leastSize: capacity)
+    }
+
     /// Where the published bytes end, as MARK says it.
     var publishedWord: MarkWord { MarkWord(segmentID: segmentID, offset: offset) }
     /// Where the durable bytes end, as MARK says it.

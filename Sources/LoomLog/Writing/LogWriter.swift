@@ -9,6 +9,10 @@ public import SystemPackage
 /// ``Durability`` that the writer was opened with. Syncs run on a thread of the writer's own, or on
 /// the thread of a caller that chose to block in ``commit(_:)``; never inside `append`.
 ///
+/// Before a barrier, a new file and a close, the writer checks that the log is still where it was
+/// opened. Once the directory, LOCK or the active segment was moved, deleted or replaced, the
+/// writer is poisoned. In a child that the process forks, the writer is closed.
+///
 /// ```swift
 /// let writer = try LogWriter(path: "runs.loom", options: LogOptions(durability: .full))
 /// var unit = RecordUnit(run: try RunID("demo"), epoch: 1, position: 0)
@@ -56,6 +60,13 @@ public final class LogWriter: Sendable {
 
     /// Who holds the log, in the words that ``LogReader/writer()`` gives others.
     public var holder: String { core.holder }
+
+    /// A reader of this writer's own log, whatever the path leads to by now.
+    ///
+    /// It may be used after the writer was closed.
+    public func reader() throws(LogError) -> LogReader {
+        try LogReader(core.maker.directory, core.storage)
+    }
 
     /// The place after the last unit appended.
     public var position: LogPosition { core.monitor.withLock { $0.position } }

@@ -9,6 +9,7 @@ extension WriterCore {
 
     /// See ``LogWriter/append(_:)``.
     func append(_ unit: borrowing RecordUnit) throws(LogError) -> Appended {
+        try checkFork()
         try validate(unit)
         while true {
             let attempt: Attempt
@@ -65,6 +66,7 @@ extension WriterCore {
         let isBarrier = unit.isBarrier && options.durability != .off
         let place = LogPlace(segmentID: state.active.segmentID, offset: state.active.offset)
         do throws(StorageError) {
+            if unit.isBarrier { try checkInPlace(state.active) }
             try state.active.append(
                 unit, sequence: state.nextSequence,
                 isBarrier: isBarrier || options.durability == .full)

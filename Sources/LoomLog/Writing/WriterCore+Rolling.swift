@@ -59,6 +59,12 @@ extension WriterCore {
             return max(doubled, state.rollBytes).roundedUp(to: FormatLimits.pageBytes)
         }
         guard let capacity else { return }
+        do throws(StorageError) {
+            try checkInPlace()
+        } catch {
+            monitor.withLock { $0.next = .none }
+            return poison(LogError(error, doing: "making the next segment"))
+        }
         let next: WriterState.Next
         do throws(StorageError) {
             let id = manifests.reserveSegmentID()
@@ -93,6 +99,7 @@ extension WriterCore {
         var waiters: [WriterState.Waiter] = []
         defer { endSync(telling: waiters) }
         do throws(StorageError) {
+            try checkInPlace()
             let file = monitor.withLock { $0.active.file }
             try file.syncData()
             try seal()

@@ -11,6 +11,7 @@ internal import LoomStorage
 extension WriterCore {
     /// See ``LogWriter/whenDurable(_:_:)``.
     func whenDurable(_ position: LogPosition, _ callback: @escaping LogWriter.DurableCallback) {
+        guard generation.isCurrent else { return callback(.forked) }
         let answer = monitor.withLock { state -> Result<Bool, LogError> in
             if position.nextSequence <= state.durableSequence { return .success(true) }
             do throws(LogError) { try state.checkOpen() } catch { return .failure(error) }
@@ -35,6 +36,7 @@ extension WriterCore {
     ///
     /// A caller that may block becomes the leader when nobody syncs: it spares two thread switches.
     func waitUntilDurable(_ position: LogPosition) throws(LogError) {
+        try checkFork()
         while true {
             let leads = try monitor.wait { state throws(LogError) -> MonitorStep<Bool> in
                 if position.nextSequence <= state.durableSequence { return .finish(false) }

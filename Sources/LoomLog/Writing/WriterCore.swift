@@ -5,11 +5,12 @@ internal import LoomStorage
 final class WriterCore: Sendable {
     let monitor: Monitor<WriterState>
     let options: LogOptions
-    let storage: any Storage
+    let storage: any AnchoredStorage
     let maker: SegmentMaker
     let manifests: ManifestEditor
     let holder: String
     private let lock: any StorageLock
+    let generation = ForkGeneration.current
 
     init(opening: LogOpening, opened: LogOpening.Opened) {
         options = opening.options
@@ -26,6 +27,22 @@ final class WriterCore: Sendable {
     }
 
     var now: UInt64 { storage.machine.monotonicNanoseconds() }
+
+    /// Throws in a forked child: it has neither the threads nor the lock. To be called before the
+    /// monitor is locked, which a thread of the parent may have held at the fork.
+    func checkFork() throws(LogError) {
+        if !generation.isCurrent { throw .forked }
+    }
+
+    /// Throws when the log is no longer where it was opened: what is written would be out of reach,
+    /// or end up in another log.
+    func checkInPlace(_ active: borrowing ActiveSegment) throws(StorageError) {
+        try storage.checkInPlace([lock.place, active.place])
+    }
+
+    func checkInPlace() throws(StorageError) {
+        try monitor.withLock { state throws(StorageError) in try checkInPlace(state.active) }
+    }
 
     /// Starts the threads, if there are to be any.
     func start() throws(LogError) {
@@ -65,7 +82,7 @@ final class WriterCore: Sendable {
 
     /// Without threads: everything that is due, by the caller.
     func runDueTasks() {
-        guard options.driver == .inline else { return }
+        guard options.driver == .inline, generation.isCurrent else { return }
         while true {
             prepareIfDue()
             let task = monitor.withLock { $0.nextTask(options: options, now: now) }
@@ -96,15 +113,27 @@ final class WriterCore: Sendable {
 
     /// Ends in good order.
     func close() throws(LogError) {
-        guard try quiesce(for: .closing) else { return }
-        monitor.notifyAll()
-        defer { release() }
-        try finish()
+        try checkFork()
+        switch quiesce(for: .closing) {
+        case .ended: return
+        case .poisoned(let error):
+            release()
+            throw error
+        case .first:
+            monitor.notifyAll()
+            defer { release() }
+            try finish()
+        }
     }
 
     /// Goes away without a word, as a killed process does: the next opening recovers.
     func abandon() {
-        guard let isFirst = try? quiesce(for: .closed), isFirst else { return }
+        guard generation.isCurrent else { return }
+        switch quiesce(for: .closed) {
+        case .ended: return
+        case .poisoned: return release()
+        case .first: break
+        }
         let waiters = monitor.withLock { state in
             defer { state.waiters = [] }
             return state.waiters
@@ -115,24 +144,30 @@ final class WriterCore: Sendable {
         for waiter in waiters { waiter.callback(told) }
     }
 
+    /// How the writer stood when it was to end.
+    private enum Ending {
+        /// It was open.
+        case first
+        /// A failure had stopped it.
+        case poisoned(LogError)
+        /// It had ended before.
+        case ended
+    }
+
     /// Waits until no other thread works on the files, then sets the phase.
-    ///
-    /// - Returns: Whether this call set it; false when the writer had ended before.
-    private func quiesce(for phase: WriterState.Phase) throws(LogError) -> Bool {
-        try monitor.wait { state throws(LogError) -> MonitorStep<Bool> in
+    private func quiesce(for phase: WriterState.Phase) -> Ending {
+        monitor.wait { state -> MonitorStep<Ending> in
             if state.isSyncing { return .wait(until: nil) }
             if case .preparing = state.next { return .wait(until: nil) }
             switch state.phase {
-            case .closed: return .finish(false)
+            case .closed: return .finish(.ended)
             case .closing: return .wait(until: nil)
             case .poisoned(let error):
                 state.phase = .closed
-                self.lock.release()
-                if case .closing = phase { throw error }
-                return .finish(false)
+                return .finish(.poisoned(error))
             case .open:
                 state.phase = phase
-                return .finish(true)
+                return .finish(.first)
             }
         }
     }
@@ -165,6 +200,7 @@ final class WriterCore: Sendable {
     }
 
     private func writeCloseBlock() throws(StorageError) {
+        try checkInPlace()
         let file = monitor.withLock { $0.active.file }
         try file.syncData()
         try monitor.withLock { state throws(StorageError) in
@@ -196,6 +232,8 @@ final class WriterCore: Sendable {
         }
     }
 
+    /// Gives up all files, and the lock last: nothing of them is mapped any more when somebody else
+    /// opens the log and judges what the disk has.
     private func release() {
         let (prepared, file, mark) = monitor.withLock { state in
             var prepared: PreparedSegment?

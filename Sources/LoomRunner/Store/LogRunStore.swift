@@ -23,7 +23,8 @@ public import SystemPackage
 public final class LogRunStore: RunStore {
     /// The log's writer.
     public let log: LogWriter
-    private let reader: LogReader
+    /// Reads the same log, also after it was closed, whatever its path leads to by then.
+    public let reader: LogReader
     private let table = Mutex(Table())
 
     private struct Entry {
@@ -68,7 +69,7 @@ public final class LogRunStore: RunStore {
         storage: any Storage = POSIXStorage()
     ) throws(LogError) {
         log = try LogWriter(path: path, options: options, storage: storage)
-        reader = try LogReader(path: path, storage: storage)
+        reader = try log.reader()
     }
 
     /// Closes the log in good order: everything in it is durable when this returns.

@@ -49,6 +49,25 @@ extension CommandProcessTests {
                 == ["thesis.tex"])
     }
 
+    /// `run` printed the other log's run of the same name as its own result, with 0.
+    @Test("a log that is replaced while it is driven ends the run with an error")
+    func replaced() async throws {
+        var other = folder
+        other.log = FilePath(folder.path("other.loom"))
+        let made = try await other.call("counter-agent", ["run", "demo"])
+        #expect(made.status == 0, made.words)
+        let program = CommandFolder.testProgram("swap.py", folder.log.string, other.log.string)
+        let said = try await folder.call("loomlog", ["run", "demo", "--json"], then: program)
+        #expect(said.status == 74 && said.isOneError, said.words)
+        #expect(said.errors.contains("moved, deleted or replaced"), said.words)
+        let untouched = try await folder.read("verify", "demo")
+        #expect(untouched.json["valid"] == .bool(true), untouched.words)
+        var moved = folder
+        moved.log = FilePath(folder.log.string + ".moved")
+        let left = try await moved.read("get", "demo")
+        #expect(left.json["status"] == .string("interrupted"), left.words)
+    }
+
     /// Changes the segment's first page as a later version might have written it.
     private func patchSegment(_ change: (inout [UInt8]) -> Void) throws -> Data {
         let segments = folder.log.appending("seg")

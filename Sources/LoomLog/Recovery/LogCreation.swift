@@ -5,12 +5,18 @@ internal import SystemPackage
 // Step 1: a log appears whole or not at all. It is made in a folder of another name, synced from
 // the inside out, and renamed; a crash leaves at most a folder `NAME.tmp-…`, which nothing reads.
 
-extension LogOpening {
-    /// - Returns: Whether this call created the log.
-    func createIfMissing() throws(LogError) -> Bool {
-        let names: [String]
+struct LogCreation {
+    let directory: LogDirectory
+    let options: LogOptions
+    let storage: any Storage
+
+    /// Creates the log when there is nothing of its name.
+    ///
+    /// - Returns: Whether this call created it.
+    func run() throws(LogError) -> Bool {
         do throws(StorageError) {
-            names = try storage.list(directory.root)
+            _ = try storage.list(directory.root)
+            return false
         } catch {
             guard error.isNotFound else {
                 if error.errno == .notDirectory {
@@ -23,11 +29,6 @@ extension LogOpening {
             }
             return try create()
         }
-        // Before LOCK is made: somebody else's folder stays as it is.
-        guard names.contains(where: { FileName.manifestGeneration($0) != nil }) else {
-            throw ManifestStore.noManifest(directory)
-        }
-        return false
     }
 
     private func create() throws(LogError) -> Bool {

@@ -1,0 +1,62 @@
+import Foundation
+import LoomLog
+import SystemPackage
+import Testing
+
+/// A process that forks with an open log: `fork-writer` in Tools.
+@Suite(.timeLimit(.minutes(1))) struct ForkTests {
+    private func start(_ log: FilePath, _ mode: String) throws -> (Process, Pipe) {
+        let (process, pipe) = (Process(), Pipe())
+        process.executableURL = URL(filePath: CommandLine.arguments[0])
+            .deletingLastPathComponent().appending(path: "fork-writer")
+        process.arguments = [log.string, mode]
+        process.standardOutput = pipe
+        try process.run()
+        return (process, pipe)
+    }
+
+    /// Parent and child both wrote, both were told success, and the log was damaged for good.
+    @Test("a child's writer is dead from the fork on, and the parent's goes on")
+    func both() throws {
+        let folder = try TemporaryFolder(
+            below: FileManager.default.currentDirectoryPath + "/.build")
+        let (process, pipe) = try start(folder.log, "both")
+        let said = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        let lines = String(decoding: said, as: UTF8.self).split(separator: "\n").map(String.init)
+        let refusal = "this process was forked after the log was opened: only the parent writes"
+        for call in ["append", "barrier", "wait", "callback", "close"] {
+            #expect(lines.contains("\(call): \(refusal)"), "\(call) in \(lines)")
+        }
+        #expect(lines.contains("shares 0 descriptors and 0 mappings"), "\(lines)")
+        #expect(lines.contains { $0.hasPrefix("the same log: ") && $0.contains("for writing") })
+        #expect(lines.contains("a log of its own: done"))
+        #expect(lines.contains("reads from 1"))
+        #expect(lines.suffix(2) == ["the child ended with 0", "the parent closed"])
+        #expect(process.terminationStatus == 0)
+        let events = try readAll(folder.log)
+        #expect(events.map(\.position) == (0..<20).map { UInt64($0) })
+        let writer = try LogWriter(path: folder.log)
+        #expect(writer.recovery.ending == .clean)
+        try writer.close()
+    }
+
+    /// A child that lived on kept the lock of a killed parent: the log could not be opened.
+    @Test("a child keeps nothing of a killed parent's lock")
+    func orphan() throws {
+        let folder = try TemporaryFolder(
+            below: FileManager.default.currentDirectoryPath + "/.build")
+        let (process, pipe) = try start(folder.log, "orphan")
+        let said = String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self)
+        let pid = try #require(Int32(said.dropFirst("child ".count).dropLast()), "\(said)")
+        defer {
+            // Foundation takes a process for running as long as a child of it is.
+            kill(pid, SIGKILL)
+            process.waitUntilExit()
+        }
+        #expect(kill(pid, 0) == 0, "the child lives")
+        let writer = try LogWriter(path: folder.log)
+        #expect(writer.position == LogPosition(nextSequence: 11))
+        try writer.close()
+    }
+}
