@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -98,6 +99,20 @@ int loom_identity(int descriptor, uint64_t *device, uint64_t *inode) {
     *device = (uint64_t)facts.st_dev;
     *inode = (uint64_t)facts.st_ino;
     return 0;
+}
+
+int64_t loom_available_bytes(int anchor, const char *path) {
+    struct statvfs facts;
+    int result;
+    RETRY(result, anchor < 0 ? statvfs(path, &facts) : fstatvfs(anchor, &facts));
+    if (result < 0) return -errno;
+    // A file system that has no blocks to count (some of those in user space) says nothing of space.
+    if (facts.f_blocks == 0) return INT64_MAX;
+    uint64_t bytes;
+    if (__builtin_mul_overflow((uint64_t)facts.f_bavail, (uint64_t)facts.f_frsize, &bytes)) {
+        return INT64_MAX;
+    }
+    return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
 // Locks of the open file description: they do not vanish when some other descriptor of the same file

@@ -140,6 +140,8 @@ static void *run(void *argument) {
     return NULL;
 }
 
+uint64_t loom_thread_identity(void) { return (uint64_t)(uintptr_t)pthread_self(); }
+
 // A thread's own faults: blocked, they would end the process without the host's crash handler.
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 

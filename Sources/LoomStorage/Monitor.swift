@@ -67,6 +67,9 @@ public enum WorkerThread {
         init(_ run: @escaping () -> Void) { self.run = run }
     }
 
+    /// A number that no other thread of this process has while the calling one lives.
+    public static var currentIdentity: UInt64 { loom_thread_identity() }
+
     /// Starts a thread that calls `body` once and ends.
     ///
     /// - Parameters:

@@ -31,6 +31,11 @@ public protocol Storage: Sendable {
     func removeDirectory(_ path: FilePath) throws(StorageError)
     /// Makes the entries of a folder durable.
     func syncDirectory(_ path: FilePath) throws(StorageError)
+    /// Returns how many bytes new files may still take on the device that holds a folder.
+    ///
+    /// It is what the device has left for ordinary programs, and a hint: others take space too, and
+    /// a quota may end earlier. `Int.max` where the system does not say.
+    func availableBytes(at path: FilePath) throws(StorageError) -> Int
 
     /// Creates an empty file, open for reading and writing. Throws `fileExists`, never opens one.
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile
@@ -101,6 +106,11 @@ public protocol StorageFile: AnyObject, Sendable {
     ///
     /// May be out of space, with the file grown as far as it went.
     func fillZeros(from offset: Int, to end: Int) throws(StorageError)
+    /// Gives back the space of a file behind `size`; a file that is not larger stays as it is.
+    ///
+    /// The size is durable after ``sync()``. Before that, a power loss leaves the old size or the
+    /// new one. Nothing may be stored behind `size` until the space is filled again.
+    func truncate(to size: Int) throws(StorageError)
 
     /// Prepares the mapped surface for the first `length` bytes, which must be filled.
     ///

@@ -6,6 +6,8 @@ public struct StorageError: Error, Hashable, Sendable {
     public enum Operation: String, Hashable, Sendable {
         /// The calls of ``Storage`` and ``StorageFile``.
         case createDirectory, list, rename, remove, syncDirectory, create, open, lock, size, read
+        /// Space that is left, and space that is given back.
+        case availableBytes, truncate
         /// More of them.
         case write, fillZeros, map, store, sync, close, anchor, checkInPlace
     }

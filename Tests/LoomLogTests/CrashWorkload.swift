@@ -152,6 +152,9 @@ struct LyingStorage: Storage {
     func remove(_ path: FilePath) throws(StorageError) { try base.remove(path) }
     func removeDirectory(_ path: FilePath) throws(StorageError) { try base.removeDirectory(path) }
     func syncDirectory(_ path: FilePath) throws(StorageError) { try base.syncDirectory(path) }
+    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
+        try base.availableBytes(at: path)
+    }
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
         LyingFile(base: try base.create(path))
     }
@@ -182,6 +185,7 @@ final class LyingFile: StorageFile {
     func fillZeros(from offset: Int, to end: Int) throws(StorageError) {
         try base.fillZeros(from: offset, to: end)
     }
+    func truncate(to size: Int) throws(StorageError) { try base.truncate(to: size) }
     func mapForAppending(length: Int) throws(StorageError) -> Bool {
         try base.mapForAppending(length: length)
     }

@@ -49,6 +49,10 @@ int64_t loom_size(int descriptor);
 int loom_truncate(int descriptor, int64_t size);
 int loom_identity(int descriptor, uint64_t *_Nonnull device, uint64_t *_Nonnull inode);
 
+// Bytes that ordinary programs may still take on the device of the anchor's folder, or of a path without
+// an anchor; INT64_MAX where it does not say.
+int64_t loom_available_bytes(int anchor, const char *_Nonnull path);
+
 // New folders have the permissions of the anchor's folder, 0700 without an anchor.
 int loom_make_directory(int anchor, const char *_Nonnull path);
 // Fails with EEXIST when the target exists: a rename never replaces anything here.
@@ -124,6 +128,8 @@ void loom_monitor_wait(loom_monitor *_Nonnull monitor);
 // Returns false when the deadline, in monotonic nanoseconds, has passed.
 bool loom_monitor_wait_until(loom_monitor *_Nonnull monitor, uint64_t deadline);
 
+// A number that no other living thread of this process has.
+uint64_t loom_thread_identity(void);
 // Starts a thread; `body` is called once with `context`. A stack of 0 bytes: the system's default. The
 // thread blocks all signals but those of its own faults: a signal to the process goes to a thread of
 // the host.

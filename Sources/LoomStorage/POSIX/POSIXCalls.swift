@@ -48,6 +48,14 @@ struct POSIXCalls {
         try check(loom_sync(descriptor), .syncDirectory, path)
     }
 
+    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
+        let bytes = try unsafe anchor.resolve(path, .availableBytes) {
+            unsafe loom_available_bytes($0, $1)
+        }
+        try check(bytes, .availableBytes, path)
+        return Int(bytes)
+    }
+
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
         let descriptor = try open(path, LOOM_OPEN_CREATE, .create)
         return try POSIXFile(path, descriptor: descriptor, .writing, allowsMapping: allowsMapping)

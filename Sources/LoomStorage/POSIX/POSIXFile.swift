@@ -54,6 +54,11 @@ final class POSIXFile: StorageFile {
         try use(.fillZeros) { loom_fill_zeros($0, Int64(offset), Int64(end)) }
     }
 
+    func truncate(to size: Int) throws(StorageError) {
+        guard try self.size() > size else { return }
+        try use(.truncate) { loom_truncate($0, Int64(size)) }
+    }
+
     func mapForAppending(length: Int) throws(StorageError) -> Bool {
         // A store behind the end of the file is a signal: the space must be there first.
         guard try size() >= length, length > 0, allowsMapping else { return false }

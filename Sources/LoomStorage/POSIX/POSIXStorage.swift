@@ -56,6 +56,11 @@ public struct POSIXStorage: Storage {
         try calls.syncDirectory(path)
     }
 
+    /// See ``Storage/availableBytes(at:)``.
+    public func availableBytes(at path: FilePath) throws(StorageError) -> Int {
+        try calls.availableBytes(at: path)
+    }
+
     /// See ``Storage/create(_:)``.
     public func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
         try calls.create(path)

@@ -58,6 +58,9 @@ private struct SimulatedAnchoredStorage: AnchoredStorage {
     func remove(_ path: FilePath) throws(StorageError) { try files.remove(path) }
     func removeDirectory(_ path: FilePath) throws(StorageError) { try files.removeDirectory(path) }
     func syncDirectory(_ path: FilePath) throws(StorageError) { try files.syncDirectory(path) }
+    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
+        try files.availableBytes(at: path)
+    }
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
         try files.create(path)
     }

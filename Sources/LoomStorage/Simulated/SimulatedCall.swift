@@ -7,13 +7,13 @@ public struct SimulatedCall: Hashable, Sendable {
         /// Calls that can change what is on the disk.
         case createDirectory, removeDirectory, rename, remove, create, lock
         /// Calls that can change what is on the disk.
-        case write, fillZeros, store, storeWord
+        case write, fillZeros, truncate, store, storeWord
         /// Calls that make changes durable.
         case syncDirectory, syncData, sync
         /// Calls that change nothing.
         case list, open, lockHolder, size, read, mapForAppending, loadWord, dropCache, close
         /// Calls that change nothing.
-        case anchored, checkInPlace
+        case anchored, checkInPlace, availableBytes
         /// Calls that change nothing.
         case release
 
@@ -22,10 +22,11 @@ public struct SimulatedCall: Hashable, Sendable {
         public var changesDisk: Bool {
             switch self {
             case .createDirectory, .removeDirectory, .rename, .remove, .create, .lock: true
-            case .write, .fillZeros, .store, .storeWord: true
+            case .write, .fillZeros, .truncate, .store, .storeWord: true
             case .syncDirectory, .syncData, .sync: true
             case .list, .open, .lockHolder, .size, .read, .mapForAppending, .loadWord: false
             case .dropCache, .close, .release, .anchored, .checkInPlace: false
+            case .availableBytes: false
             }
         }
 
@@ -42,6 +43,8 @@ public struct SimulatedCall: Hashable, Sendable {
             case .read, .loadWord: .read
             case .write: .write
             case .fillZeros: .fillZeros
+            case .truncate: .truncate
+            case .availableBytes: .availableBytes
             case .mapForAppending: .map
             case .store, .storeWord: .store
             case .syncDirectory: .syncDirectory

@@ -92,12 +92,12 @@ extension SimulatedContent {
         grow(to: end, stamp: stamp)
     }
 
-    /// Empties the file.
-    mutating func removeAll(stamp: UInt64) {
-        guard size > 0 else { return }
-        fillZeros(from: 0, to: size, stamp: stamp)
-        pendingSizes.append((stamp, 0))
-        size = 0
+    /// Cuts the file off at `end`; what grows there again is zero.
+    mutating func truncate(to end: Int, stamp: UInt64) {
+        guard size > end else { return }
+        fillZeros(from: end, to: size, stamp: stamp)
+        pendingSizes.append((stamp, end))
+        size = end
     }
 
     private mutating func grow(to end: Int, stamp: UInt64) {

@@ -24,7 +24,7 @@ struct SimulatedDisk {
         /// Bytes into a file. A word happens whole or not at all.
         case store(UInt64, offset: Int, bytes: [UInt8], isWord: Bool)
         case fillZeros(UInt64, offset: Int, end: Int)
-        case removeAll(UInt64)
+        case truncate(UInt64, size: Int)
         case name(SimulatedNames.Change, creates: Node?)
 
         /// In how many steps it may be cut.
@@ -32,7 +32,7 @@ struct SimulatedDisk {
             switch self {
             case .store(_, _, let bytes, let isWord): isWord ? 1 : bytes.count
             case .fillZeros(_, let offset, let end): max(0, end - offset)
-            case .removeAll, .name: 1
+            case .truncate, .name: 1
             }
         }
     }
@@ -153,8 +153,8 @@ extension SimulatedDisk {
             let end = endWithRoom(inode, offset + steps)
             files[inode]?.fillZeros(from: offset, to: end, stamp: stamp)
             if end < offset + steps { throw .noSpace }
-        case .removeAll(let inode):
-            files[inode]?.removeAll(stamp: stamp)
+        case .truncate(let inode, let size):
+            files[inode]?.truncate(to: size, stamp: stamp)
         case .name(let change, let node):
             if node == .file { files[change.inode] = SimulatedContent(sectorBytes: sectorBytes) }
             names.apply(change, isFolder: node == .folder, stamp: stamp)
@@ -164,14 +164,20 @@ extension SimulatedDisk {
 
     /// How far a write up to `end` gets: growth takes space in whole 4 KiB, as a real file's does.
     private func endWithRoom(_ inode: UInt64, _ end: Int) -> Int {
-        guard let capacity, let size = files[inode]?.size, end > size else { return end }
+        guard capacity != nil, let size = files[inode]?.size, end > size else { return end }
+        let room = Self.blocks(size) + availableBytes / 4096 * 4096
+        return min(end, room)
+    }
+
+    /// What the files leave of the capacity; `Int.max` without one.
+    var availableBytes: Int { capacity.map { max(0, $0 - usedBytes) } ?? .max }
+
+    private var usedBytes: Int {
         let named = names.named
-        let used = files.reduce(0) { sum, file in
+        return files.reduce(0) { sum, file in
             let isHeld = named.contains(file.key) || handles[file.key, default: 0] > 0
             return isHeld ? sum + Self.blocks(file.value.size) : sum
         }
-        let room = Self.blocks(size) + max(0, capacity - used) / 4096 * 4096
-        return min(end, room)
     }
 
     private static func blocks(_ size: Int) -> Int { (size + 4095) / 4096 * 4096 }

@@ -58,6 +58,14 @@ final class SimulatedFile: StorageFile {
         }
     }
 
+    func truncate(to size: Int) throws(StorageError) {
+        let call = SimulatedCall(.truncate, path, offset: size)
+        try run(call, changes: true) { (_) throws(Errno) in
+            if size < 0 { throw .invalidArgument }
+            return ([.truncate(self.identity.inode, size: size)], ())
+        }
+    }
+
     func mapForAppending(length: Int) throws(StorageError) -> Bool {
         let supportsMapping = world.withLock { $0.supportsMapping }
         let call = SimulatedCall(.mapForAppending, path, count: length)

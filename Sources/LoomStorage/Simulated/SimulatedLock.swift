@@ -54,7 +54,7 @@ extension SimulatedWorld {
         let inode = existing ?? disk.nextInode
         let text = SimulatedDisk.Change.store(
             inode, offset: 0, bytes: Array(holder.utf8), isWord: false)
-        if existing != nil { return ([.removeAll(inode), text], inode) }
+        if existing != nil { return ([.truncate(inode, size: 0), text], inode) }
         return ([try disk.creation(at: path, from: anchor, .file), text], inode)
     }
 

@@ -148,6 +148,17 @@ public final class SimulatedStorage: Storage {
         }
     }
 
+    /// See ``Storage/availableBytes(at:)``: what ``capacity`` leaves.
+    public func availableBytes(at path: FilePath) throws(StorageError) -> Int {
+        let call = SimulatedCall(.availableBytes, path)
+        return try world.withLock { (world) throws(StorageError) in
+            try world.run(call) { (world) throws(Errno) in
+                _ = try world.disk.find(path, from: anchor)
+                return ([], world.disk.availableBytes)
+            }
+        }
+    }
+
     /// See ``Storage/create(_:)``.
     public func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
         let call = SimulatedCall(.create, path)
