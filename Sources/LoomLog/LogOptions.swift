@@ -1,3 +1,5 @@
+internal import LoomFormat
+
 /// What an acknowledged append survives. The mode belongs to the open writer, not to the data.
 public enum Durability: String, Hashable, Sendable, CaseIterable {
     /// Acknowledged when the bytes are in the kernel. Survives the end of the process by any
@@ -17,21 +19,29 @@ public struct LogOptions: Sendable {
     /// Whether the log is created when there is none.
     public var createsIfMissing = true
     /// Size of the first segment and of the first after an unclean exit; later ones double. 1 MiB.
+    ///
+    /// From 32,896 bytes to 1 GiB, rounded up to whole pages of 4096 bytes.
     public var firstSegmentBytes = 1 << 20
     /// Size at which segments stop doubling. 64 MiB.
+    ///
+    /// The same bounds; below ``firstSegmentBytes`` it means that segments do not double.
     public var segmentBytesMax = 64 << 20
-    /// `normal`: longest time that bytes stay unsynced. 200 ms.
+    /// `normal`: longest time that bytes stay unsynced. 200 ms. `UInt64.max`: no limit.
     public var syncDelayNanoseconds: UInt64 = 200_000_000
     /// `normal`: unsynced bytes that start a sync. 1 MiB.
     public var syncBytes = 1 << 20
     /// `normal`: unsynced bytes above which every append waits for its sync. 16 MiB.
     public var unsyncedBytesMax = 16 << 20
     /// Quiet time after which a mark proves on disk that the end of the log is its end. 50 ms.
+    /// `UInt64.max`: never.
     public var idleMarkNanoseconds: UInt64 = 50_000_000
     /// How long to wait for another writer to go away before giving up. 0: not at all.
+    /// `UInt64.max`: for ever.
     public var lockWaitNanoseconds: UInt64 = 0
     /// Who does the work in the background.
     public var driver = Driver.threads
+    /// Segments that a manifest may list; tests lower it.
+    var segmentCountMax = FormatLimits.manifestSegmentCountMax
 
     /// Who does the work in the background.
     public enum Driver: Hashable, Sendable {
@@ -45,6 +55,35 @@ public struct LogOptions: Sendable {
     /// Creates the defaults with the given durability.
     public init(durability: Durability = .normal) {
         self.durability = durability
+    }
+}
+
+extension LogOptions {
+    /// These options with sizes in whole pages.
+    ///
+    /// - Throws: ``LogError`` with code `limitExceeded` that names the option and its bounds.
+    func checked() throws(LogError) -> LogOptions {
+        let least = SegmentHeader.byteCount + 4 * FormatLimits.sealReserveBytes
+        let sizes = least...FormatLimits.segmentBytesMax
+        try Self.check(firstSegmentBytes, "firstSegmentBytes", sizes)
+        try Self.check(segmentBytesMax, "segmentBytesMax", sizes)
+        try Self.check(syncBytes, "syncBytes", 0...Int.max)
+        try Self.check(unsyncedBytesMax, "unsyncedBytesMax", 0...Int.max)
+        var checked = self
+        checked.firstSegmentBytes = firstSegmentBytes.roundedUp(to: FormatLimits.pageBytes)
+        checked.segmentBytesMax = segmentBytesMax.roundedUp(to: FormatLimits.pageBytes)
+        return checked
+    }
+
+    private static func check(
+        _ value: Int, _ name: String, _ bounds: ClosedRange<Int>
+    ) throws(LogError) {
+        guard !bounds.contains(value) else { return }
+        let words =
+            bounds.upperBound == .max
+            ? "it must not be negative"
+            : "it must lie between \(bounds.lowerBound) and \(bounds.upperBound)"
+        throw LogError(.limitExceeded, "the option \(name) is \(value): \(words)")
     }
 }
 

@@ -56,6 +56,10 @@ struct InfoCommand: AsyncParsableCommand {
                     "store": .string(reader.storeID.description),
                     "segments": .integer(Int64(overview.segmentCount)),
                     "bytes": .integer(Int64(overview.byteCount)),
+                    "file_bytes": .integer(Int64(overview.fileByteCount)),
+                    "spare_bytes": .integer(Int64(overview.spareByteCount)),
+                    "free_bytes": overview.availableByteCount.map { .integer(Int64($0)) } ?? .null,
+                    "short_of_space": .bool(overview.isShortOfSpace),
                     "next_sequence": .integer(Int64(overview.position.nextSequence)),
                     "writer": writer.map { .string($0) } ?? .null,
                     "ended": .string(overview.ending),
@@ -64,10 +68,22 @@ struct InfoCommand: AsyncParsableCommand {
                 [
                     "log       \(log.directory)", "store     \(reader.storeID)",
                     "segments  \(overview.segmentCount)", "bytes     \(overview.byteCount)",
+                    "on disk   \(overview.fileByteCount) bytes in segment files",
+                    Self.diskLine(overview),
                     "events    \(overview.position.nextSequence - 1)",
                     "writer    \(writer ?? "none")", "ended     \(overview.ending)",
                 ] + overview.recoveries.map { "recovered \($0.line)" })
         }
+    }
+
+    /// What the disk has left, and what that means when it is little.
+    private static func diskLine(_ overview: LogOverview) -> String {
+        guard let free = overview.availableByteCount else { return "free      unknown" }
+        let line = "free      \(free) bytes on this disk"
+        guard overview.isShortOfSpace else { return line }
+        return line
+            + ": nearly full; the last segment has room for \(overview.spareByteCount) bytes more, "
+            + "and a writer takes further space only when it needs it"
     }
 }
 

@@ -6,6 +6,11 @@ internal import SystemPackage
 struct LogDirectory: Sendable {
     let root: FilePath
 
+    /// The folder that holds the log's own.
+    var parent: FilePath {
+        let parent = root.removingLastComponent()
+        return parent.isEmpty ? FilePath(".") : parent
+    }
     var lock: FilePath { root.appending(FileName.lock) }
     var mark: FilePath { root.appending(FileName.mark) }
     var segments: FilePath { root.appending(FileName.segments) }

@@ -32,13 +32,57 @@ final class ManifestEditor: Sendable {
         }
     }
 
+    /// Checks that one more segment can be listed, so that nothing is written for one that cannot.
+    ///
+    /// - Parameter countMax: How many segments a manifest lists at most.
+    /// - Throws: ``LogError`` with code `limitExceeded`; nothing changed.
+    func checkRoomForSegment(
+        countMax: Int = FormatLimits.manifestSegmentCountMax
+    ) throws(LogError) {
+        let (loaded, nextID) = state.withLock { ($0.loaded, $0.nextSegmentID) }
+        let manifest = loaded.manifest
+        guard manifest.segments.count < countMax else {
+            throw LogError(
+                .limitExceeded,
+                "the log has \(manifest.segments.count) segments, the most that it can have",
+                path: store.directory.root)
+        }
+        var next = manifest
+        next.nextSegmentID = max(next.nextSegmentID, nextID) + 1
+        next.writerEpoch += 1
+        next.generation = max(next.generation, loaded.tornGenerations.max() ?? 0) + 1
+        try checkNumbers(next)
+    }
+
+    /// Checks that a whole segment of events can be numbered from `sequence` on.
+    func checkSequence(_ sequence: UInt64) throws(LogError) {
+        // More events than compress into the largest segment.
+        guard sequence < FormatLimits.numberEnd - 1 << 40 else {
+            throw LogError(
+                .limitExceeded, "the log's sequence has reached the limit of 2^62",
+                path: store.directory.root)
+        }
+    }
+
+    /// Numbers that came from a damaged or hostile file must not be counted on into the limit.
+    private func checkNumbers(_ manifest: Manifest) throws(LogError) {
+        let numbers = [manifest.generation, manifest.nextSegmentID, manifest.writerEpoch]
+        guard numbers.allSatisfy({ $0 < FormatLimits.numberEnd }) else {
+            throw LogError(
+                .limitExceeded, "a number in the manifest has reached the limit of 2^62",
+                path: store.directory.root)
+        }
+    }
+
     /// Writes the next manifest: the present one with the change that `body` makes to it.
     ///
     /// The new manifest and its name are durable when this returns. Costs one new file of two
     /// copies, a sync of the file and one of the folder.
     ///
     /// - Throws: ``LogError`` with code `outOfSpace` when there was no room: nothing changed, and
-    ///   the edit may be tried again. After any other error nobody knows which manifest holds.
+    ///   the edit may be tried again. With code `limitExceeded` when the manifest would pass a
+    ///   limit of the format: nothing changed, and no retry helps. After any other error nobody
+    ///   knows which manifest holds.
     @discardableResult
     func edit(_ body: (inout Manifest) -> Void) throws(LogError) -> Manifest {
         try state.withLock { state throws(LogError) in
@@ -50,6 +94,12 @@ final class ManifestEditor: Sendable {
             next.created = store.storage.machine.wallMicroseconds()
             let ids = next.segments.map(\.segmentID)
             next.nextSegmentID = max(next.nextSegmentID, (ids.max() ?? 0) + 1)
+            guard next.segments.count <= FormatLimits.manifestSegmentCountMax else {
+                throw LogError(
+                    .limitExceeded, "a manifest of \(next.segments.count) segments",
+                    path: store.directory.root)
+            }
+            try checkNumbers(next)
             state.loaded = try store.write(next)
             return next
         }

@@ -102,5 +102,12 @@ struct MarkFile: Sendable {
     /// are then no damage.
     func disown() { try? file.writeBytes([UInt8](repeating: 0, count: 64), at: 0) }
 
+    /// The same for a mark that no writer has open.
+    static func disown(in directory: LogDirectory, storage: any Storage) {
+        guard let file = try? storage.open(directory.mark, for: .writing) else { return }
+        MarkFile(file: file).disown()
+        try? file.close()
+    }
+
     func close() { try? file.close() }
 }

@@ -62,6 +62,8 @@ public struct LogCursor {
 
     /// Segments that the manifest listed when it was last read.
     var segmentCount: Int { manifest.segments.count }
+    /// Where the segment ends that is being read, as far as it was read.
+    var segmentEnd: Int { segment.validEnd }
 
     /// The segments that the manifest listed when it was last read.
     var segments: [ManifestSegment] { manifest.segments }

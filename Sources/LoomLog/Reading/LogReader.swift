@@ -92,6 +92,24 @@ public struct LogOverview: Hashable, Sendable {
     public let endRule: EndOfLog.Rule?
     /// Every unclean end that a writer found and recovered from, oldest first.
     public let recoveries: [LogRecovery]
+    /// Bytes of the segment files, filled space included.
+    public let fileByteCount: Int
+    /// Bytes of the last segment that are filled and not used yet.
+    public let spareByteCount: Int
+    /// Bytes that the disk of the log has left; `nil` where the system does not say.
+    public let availableByteCount: Int?
+
+    /// Whether the disk has less left than twice what the last segment takes.
+    ///
+    /// A writer then fills no space ahead of need, or little, and its appends fail when the disk is
+    /// full.
+    public var isShortOfSpace: Bool {
+        guard let availableByteCount else { return false }
+        return availableByteCount < 2 * max(Self.leastSegmentBytes, lastSegmentByteCount)
+    }
+
+    let lastSegmentByteCount: Int
+    private static let leastSegmentBytes = 1 << 20
 }
 
 /// An unclean end of the log that a writer recovered from, as the manifest keeps it.
@@ -115,10 +133,26 @@ extension LogReader {
         var cursor = try cursor()
         try cursor.skipToLastSegment()
         while try cursor.nextUnit(of: nil) != nil {}
+        let sizes = try cursor.segments.map { segment throws(LogError) in
+            try fileSize(of: segment.segmentID)
+        }
+        let available = try? storage.availableBytes(at: directory.root)
         return LogOverview(
             segmentCount: cursor.segmentCount, byteCount: cursor.bytesRead,
             position: cursor.position, endRule: cursor.endRule,
-            recoveries: cursor.segments.filter { $0.state == .recovered }.map(LogRecovery.init))
+            recoveries: cursor.segments.filter { $0.state == .recovered }.map(LogRecovery.init),
+            fileByteCount: sizes.reduce(0, +),
+            spareByteCount: max(0, (sizes.last ?? 0) - cursor.segmentEnd),
+            availableByteCount: available == .max ? nil : available,
+            lastSegmentByteCount: sizes.last ?? 0)
+    }
+
+    private func fileSize(of id: UInt64) throws(LogError) -> Int {
+        try storing("measuring the segments") { () throws(StorageError) in
+            let file = try storage.open(directory.segment(id), for: .reading)
+            defer { try? file.close() }
+            return try file.size()
+        }
     }
 }
 

@@ -35,10 +35,9 @@ struct LogCreation {
         guard let name = directory.root.lastComponent else {
             throw LogError(.notALog, "this path has no name", path: directory.root)
         }
-        let parent = directory.root.removingLastComponent()
-        let folder = parent.isEmpty ? FilePath(".") : parent
         let temporary = LogDirectory(
-            root: parent.appending("\(name.string).tmp-\(storage.machine.random().paddedHex)"))
+            root: directory.root.removingLastComponent()
+                .appending("\(name.string).tmp-\(storage.machine.random().paddedHex)"))
         do throws(LogError) {
             try storing("creating the log") { () throws(StorageError) in
                 try storage.createDirectory(temporary.root)
@@ -49,7 +48,13 @@ struct LogCreation {
                 try storage.syncDirectory(temporary.segments)
                 try storage.syncDirectory(temporary.root)
                 try storage.rename(temporary.root, to: directory.root)
-                try storage.syncDirectory(folder)
+                do throws(StorageError) {
+                    try storage.syncDirectory(directory.parent)
+                } catch {
+                    // A name that may not be durable is not left for others to build on.
+                    try? storage.rename(directory.root, to: temporary.root)
+                    throw error
+                }
             }
             return true
         } catch {

@@ -10,8 +10,9 @@ extension LogOpening {
         _ lock: any StorageLock, isNew: Bool
     ) throws(LogError) -> Opened {
         if let refusal = scan.end.refusal { throw refusal }
+        try editor.checkSequence(scan.end.nextSequence)
         guard case .startSegment(let state, let proof) = scan.end.decision else {
-            let active = try reopen(last, scan)
+            let active = try reopen(last, scan, editor.manifest)
             return try finish(
                 active, editor, lock, scan, ending: isNew ? .created : .clean)
         }
@@ -43,7 +44,7 @@ extension LogOpening {
 
     /// Goes on behind a close block, in the same segment.
     private func reopen(
-        _ last: ManifestSegment, _ scan: TailScan
+        _ last: ManifestSegment, _ scan: TailScan, _ manifest: Manifest
     ) throws(LogError) -> ActiveSegment {
         try storing("opening the last segment") { () throws(StorageError) in
             let file = try storage.open(directory.segment(last.segmentID), for: .writing)
@@ -51,7 +52,9 @@ extension LogOpening {
             let isMapped = try file.mapForAppending(length: capacity)
             return ActiveSegment(
                 file: file, segmentID: last.segmentID, firstSequence: last.firstSequence,
-                salt: last.salt, capacity: capacity, isMapped: isMapped, isFirstAfterOpen: true,
+                salt: last.salt, capacity: capacity,
+                goal: goal(end: scan.end.validEnd, before: manifest.segments.dropLast().last),
+                isMapped: isMapped, isFirstAfterOpen: true,
                 tail: .init(
                     offset: scan.end.validEnd, previousHash: scan.segment.lastHash,
                     lastKind: scan.segment.lastKind, counts: scan.segment.counts,
@@ -60,11 +63,24 @@ extension LogOpening {
         }
     }
 
+    /// The size that a segment had before a clean close gave its blank space back: twice that of a
+    /// sealed segment before it, the first size otherwise.
+    private func goal(end: Int, before: ManifestSegment?) -> Int {
+        func step(above bytes: Int) -> Int {
+            var size = options.firstSegmentBytes
+            while size < bytes, size < options.segmentBytesMax { size *= 2 }
+            return min(size, max(options.segmentBytesMax, options.firstSegmentBytes))
+        }
+        guard let before, before.state == .sealed else { return step(above: end) }
+        return max(step(above: end), step(above: step(above: Int(before.validEnd)) + 1))
+    }
+
     /// Leaves the old segment as it is, records where it ends, and begins a new one.
     private func begin(
         after last: ManifestSegment, _ state: SegmentState, _ ending: RecoveryReport.Ending,
         _ scan: TailScan, _ editor: ManifestEditor
     ) throws(LogError) -> ActiveSegment {
+        try editor.checkRoomForSegment(countMax: options.segmentCountMax)
         let machine = storage.machine
         let ended = ManifestSegment(
             segmentID: last.segmentID, state: state, ending: ending.recorded,

@@ -12,6 +12,7 @@ internal import SystemPackage
 ///   6. orphans   unlisted files without a unit are removed; one with a unit stops the opening
 ///   7. scan      the active segment: facts, then the decision of ``RecoveryDecision``
 ///   8. apply     go on in place, or begin a new segment named by a new manifest
+///   9. give back blank space behind the ends of segments that will not grow
 struct LogOpening {
     let directory: LogDirectory
     let options: LogOptions
@@ -35,14 +36,7 @@ struct LogOpening {
     }
 
     init(path: FilePath, options: LogOptions, storage: any Storage) throws(LogError) {
-        let least = SegmentHeader.byteCount + 4 * FormatLimits.sealReserveBytes
-        let sizes =
-            options.firstSegmentBytes...max(options.firstSegmentBytes, options.segmentBytesMax)
-        guard sizes.lowerBound >= least, sizes.upperBound <= FormatLimits.segmentBytesMax else {
-            throw LogError(
-                .limitExceeded,
-                "segment sizes must lie between \(least) and \(FormatLimits.segmentBytesMax) bytes")
-        }
+        let options = try options.checked()
         self.options = options
         directory = LogDirectory(root: path)
         isNew = try LogCreation(directory: directory, options: options, storage: storage).run()
@@ -72,7 +66,8 @@ struct LogOpening {
     }
 
     private func takeLock() throws(LogError) -> any StorageLock {
-        let deadline = storage.machine.monotonicNanoseconds() + options.lockWaitNanoseconds
+        let deadline = storage.machine.monotonicNanoseconds()
+            .addingSaturating(options.lockWaitNanoseconds)
         while true {
             do throws(StorageError) {
                 return try storage.lock(directory.lock, holder: holder)
@@ -91,42 +86,59 @@ struct LogOpening {
         guard let last = segments.last else {
             throw LogError(.corrupt, "a manifest without a segment", path: directory.root)
         }
-        try syncBeforeReading(last)
-        try checkSegments(loaded.manifest)
+        try syncBeforeReading(last, loaded.manifest)
+        let sizes = try checkSegments(loaded.manifest)
         try removeOrphans(loaded.manifest)
         try removeTornManifests(loaded)
         let words = try markWords()
         var scan = try scanTail(loaded.manifest, words)
         if scan.end.rule != .closed {
-            // Judge the disk, not what the page cache still holds of it.
+            // Judge the disk, not what the page cache still holds of it: after a failed sync that
+            // may be more, and no later sync brings it there. A manifest names an end after a good
+            // sync of it.
             scan = try scanTail(loaded.manifest, words, fromDisk: true)
         }
         let editor = ManifestEditor(loaded, store: manifests)
-        return try apply(scan, last, editor, lock, isNew: isNew)
+        let opened = try apply(scan, last, editor, lock, isNew: isNew)
+        giveBlankSpaceBack(editor.manifest, sizes, justRead: last.segmentID)
+        return opened
     }
 
-    private func syncBeforeReading(_ last: ManifestSegment) throws(LogError) {
+    private func syncBeforeReading(
+        _ last: ManifestSegment, _ manifest: Manifest
+    ) throws(LogError) {
         try storing("syncing what was left") { () throws(StorageError) in
             do throws(StorageError) {
                 let file = try storage.open(directory.segment(last.segmentID), for: .writing)
                 defer { try? file.close() }
                 try file.sync()
             } catch {
+                // As for a writer: what the disk has is not known now, and no later sync tells.
+                if error.operation == .sync { MarkFile.disown(in: directory, storage: storage) }
                 // That the segment is missing is told by the check that follows.
                 guard error.isNotFound else { throw error }
                 return
             }
             try storage.syncDirectory(directory.segments)
             try storage.syncDirectory(directory.root)
+            // A process that was killed while it created the log may not have synced its name.
+            if manifest.generation == 1 { try storage.syncDirectory(directory.parent) }
         }
     }
 
     /// Costs one small read a segment; their blocks are checked by whoever reads them.
-    private func checkSegments(_ manifest: Manifest) throws(LogError) {
-        for index in manifest.segments.indices {
+    ///
+    /// - Returns: The size of each file.
+    private func checkSegments(_ manifest: Manifest) throws(LogError) -> [UInt64: Int] {
+        var sizes: [UInt64: Int] = [:]
+        for (index, segment) in manifest.segments.enumerated() {
             let (file, _) = try directory.openSegment(index, of: manifest, storage)
-            try? file.close()
+            defer { try? file.close() }
+            sizes[segment.segmentID] = try storing("checking the segments") {
+                () throws(StorageError) in try file.size()
+            }
         }
+        return sizes
     }
 
     /// Files that no manifest names: prepared ones, and those of a roll that a crash cut, hold no

@@ -10,10 +10,16 @@ struct ActiveSegment {
     let segmentID: UInt64
     let firstSequence: UInt64
     let salt: UInt64
-    /// Filled bytes of the file.
-    let capacity: Int
+    /// Filled bytes of the file: stores stay below.
+    private(set) var capacity: Int
+    /// The size that the file may grow to before the log rolls to the next segment.
+    let goal: Int
     /// Whether stores may go through a mapping.
-    let isMapped: Bool
+    private(set) var isMapped: Bool
+    /// Where more space becomes due: the next segment, or the next step of growth.
+    private var spaceDueOffset: Int
+    /// The size when the segment was opened.
+    private let firstCapacity: Int
 
     /// Where the next block starts: all before it is published.
     private(set) var offset: Int
@@ -43,15 +49,18 @@ struct ActiveSegment {
 
     init(
         file: any StorageFile, segmentID: UInt64, firstSequence: UInt64, salt: UInt64,
-        capacity: Int, isMapped: Bool, isFirstAfterOpen: Bool, tail: Tail
+        capacity: Int, goal: Int, isMapped: Bool, isFirstAfterOpen: Bool, tail: Tail
     ) {
         self.file = file
         self.segmentID = segmentID
         self.firstSequence = firstSequence
         self.salt = salt
         self.capacity = capacity
+        self.goal = max(capacity, goal)
+        firstCapacity = capacity
         self.isMapped = isMapped
         self.isFirstAfterOpen = isFirstAfterOpen
+        spaceDueOffset = capacity < goal ? 0 : capacity / 2
         offset = tail.offset
         previousHash = tail.previousHash
         durableOffset = tail.offset
@@ -71,6 +80,30 @@ struct ActiveSegment {
     /// Where the file should be found.
     var place: FilePlace {
         FilePlace(path: file.path, identity: file.identity, leastSize: capacity)
+    }
+
+    /// Whether space should be secured ahead of need.
+    ///
+    /// Half of a segment is used first, so that a short run leaves nothing to remove, and a log
+    /// that was only opened takes nothing.
+    var wantsSpace: Bool { offset >= spaceDueOffset && !isFirstAfterOpen && !isSealed }
+    /// Bytes that the file grew by since it was opened.
+    var grownBytes: Int { capacity - firstCapacity }
+    /// The size below which a block that ends the segment would find no room.
+    var leastCapacity: Int { Self.closedBytes(end: offset) }
+
+    /// The size that a segment keeps when it is closed: room for the block that would end it.
+    static func closedBytes(end: Int) -> Int {
+        end.roundedUp(to: FormatLimits.pageBytes) + FormatLimits.sealReserveBytes
+    }
+
+    /// Makes filled and synced space behind the present capacity usable.
+    mutating func grow(to newCapacity: Int, isMapped: Bool) {
+        // The next step is due when half of this one is used.
+        spaceDueOffset =
+            newCapacity < goal ? newCapacity - (newCapacity - capacity) / 2 : newCapacity / 2
+        capacity = newCapacity
+        self.isMapped = isMapped
     }
 
     /// Where the published bytes end, as MARK says it.

@@ -30,8 +30,9 @@ public import SystemPackage
 public final class LogWriter: Sendable {
     /// Told once: `nil` when the position is durable, else why it may never be.
     ///
-    /// Runs on the thread that synced: it must be short and must not call the writer's blocking
-    /// forms.
+    /// Runs on the thread that synced, or on one that closes or ends the writer, and must be short:
+    /// the next sync waits for it. It may call the writer: append, commit, wait, close it, or let
+    /// go of the last reference to it.
     public typealias DurableCallback = @Sendable (LogError?) -> Void
 
     let core: WriterCore
@@ -92,7 +93,8 @@ public final class LogWriter: Sendable {
 
     /// Calls back once everything before `position` is durable, or will never be by this writer.
     ///
-    /// Asks for a sync at once. May call back before it returns.
+    /// Asks for a sync at once. May call back before it returns. When it calls back, the sync is
+    /// over, whether it failed or not.
     public func whenDurable(_ position: LogPosition, _ callback: @escaping DurableCallback) {
         core.whenDurable(position, callback)
     }

@@ -40,6 +40,18 @@ struct SegmentMaker: Sendable {
         }
     }
 
+    /// Fills more space of a segment in use. It may be used once the file is synced.
+    ///
+    /// When this throws, the space is given back, as far as the system lets go of it.
+    func grow(_ file: any StorageFile, from capacity: Int, to end: Int) throws(StorageError) {
+        do throws(StorageError) {
+            try file.fillZeros(from: capacity, to: end)
+        } catch {
+            try? file.truncate(to: capacity)
+            throw error
+        }
+    }
+
     /// Writes the header and makes it durable: the segment can be named in a manifest.
     func begin(
         _ prepared: PreparedSegment, header: SegmentHeader, isFirstAfterOpen: Bool
@@ -50,7 +62,8 @@ struct SegmentMaker: Sendable {
         return ActiveSegment(
             file: prepared.file, segmentID: prepared.segmentID,
             firstSequence: header.firstSequence, salt: header.salt, capacity: prepared.capacity,
-            isMapped: prepared.isMapped, isFirstAfterOpen: isFirstAfterOpen,
+            goal: prepared.capacity, isMapped: prepared.isMapped,
+            isFirstAfterOpen: isFirstAfterOpen,
             tail: .init(offset: SegmentHeader.byteCount, previousHash: hash))
     }
 

@@ -4,7 +4,15 @@ internal import LoomStorage
 extension WriterCore {
     private enum Attempt {
         case appended(Appended, wakesWorker: Bool)
-        case noRoom
+        case noRoom(RoomRequest)
+    }
+
+    /// What a unit that found no room waits for.
+    private struct RoomRequest {
+        /// Bytes that a segment must have for the unit.
+        let need: Int
+        /// Refusals of space before this request: they answer others.
+        let shortagesBefore: UInt64
     }
 
     /// See ``LogWriter/append(_:)``.
@@ -22,7 +30,7 @@ extension WriterCore {
                 case .refused(let error): throw error
                 case .failed(let error):
                     let failure = LogError(error, doing: "appending")
-                    poison(failure)
+                    poison(failure).deliver()
                     throw LogError(
                         .poisoned, failure.message, path: failure.path, cause: failure)
                 }
@@ -31,8 +39,8 @@ extension WriterCore {
             case .appended(let appended, let wakesWorker):
                 if wakesWorker { monitor.notifyAll() }
                 return appended
-            case .noRoom:
-                try makeRoom()
+            case .noRoom(let request):
+                try makeRoom(request)
             }
         }
     }
@@ -59,9 +67,7 @@ extension WriterCore {
     ) throws(StorageFailure) -> Attempt {
         do throws(LogError) { try state.checkOpen() } catch { throw .refused(error) }
         guard !state.isRolling, !state.active.isSealed, state.active.hasRoom(for: unit) else {
-            state.isRolling = true
-            state.rollBytes = max(state.rollBytes, segmentBytes(for: unit))
-            return .noRoom
+            return .noRoom(try requestRoom(segmentBytes(for: unit), &state))
         }
         let isBarrier = unit.isBarrier && options.durability != .off
         let place = LogPlace(segmentID: state.active.segmentID, offset: state.active.offset)
@@ -97,7 +103,7 @@ extension WriterCore {
 
     /// The worker is woken only when it sleeps and its next task moved: not for every append.
     private func wakesWorker(_ state: inout WriterState) -> Bool {
-        let prepares = isPreparationDue(&state)
+        let prepares = state.active.wantsSpace && isPreparationDue(&state)
         // In `full` whoever waits for the unit sees to its sync; `off` asks for none.
         guard state.workerSleeps, options.durability == .normal else { return prepares }
         let isFirst = state.unsyncedSince == 0
@@ -110,19 +116,36 @@ extension WriterCore {
             + SegmentHeader.byteCount + 2 * FormatLimits.sealReserveBytes
     }
 
-    /// Waits until a new segment is active, or until it is known that there will be none.
-    private func makeRoom() throws(LogError) {
+    /// Asks for room. Where space was just filled in vain, the answer is the same without a try.
+    private func requestRoom(
+        _ need: Int, _ state: inout WriterState
+    ) throws(StorageFailure) -> RoomRequest {
+        if let shortage = state.shortage, shortage.need <= need, now < shortage.pausesUntil {
+            throw .refused(shortage.error)
+        }
+        state.isRolling = true
+        state.rollBytes = max(state.rollBytes, need)
+        return RoomRequest(need: need, shortagesBefore: state.shortageCount)
+    }
+
+    /// Waits until there is more room, or until it is known that there will be none.
+    private func makeRoom(_ request: RoomRequest) throws(LogError) {
         monitor.notifyAll()
         if options.driver == .inline { runDueTasks() }
-        try monitor.wait { state throws(LogError) -> MonitorStep<Void> in
-            try state.checkOpen()
-            guard state.isRolling else { return .finish(()) }
-            if case .failed(let error, _) = state.next {
-                // Nothing was appended: smaller units may still fit, and the next call tries again.
-                state.isRolling = false
-                throw error
+        while true {
+            let task = try monitor.wait { state throws(LogError) -> MonitorStep<WriterTask?> in
+                try state.checkOpen()
+                if state.shortageCount != request.shortagesBefore, let shortage = state.shortage {
+                    // What was refused may have been for a larger unit: then this one asks again.
+                    if shortage.need <= request.need { throw shortage.error }
+                    return .finish(nil)
+                }
+                guard state.isRolling else { return .finish(nil) }
+                if let task = state.taskOfCallback() { return .finish(task) }
+                return .wait(until: nil)
             }
-            return .wait(until: nil)
+            guard let task else { return }
+            perform(task)
         }
     }
 }

@@ -38,18 +38,19 @@ extension WriterCore {
     func waitUntilDurable(_ position: LogPosition) throws(LogError) {
         try checkFork()
         while true {
-            let leads = try monitor.wait { state throws(LogError) -> MonitorStep<Bool> in
-                if position.nextSequence <= state.durableSequence { return .finish(false) }
+            let task = try monitor.wait { state throws(LogError) -> MonitorStep<WriterTask?> in
+                if position.nextSequence <= state.durableSequence { return .finish(nil) }
                 try state.checkOpen()
                 if position > state.position {
                     throw LogError(
                         .limitExceeded, "position \(position.nextSequence) is not in the log")
                 }
+                if let task = state.taskOfCallback() { return .finish(task) }
                 // The worker leads a roll: it has to come to it.
-                return state.isSyncing || state.isRolling ? .wait(until: nil) : .finish(true)
+                return state.isSyncing || state.isRolling ? .wait(until: nil) : .finish(.sync)
             }
-            guard leads else { return }
-            sync()
+            guard let task else { return }
+            perform(task)
         }
     }
 
@@ -71,14 +72,14 @@ extension WriterCore {
         }
     }
 
-    /// Gives the right to sync back, wakes whoever waits for it, and then tells who is now durable.
+    /// Gives the right to sync back, wakes whoever waits for it, and then tells the waiters.
     ///
-    /// In this order: a callback may hold the last reference to the writer, whose end waits for the
-    /// right.
-    func endSync(telling waiters: [WriterState.Waiter]) {
+    /// In this order, in failure as in success: a callback may hold the last reference to the
+    /// writer, or close it, and both wait for the right.
+    func endSync(telling notices: consuming Notices) {
         monitor.withLock { $0.isSyncing = false }
         monitor.notifyAll()
-        for waiter in waiters { waiter.callback(nil) }
+        notices.deliver()
     }
 
     /// Syncs everything that is published now.
@@ -88,21 +89,25 @@ extension WriterCore {
     }
 
     /// Syncs a sample and returns who waited for it; poisons the writer when that fails.
-    private func cover(_ sample: Sample) -> [WriterState.Waiter] {
+    private func cover(_ sample: Sample) -> Notices {
         do throws(StorageError) {
             try sample.file.syncData()
-            return try monitor.withLock { state throws(StorageError) in
-                state.active.durableOffset = sample.offset
-                state.durableSequence = sample.sequence
-                let time = now
-                state.unsyncedSince = state.unsyncedBytes > 0 ? time : 0
-                state.quietSince = time
-                try state.mark.setDurable(state.active.durableWord)
-                return state.takeDurableWaiters()
-            }
+            return try markDurable(sample)
         } catch {
-            poison(LogError(error, doing: "syncing the log"))
-            return []
+            return poison(LogError(error, doing: "syncing the log"))
+        }
+    }
+
+    /// Records that a sample is durable and returns who waited for it.
+    private func markDurable(_ sample: Sample) throws(StorageError) -> Notices {
+        try monitor.withLock { state throws(StorageError) in
+            state.active.durableOffset = sample.offset
+            state.durableSequence = sample.sequence
+            let time = now
+            state.unsyncedSince = state.unsyncedBytes > 0 ? time : 0
+            state.quietSince = time
+            try state.mark.setDurable(state.active.durableWord)
+            return state.takeDurableWaiters()
         }
     }
 
@@ -110,8 +115,10 @@ extension WriterCore {
     /// it.
     func mark() {
         guard beginSync() != nil else { return }
-        var waiters: [WriterState.Waiter] = []
-        defer { endSync(telling: waiters) }
+        endSync(telling: coverMark())
+    }
+
+    private func coverMark() -> Notices {
         let sample: Sample?
         do throws(StorageError) {
             sample = try monitor.withLock { state throws(StorageError) in
@@ -124,9 +131,37 @@ extension WriterCore {
                     sequence: state.nextSequence)
             }
         } catch {
-            poison(LogError(error, doing: "marking the end of the log"))
-            return
+            return poison(LogError(error, doing: "marking the end of the log"))
         }
-        if let sample { waiters = cover(sample) }
+        return sample.map(cover) ?? Notices()
+    }
+
+    /// Takes the space into use that the preparer filled behind the active segment.
+    ///
+    /// One sync makes the new size durable and covers what was published before. It holds the right
+    /// to sync: of two syncs of one file at once, one could take the other's failure away.
+    func grow() {
+        guard let sample = beginSync() else { return }
+        endSync(telling: coverGrowth(sample))
+    }
+
+    private func coverGrowth(_ sample: Sample) -> Notices {
+        let filled = monitor.withLock { state -> Int? in
+            if case .growth(let capacity) = state.next { capacity } else { nil }
+        }
+        guard let filled else { return Notices() }
+        do throws(StorageError) {
+            try sample.file.sync()
+            // Without a mapping of the new space, stores there are positional.
+            let isMapped = (try? sample.file.mapForAppending(length: filled)) ?? false
+            monitor.withLock { state in
+                state.active.grow(to: filled, isMapped: isMapped)
+                state.next = .none
+                state.endRoll()
+            }
+            return try markDurable(sample)
+        } catch {
+            return poison(LogError(error, doing: "growing the segment"))
+        }
     }
 }

@@ -58,6 +58,7 @@ final class WriterCore: Sendable {
 
     /// The worker's life: what is due, until the writer ends.
     private func work() {
+        monitor.withLock { $0.workerIdentity = WorkerThread.currentIdentity }
         while true {
             let task = monitor.wait { state -> MonitorStep<WriterTask> in
                 state.workerSleeps = false
@@ -75,6 +76,7 @@ final class WriterCore: Sendable {
         switch task {
         case .sync: sync()
         case .mark: mark()
+        case .grow: grow()
         case .roll: roll()
         case .finish, .sleep: break
         }
@@ -93,37 +95,41 @@ final class WriterCore: Sendable {
         }
     }
 
-    /// Stops everything that stores: the first failure holds, every waiter is told.
-    func poison(_ error: LogError) {
-        let waiters = monitor.withLock { state -> [WriterState.Waiter] in
+    /// Stops everything that stores: the first failure holds.
+    ///
+    /// - Returns: Every waiter, to be told when the calling thread holds nothing of the writer.
+    func poison(_ error: LogError) -> Notices {
+        let told = LogError(
+            .poisoned, "not durable: \(error.message)", path: error.path, cause: error)
+        let notices = monitor.withLock { state in
             let cause = error.cause as? StorageError
             if let cause, cause.operation == .sync { state.mark.disown() }
             switch state.phase {
             case .open, .closing: state.phase = .poisoned(error)
             case .closed, .poisoned: break
             }
-            defer { state.waiters = [] }
-            return state.waiters
+            return state.takeWaiters(telling: told)
         }
         monitor.notifyAll()
-        let told = LogError(
-            .poisoned, "not durable: \(error.message)", path: error.path, cause: error)
-        for waiter in waiters { waiter.callback(told) }
+        return notices
     }
 
-    /// Ends in good order.
+    /// Ends in good order: the log is durable, says so by its close block, and takes no more space
+    /// than it needs.
     func close() throws(LogError) {
         try checkFork()
         switch quiesce(for: .closing) {
         case .ended: return
         case .poisoned(let error):
-            release()
+            release(removesPrepared: false)
             throw error
-        case .first:
-            monitor.notifyAll()
-            defer { release() }
-            try finish()
+        case .quiet: break
         }
+        monitor.notifyAll()
+        let (notices, failure) = finish()
+        release(removesPrepared: failure == nil)
+        notices.deliver()
+        if let failure { throw failure }
     }
 
     /// Goes away without a word, as a killed process does: the next opening recovers.
@@ -131,32 +137,28 @@ final class WriterCore: Sendable {
         guard generation.isCurrent else { return }
         switch quiesce(for: .closed) {
         case .ended: return
-        case .poisoned: return release()
-        case .first: break
+        case .poisoned: release(removesPrepared: false)
+        case .quiet:
+            let error = LogError(.closed, "the writer went away before this was durable")
+            let notices = monitor.withLock { $0.takeWaiters(telling: error) }
+            monitor.notifyAll()
+            release(removesPrepared: true)
+            notices.deliver()
         }
-        let waiters = monitor.withLock { state in
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        monitor.notifyAll()
-        release()
-        let told = LogError(.closed, "the writer went away before this was durable")
-        for waiter in waiters { waiter.callback(told) }
     }
 
-    /// How the writer stood when it was to end.
-    private enum Ending {
-        /// It was open.
-        case first
-        /// A failure had stopped it.
-        case poisoned(LogError)
-        /// It had ended before.
+    private enum Quiescence {
+        /// No thread works on the files, and none will.
+        case quiet
+        /// The writer had ended before.
         case ended
+        /// An earlier failure had stopped it; this call ends it.
+        case poisoned(LogError)
     }
 
     /// Waits until no other thread works on the files, then sets the phase.
-    private func quiesce(for phase: WriterState.Phase) -> Ending {
-        monitor.wait { state -> MonitorStep<Ending> in
+    private func quiesce(for phase: WriterState.Phase) -> Quiescence {
+        monitor.wait { state -> MonitorStep<Quiescence> in
             if state.isSyncing { return .wait(until: nil) }
             if case .preparing = state.next { return .wait(until: nil) }
             switch state.phase {
@@ -167,13 +169,16 @@ final class WriterCore: Sendable {
                 return .finish(.poisoned(error))
             case .open:
                 state.phase = phase
-                return .finish(.first)
+                return .finish(.quiet)
             }
         }
     }
 
-    /// Syncs, writes the close block behind what is durable, syncs it, and names it in a manifest.
-    private func finish() throws(LogError) {
+    /// Syncs, writes the close block behind what is durable, syncs it, gives blank space back,
+    /// and names the end in a manifest.
+    ///
+    /// - Returns: Who is to be told, and why it failed if it did.
+    private func finish() -> (Notices, LogError?) {
         // Nothing is written behind a seal whose roll a full disk held up: opening finishes it.
         let needsMark = monitor.withLock {
             !$0.active.isSealed && ($0.unsyncedBytes > 0 || !$0.active.endsInClose)
@@ -185,18 +190,18 @@ final class WriterCore: Sendable {
                 } catch {
                     throw LogError(error, doing: "closing the log")
                 }
-                try nameEnd()
             }
+            giveBlankSpaceBack()
+            if needsMark { try nameEnd() }
         } catch {
-            poison(error)
-            throw error
+            return (poison(error), error)
         }
-        let waiters = monitor.withLock { state in
+        let notices = monitor.withLock { state in
             state.phase = .closed
             return state.takeDurableWaiters()
         }
         monitor.notifyAll()
-        for waiter in waiters { waiter.callback(nil) }
+        return (notices, nil)
     }
 
     private func writeCloseBlock() throws(StorageError) {
@@ -216,6 +221,14 @@ final class WriterCore: Sendable {
         }
     }
 
+    /// Cuts off what was filled ahead of need. On a full disk that makes room for the manifest.
+    ///
+    /// Best effort: what stays takes space and harms nothing.
+    private func giveBlankSpaceBack() {
+        let (file, kept) = monitor.withLock { ($0.active.file, $0.active.leastCapacity) }
+        try? file.truncate(to: kept)
+    }
+
     /// Records the closed end in a manifest, so that a later loss of the end is found and the next
     /// writer goes on in this segment.
     ///
@@ -228,20 +241,25 @@ final class WriterCore: Sendable {
         do throws(LogError) {
             try manifests.edit { $0.replaceLast(with: entry) }
         } catch {
-            guard error.code == .outOfSpace else { throw error }
+            guard error.code == .outOfSpace || error.code == .limitExceeded else { throw error }
         }
     }
 
     /// Gives up all files, and the lock last: nothing of them is mapped any more when somebody else
     /// opens the log and judges what the disk has.
-    private func release() {
+    ///
+    /// - Parameter removesPrepared: False after a failure: a manifest whose sync failed may name
+    ///   the file.
+    private func release(removesPrepared: Bool) {
         let (prepared, file, mark) = monitor.withLock { state in
             var prepared: PreparedSegment?
-            if case .ready(let segment) = state.next { prepared = segment }
+            if case .segment(let segment) = state.next { prepared = segment }
             state.next = .none
             return (prepared, state.active.file, state.mark)
         }
-        if let prepared { maker.discard(prepared) }
+        if let prepared {
+            if removesPrepared { maker.discard(prepared) } else { try? prepared.file.close() }
+        }
         try? file.close()
         mark.close()
         lock.release()

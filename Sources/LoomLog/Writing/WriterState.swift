@@ -11,13 +11,25 @@ struct WriterState {
         case poisoned(LogError)
     }
 
-    /// The segment that will follow the active one.
+    /// Space that is secured ahead of need.
     enum Next {
         case none
         case preparing
-        case ready(PreparedSegment)
-        /// Out of space, or another refusal; tried again at `retryAt`.
-        case failed(LogError, retryAt: UInt64)
+        /// The segment that will follow the active one.
+        case segment(PreparedSegment)
+        /// Filled space of the active file, to be synced before it is used.
+        case growth(capacity: Int)
+        /// Refused; looked for again at `retryAt`, or as soon as an append waits.
+        case failed(retryAt: UInt64)
+    }
+
+    /// Why appends that waited for room got none.
+    struct Shortage {
+        let error: LogError
+        /// Bytes that were asked for; a smaller unit may still find room.
+        let need: Int
+        /// Until then the same answer is given without another try.
+        let pausesUntil: UInt64
     }
 
     /// A caller that is told when a position is durable.
@@ -33,13 +45,18 @@ struct WriterState {
     var nextSequence: UInt64
     var durableSequence: UInt64
 
-    /// Set while one thread syncs, marks or rolls: it alone touches the active file then, appends
-    /// aside.
+    /// Set while one thread syncs, marks, grows or rolls: it alone touches the active file then,
+    /// appends aside.
     var isSyncing = false
-    /// Set from the moment that a unit found no room until the next segment is active.
+    /// Set from the moment that a unit found no room until there is more of it.
     var isRolling = false
-    /// Bytes that the next segment must at least hold.
+    /// Bytes that the segment must at least hold which the largest waiting unit goes to.
     var rollBytes = 0
+    /// The last refusal of space, and how many there were.
+    var shortage: Shortage?
+    var shortageCount: UInt64 = 0
+    /// How long to wait before space is looked for again, while no append waits.
+    var spacePause: UInt64 = 0
     /// Somebody asked for the sync of all up to here.
     var demandedSequence: UInt64 = 0
     /// When the oldest unsynced byte was stored; 0 when there is none.
@@ -49,6 +66,8 @@ struct WriterState {
     var waiters: [Waiter] = []
     /// Whether the worker sleeps without a deadline and must be woken for timers.
     var workerSleeps = false
+    /// The thread of the worker, once it runs.
+    var workerIdentity: UInt64?
 
     var position: LogPosition { LogPosition(nextSequence: nextSequence) }
     var unsyncedBytes: Int { active.offset - active.durableOffset }
@@ -78,10 +97,22 @@ struct WriterState {
     }
 
     /// Takes out the waiters whose position is durable.
-    mutating func takeDurableWaiters() -> [Waiter] {
+    mutating func takeDurableWaiters() -> Notices {
         let done = waiters.filter { $0.position.nextSequence <= durableSequence }
         if !done.isEmpty { waiters.removeAll { $0.position.nextSequence <= durableSequence } }
-        return done
+        return Notices(done, nil)
+    }
+
+    /// Takes out all waiters, to be told that their position is not durable.
+    mutating func takeWaiters(telling error: LogError) -> Notices {
+        defer { waiters = [] }
+        return Notices(waiters, error)
+    }
+
+    /// There is more room, or it is known that there is none: units that wait try again.
+    mutating func endRoll() {
+        isRolling = false
+        rollBytes = 0
     }
 }
 
@@ -89,6 +120,7 @@ struct WriterState {
 enum WriterTask {
     case sync
     case mark
+    case grow
     case roll
     case finish
     case sleep(until: UInt64?)
@@ -102,17 +134,40 @@ extension WriterState {
         case .closing, .closed, .poisoned: return .finish
         }
         if isSyncing { return .sleep(until: nil) }
-        if isRolling, case .ready = next { return .roll }
+        if let task = spaceTask { return task }
         if durableSequence < min(demandedSequence, nextSequence) { return .sync }
         guard options.durability != .off else { return .sleep(until: nil) }
         if unsyncedBytes > 0 {
-            let due = unsyncedSince + options.syncDelayNanoseconds
+            let due = unsyncedSince.addingSaturating(options.syncDelayNanoseconds)
             return unsyncedBytes >= options.syncBytes || due <= now ? .sync : .sleep(until: due)
         }
         guard !active.endsInMark, active.offset > SegmentHeader.byteCount,
             active.hasRoomForMark, !isRolling
         else { return .sleep(until: nil) }
-        let due = quietSince + options.idleMarkNanoseconds
+        let due = quietSince.addingSaturating(options.idleMarkNanoseconds)
         return due <= now ? .mark : .sleep(until: due)
+    }
+
+    /// Takes the space into use that the preparer has filled, if there is any to take.
+    private var spaceTask: WriterTask? {
+        switch next {
+        case .growth: .grow
+        case .segment(let prepared): isRolling && prepared.capacity >= rollBytes ? .roll : nil
+        case .none, .preparing, .failed: nil
+        }
+    }
+
+    /// What a caller that waits for room must do itself: it runs in a callback on the worker's own
+    /// thread, which therefore will not come to it.
+    func taskOfCallback() -> WriterTask? {
+        workerIdentity == WorkerThread.currentIdentity && !isSyncing ? spaceTask : nil
+    }
+}
+
+extension UInt64 {
+    /// The sum, or the largest number where the sum is above it: "for ever" stays for ever.
+    func addingSaturating(_ other: UInt64) -> UInt64 {
+        let (sum, overflows) = addingReportingOverflow(other)
+        return overflows ? .max : sum
     }
 }
