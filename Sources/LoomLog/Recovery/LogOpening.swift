@@ -18,6 +18,8 @@ struct LogOpening {
     let options: LogOptions
     /// Holds on to the directory: see ``AnchoredStorage``.
     let storage: any AnchoredStorage
+    /// The storage that the log's own folder is in.
+    private let surroundings: any Storage
     private let isNew: Bool
     let manifests: ManifestStore
     let maker: SegmentMaker
@@ -40,6 +42,7 @@ struct LogOpening {
         self.options = options
         directory = LogDirectory(root: path)
         isNew = try LogCreation(directory: directory, options: options, storage: storage).run()
+        surroundings = storage
         let storage = try directory.anchored(in: storage)
         self.storage = storage
         manifests = ManifestStore(directory: directory, storage: storage)
@@ -122,7 +125,7 @@ struct LogOpening {
             try storage.syncDirectory(directory.segments)
             try storage.syncDirectory(directory.root)
             // A process that was killed while it created the log may not have synced its name.
-            if manifest.generation == 1 { try storage.syncDirectory(directory.parent) }
+            if manifest.generation == 1 { try surroundings.syncDirectory(directory.parent) }
         }
     }
 

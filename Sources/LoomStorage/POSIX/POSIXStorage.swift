@@ -101,6 +101,9 @@ struct POSIXAnchoredStorage: AnchoredStorage {
     func remove(_ path: FilePath) throws(StorageError) { try calls.remove(path) }
     func removeDirectory(_ path: FilePath) throws(StorageError) { try calls.removeDirectory(path) }
     func syncDirectory(_ path: FilePath) throws(StorageError) { try calls.syncDirectory(path) }
+    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
+        try calls.availableBytes(at: path)
+    }
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
         try calls.create(path)
     }
