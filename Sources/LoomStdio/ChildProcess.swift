@@ -100,11 +100,12 @@ struct ProgramCommand {
             try unsafe Self.check(loom_check_folder(folder), "the folder \(folder)")
         }
         let texts = variables.map { "\($0.key)=\($0.value)" }
+        let (arguments, environment) = (Self.joined(words), Self.joined(texts))
         var problem = Errno.noSuchFileOrDirectory
         for path in paths {
             var process: Int32 = 0
             let result = unsafe loom_program_start(
-                path, Self.joined(words), words.count, Self.joined(texts), texts.count, folder,
+                path, arguments, words.count, environment, texts.count, folder,
                 input, output, errors, &process)
             if result == 0 { return process }
             let error = Errno(rawValue: -result)
@@ -141,7 +142,7 @@ struct ProgramCommand {
     /// Texts one after the other, each ended by a zero byte.
     private static func joined(_ texts: [String]) -> [CChar] {
         var bytes: [CChar] = []
-        for text in texts { bytes += text.utf8.map { CChar(bitPattern: $0) } + [0] }
+        for text in texts { bytes += text.utf8CString }
         return bytes + [0]
     }
 

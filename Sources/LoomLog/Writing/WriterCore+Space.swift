@@ -87,7 +87,7 @@ extension WriterCore {
         guard let bytes = plan.bytes(available: available) else {
             let error = LogError(
                 .outOfSpace,
-                "securing space for the log: the disk has \(available) bytes left, and "
+                "securing space for the log: No space left on device: \(available) bytes are left, "
                     + "\(plan.least + plan.reserve) are needed", path: root)
             return .refused(.init(error: error, need: plan.need, pausesUntil: 0))
         }
