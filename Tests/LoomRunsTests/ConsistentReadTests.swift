@@ -1,0 +1,83 @@
+import LoomFormat
+import LoomLog
+import LoomModel
+import LoomRunner
+import LoomRuns
+import LoomStorage
+import Synchronization
+import SystemPackage
+import Testing
+
+/// A storage that lets something happen just before a reader asks who has the log.
+private struct WatchedStorage: Storage {
+    let base: SimulatedStorage
+    let beforeLockHolder: @Sendable () -> Void
+    var machine: any Machine { base.machine }
+
+    func createDirectory(_ path: FilePath) throws(StorageError) { try base.createDirectory(path) }
+    func list(_ path: FilePath) throws(StorageError) -> [String] { try base.list(path) }
+    func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
+        try base.rename(path, to: target)
+    }
+    func remove(_ path: FilePath) throws(StorageError) { try base.remove(path) }
+    func removeDirectory(_ path: FilePath) throws(StorageError) { try base.removeDirectory(path) }
+    func syncDirectory(_ path: FilePath) throws(StorageError) { try base.syncDirectory(path) }
+    func create(_ path: FilePath) throws(StorageError) -> any StorageFile { try base.create(path) }
+    func open(
+        _ path: FilePath, for access: FileAccess
+    ) throws(StorageError) -> any StorageFile { try base.open(path, for: access) }
+    func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock {
+        try base.lock(path, holder: holder)
+    }
+    func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
+        beforeLockHolder()
+        return try base.lockHolder(path)
+    }
+}
+
+/// Reads of a log that changes while they look.
+@Suite struct ConsistentReadTests {
+    private let storage = SimulatedStorage()
+
+    private func open() throws -> LogRunStore {
+        var options = LogOptions()
+        options.driver = .inline
+        return try LogRunStore(path: "/runs.loom", options: options, storage: storage)
+    }
+
+    /// Its writer finished and went between the pass over the log and the look at the lock: the
+    /// reader said `interrupted` of a run that had completed.
+    @Test("a run that ends while a reader looks is not called interrupted")
+    func endsMeanwhile() async throws {
+        for isList in [false, true] {
+            let store = try open()
+            let name = isList ? "b" : "a"
+            var raw = try await RawRun(name, in: store, state: Array("1".utf8))
+            let attempt = AttemptID(step: 0, attempt: 0)
+            try await raw.write([.attemptStarted(attempt)])
+            // The rest of the run, prepared: the reader's own thread writes it.
+            var unit = RecordUnit(run: raw.run, epoch: 1, position: 3)
+            let end = RunEvent.Content.runCompleted(attempt, result: Array("2".utf8))
+            unit.append(RunEvent(time: EventTime(microseconds: 9), end).encoded())
+            let last = unit
+            let isDone = Mutex(false)
+            let watched = WatchedStorage(base: storage) {
+                let isFirst = isDone.withLock { isDone in
+                    defer { isDone = true }
+                    return !isDone
+                }
+                guard isFirst else { return }
+                _ = try? store.append(last)
+                try? store.close()
+            }
+            let reader = try RunReader(path: "/runs.loom", storage: watched)
+            var filter = RunFilter()
+            filter.prefix = name
+            let view = try isList ? reader.list(filter)[0] : reader.get(raw.run)
+            withKnownIssue("the lock is looked at after the log, and never the other way round") {
+                #expect(view.status == "completed")
+                #expect(view.summary.result == Array("2".utf8))
+            }
+        }
+    }
+}
