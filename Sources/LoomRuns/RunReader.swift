@@ -7,13 +7,17 @@ public import SystemPackage
 /// Reads the runs of a log, also while it is written: needs the log alone, not the program that
 /// made it.
 ///
-/// In this version every answer is made from one or two passes over the log, so that its time grows
-/// with the log; its memory is that of the answer.
+/// An answer shows the log as it was at one moment, however many passes it takes. In this version
+/// every answer is made from one or two passes over the log, so that its time grows with the log.
+/// Lists come as cursors, which fetch a row at a time (``RowCursor``), and as arrays.
 ///
 /// ```swift
 /// let runs = try RunReader(path: "runs.loom")
 /// let view = try runs.get(RunID("demo"))
 /// print(view.status, view.summary.stepIndex)
+///
+/// var rows = try runs.historyRows(RunID("demo"))
+/// while let row = try rows.next() { print(row.step, row.state.count) }
 /// ```
 public struct RunReader: Sendable {
     let log: LogReader
@@ -30,71 +34,9 @@ public struct RunReader: Sendable {
 
     /// What a run is now.
     public func get(_ run: RunID) throws -> RunView {
-        var position = try outline(of: run)
-        return try view(run, &position, writer: try log.writer())
-    }
-
-    /// The runs of the log that fit, by time of creation and then by name.
-    public func list(
-        _ filter: RunFilter = RunFilter(), limit: Int? = nil, offset: Int = 0
-    ) throws -> [RunView] {
-        var window = try RowWindow<RunView>(offset: offset, limit: limit)
-        var all: [RunID: RunPass.Position] = [:]
-        // One run that cannot be read does not hide the others.
-        var damaged: [RunID: String] = [:]
-        try log.scan { event in
-            if let prefix = filter.prefix, !event.run.rawValue.hasPrefix(prefix) { return }
-            guard damaged[event.run] == nil else { return }
-            do {
-                try RunPass.visit(event, &all[event.run, default: RunPass.Position()])
-            } catch let error as RunReadError {
-                damaged[event.run] = "\(error)"
-            }
-        }
-        let writer = try log.writer()
-        let sorted = all.sorted {
-            ($0.value.fold.summary.created, $0.key) < ($1.value.fold.summary.created, $1.key)
-        }
-        for (run, position) in sorted {
-            let damage = damaged[run]
-            guard damage != nil || position.fold.summary.nextPosition > 0 else { continue }
-            // Those that keep shared keys are listed only when they are asked for.
-            if run.isKeeper && filter.prefix?.hasPrefix(RunID.keeperPrefix) != true { continue }
-            var position = position
-            var view: RunView
-            do {
-                view = try self.view(run, &position, writer: writer, damage: damage)
-            } catch let error as RunReadError {
-                view = try self.view(run, &position, writer: writer, damage: "\(error)")
-            }
-            if filter.fits(view) { window.add { view } }
-        }
-        return window.rows
-    }
-
-    /// The states of a run that its policy shows, from the first on.
-    public func history(
-        _ run: RunID, limit: Int? = nil, offset: Int = 0
-    ) throws -> [HistoryRow] {
-        var window = try RowWindow<HistoryRow>(offset: offset, limit: limit)
-        let outline = try outline(of: run)
-        let policies = outline.policies
-        func add(_ position: inout RunPass.Position) throws {
-            let step = position.fold.summary.stepIndex
-            guard policies.showsState(step) else { return }
-            try window.add { HistoryRow(step: step, state: try state(of: run, &position)) }
-            if window.isFull { throw RunPass.Enough() }
-        }
-        // At the end of its step: until then a migration may give a state another shape.
-        do {
-            var end = try pass(
-                run, like: outline,
-                before: { event, _, position in
-                    if case .stepCommitted = event.content { try add(&position) }
-                })
-            if !window.isFull { try add(&end) }
-        } catch is RunPass.Enough {}
-        return window.rows
+        let (found, isAbandoned) = try present(run)
+        var pass = found
+        return try pass.position.view(isAbandoned: isAbandoned)
     }
 
     /// The state that a step of a run read, or will read.
@@ -102,57 +44,34 @@ public struct RunReader: Sendable {
     /// - Throws: ``RunReadError/notKept(_:step:kept:)`` where the policy does not show it;
     ///   ``RunReadError/notReached(_:step:last:)``.
     public func state(_ run: RunID, at step: UInt64) throws -> HistoryRow {
-        var outline = try outline(of: run)
-        let last = outline.fold.summary.stepIndex
+        var pass = try RunPass(log, run, keeping: .none, followsStates: true)
+        try pass.readOn()
+        let outline = pass.position.outline
+        guard let span = pass.span, outline.isBegun else { throw RunReadError.unknownRun(run) }
+        let last = outline.summary.stepIndex
         guard step <= last else { throw RunReadError.notReached(run, step: step, last: last) }
         // Where it stands is shown whatever the policy keeps; of what is over only that.
-        if step == last, outline.fold.summary.status != .completed {
-            return HistoryRow(step: step, state: try state(of: run, &outline))
+        if step == last, outline.summary.status != .completed {
+            return HistoryRow(step: step, state: try pass.position.state())
         }
         guard outline.policies.showsState(step) else {
             var kept = step
             while !outline.policies.showsState(kept) { kept -= 1 }
             throw RunReadError.notKept(run, step: step, kept: kept)
         }
-        var found = try pass(
-            run, like: outline,
-            before: { event, _, position in
-                guard case .stepCommitted = event.content else { return }
-                if position.fold.summary.stepIndex == step { throw RunPass.Enough() }
-            })
-        return HistoryRow(step: step, state: try state(of: run, &found))
-    }
-
-    /// The attempts of a run that its policy shows, by step and try.
-    public func attempts(
-        _ run: RunID, step: UInt64? = nil, limit: Int? = nil, offset: Int = 0
-    ) throws -> [AttemptRow] {
-        let window = try RowWindow<AttemptRow>(offset: offset, limit: limit)
-        let outline = try outline(of: run)
-        var collector = AttemptCollector(policies: outline.policies, step: step, window: window)
-        var end = try RunPass(log: log, run: run).scan(
-            below: outline.fold.summary.nextPosition,
-            before: { event, _, position in try collector.before(event, &position.track) },
-            after: { event, _, position in try collector.after(event, &position.track) })
-        try collector.finish(&end.track)
-        return collector.window.rows
-    }
-
-    /// The managed tool calls of a run, in the order in which they began.
-    public func toolCalls(
-        _ run: RunID, step: UInt64? = nil, limit: Int? = nil, offset: Int = 0
-    ) throws -> [ToolCallRow] {
-        let window = try RowWindow<ToolCallRow>(offset: offset, limit: limit)
-        var collector = ToolCallCollector(step: step, window: window)
-        let end = try RunPass(log: log, run: run).scan(after: { event, place, _ in
-            collector.see(event, at: place.position)
-        })
-        guard end.fold.summary.nextPosition > 0 else { throw RunReadError.unknownRun(run) }
-        return collector.window.rows
+        var second = try RunPass(log, run, over: span, keeping: .none, followsStates: true)
+        var collector = StateCollector(step: step)
+        while collector.state == nil, try second.next(&collector) {}
+        return HistoryRow(step: step, state: try collector.state ?? second.position.state())
     }
 
     /// How many rows of each kind the run's policy shows.
-    public func stats(_ run: RunID) throws -> RunStats { try outline(of: run).stats }
+    public func stats(_ run: RunID) throws -> RunStats {
+        var pass = try RunPass(log, run, keeping: .none, followsStates: false)
+        try pass.readOn()
+        guard pass.position.outline.isBegun else { throw RunReadError.unknownRun(run) }
+        return pass.position.outline.stats
+    }
 
     /// Whether the events of a run are such as a runner writes; with what is wrong when not, and
     /// with what a person corrected, which is no fault of the log.
@@ -164,17 +83,19 @@ public struct RunReader: Sendable {
 
     /// Where a run stands and what is remarkable about it.
     public func explain(_ run: RunID) throws -> RunExplanation {
-        var outline = try outline(of: run)
-        let view = try view(run, &outline, writer: try log.writer())
+        let (found, isAbandoned) = try present(run)
+        var pass = found
+        let view = try pass.position.view(isAbandoned: isAbandoned)
+        let outline = pass.position.outline
         return RunExplanation(
             view: view, stats: outline.stats, violations: violations(of: outline, view),
             unfinishedCalls: outline.fold.calls.unfinished, corrections: outline.corrections,
             leavesAttemptsOut: outline.policies.leavesAttemptsOut)
     }
 
-    private func violations(of outline: RunPass.Position, _ view: RunView) -> [String] {
+    private func violations(of outline: RunOutline, _ view: RunView) -> [String] {
         var notes = outline.violations.map { "event \($0.place.position): \($0.description)" }
-        let summary = outline.fold.summary
+        let summary = outline.summary
         if summary.status == .completed && summary.result == nil {
             notes.append("completed_run_missing_result")
         }
@@ -187,41 +108,29 @@ public struct RunReader: Sendable {
         return notes
     }
 
-    /// The run up to now, without its rows.
-    private func outline(of run: RunID) throws -> RunPass.Position {
-        let position = try RunPass(log: log, run: run).scan()
-        guard position.fold.summary.nextPosition > 0 else { throw RunReadError.unknownRun(run) }
-        return position
+    /// The run up to now, and whether whoever drove it is gone.
+    private func present(_ run: RunID) throws -> (RunPass, isAbandoned: Bool) {
+        var pass = try RunPass(log, run, keeping: .all, followsStates: true)
+        try pass.readOn()
+        guard pass.position.outline.isBegun else { throw RunReadError.unknownRun(run) }
+        let isAbandoned = try pass.readOnAskingTheLock()
+        return (pass, isAbandoned)
     }
+}
 
-    /// A second pass over what the first one saw, and nothing that was written since.
-    private func pass(
-        _ run: RunID, like outline: RunPass.Position,
-        before: (RunEvent, RunFold.Place, inout RunPass.Position) throws -> Void
-    ) throws -> RunPass.Position {
-        try RunPass(log: log, run: run).scan(
-            below: outline.fold.summary.nextPosition, before: before)
-    }
+/// Takes the state of one step at the end of the step, when it is final.
+private struct StateCollector: RunVisitor {
+    let step: UInt64
+    private(set) var state: [UInt8]?
 
-    private func view(
-        _ run: RunID, _ position: inout RunPass.Position, writer: String?, damage: String? = nil
-    ) throws -> RunView {
-        let summary = position.fold.summary
-        let isHeld = writer.map { summary.holder.contains($0) } ?? false
-        let hidesState = summary.status == .completed || damage != nil
-        return RunView(
-            run: run, summary: summary,
-            state: hidesState ? nil : try state(of: run, &position),
-            isInterrupted: summary.status == .running && !isHeld, damage: damage)
-    }
+    init(step: UInt64) { self.step = step }
 
-    private func state(
-        of run: RunID, _ position: inout RunPass.Position
-    ) throws(RunReadError) -> [UInt8] {
-        do {
-            return try position.track.materialise()
-        } catch {
-            throw .corrupt(run, "its state: \(error)")
-        }
+    mutating func before(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
+    ) throws {
+        guard case .stepCommitted = event.content, state == nil,
+            position.outline.summary.stepIndex == step
+        else { return }
+        state = try position.state()
     }
 }

@@ -1,4 +1,5 @@
 public import LoomFormat
+internal import LoomLog
 public import LoomModel
 
 /// Why a read gave no answer.
@@ -13,6 +14,13 @@ public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
     case notKept(RunID, step: UInt64, kept: UInt64)
     /// The events of the run cannot be read.
     case corrupt(RunID, String)
+
+    /// The damage of one event, with its place.
+    static func damaged(_ stored: LogEvent, _ error: FormatError) -> RunReadError {
+        .corrupt(
+            stored.run,
+            "event \(stored.position) at \(stored.segmentID):\(stored.offset): \(error)")
+    }
 
     /// One line.
     public var description: String {
@@ -54,7 +62,11 @@ public struct RunView: Hashable, Sendable {
 
     /// The status to show.
     public var status: String {
-        if damage != nil { return "damaged" }
+        Self.status(of: summary, isInterrupted: isInterrupted, isDamaged: damage != nil)
+    }
+
+    static func status(of summary: RunSummary, isInterrupted: Bool, isDamaged: Bool) -> String {
+        if isDamaged { return "damaged" }
         return isInterrupted ? "interrupted" : summary.status.rawValue
     }
 }
@@ -136,10 +148,8 @@ public struct RunFilter: Hashable, Sendable {
     /// Creates a filter that lets every run through.
     public init() {}
 
-    func fits(_ view: RunView) -> Bool {
-        let labels = view.summary.labels
-        return (status ?? view.status) == view.status
-            && (loop ?? view.summary.loop) == view.summary.loop
-            && self.labels.allSatisfy { labels[$0.name] == $0.value }
+    func fits(_ summary: RunSummary, status: String) -> Bool {
+        (self.status ?? status) == status && (loop ?? summary.loop) == summary.loop
+            && labels.allSatisfy { summary.labels[$0.name] == $0.value }
     }
 }

@@ -105,19 +105,19 @@ struct ParityAnswers {
     }
 
     private func history(_ run: RunID, _ limit: Int?, _ offset: Int) throws -> JSONValue {
-        let view = try reader.get(run)
+        let form = try reader.get(run).form
         return .array(
-            try reader.history(run, limit: limit, offset: offset).map { $0.json(of: view) })
+            try reader.history(run, limit: limit, offset: offset).map { $0.json(of: form) })
     }
 
     private func attempts(_ run: RunID, _ step: UInt64?) throws -> JSONValue {
-        let view = try reader.get(run)
+        let form = try reader.get(run).form
         return ParityRules.ours(
-            .array(try reader.attempts(run, step: step).map { $0.json(of: view) }))
+            .array(try reader.attempts(run, step: step).map { $0.json(of: form) }))
     }
 
     private func toolCalls(_ run: RunID) throws -> JSONValue {
-        let view = try reader.get(run)
-        return ParityRules.ours(.array(try reader.toolCalls(run).map { $0.json(of: view) }))
+        let form = try reader.get(run).form
+        return ParityRules.ours(.array(try reader.toolCalls(run).map { $0.json(of: form) }))
     }
 }

@@ -40,6 +40,22 @@ struct RawRun {
         return first
     }
 
+    /// Commits one event of any bytes.
+    mutating func write(raw bytes: [UInt8]) async throws {
+        var unit = RecordUnit(run: run, epoch: epoch, position: position)
+        unit.append(bytes)
+        _ = try await store.commit(unit)
+        position += 1
+    }
+
+    /// The end of a step whose attempt is open.
+    mutating func endStep(_ next: [UInt8]) async throws {
+        let delta = StateDelta.encode(from: state, to: next)
+        try await write([.stepCommitted(AttemptID(step: step, attempt: 0), delta: delta)])
+        state = next
+        step += 1
+    }
+
     /// A step that calls a tool, when a result is given, and leads to another state.
     mutating func commit(
         _ next: [UInt8], key: ToolKey = .occurrence(0), result: [UInt8]? = nil
@@ -65,5 +81,16 @@ struct RawRun {
     mutating func pause() async throws {
         try await write([.paused(.budget)])
         await store.release(run, epoch: epoch)
+    }
+
+    /// Bytes that no compressor makes smaller.
+    static func noise(_ seed: Int, _ count: Int) -> [UInt8] {
+        var random = UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 | 1
+        return (0..<count).map { _ in
+            random ^= random << 13
+            random ^= random >> 7
+            random ^= random << 17
+            return UInt8(truncatingIfNeeded: random)
+        }
     }
 }

@@ -20,15 +20,25 @@ struct ChangeArguments: ParsableArguments {
     var wait = false
 
     /// Opens the log, changes the run, prints where it stands.
+    ///
+    /// - Parameter done: What was done then, with the run as subject: `was cancelled`.
     func change(
-        _ run: RunID, _ body: (RunControl) async throws -> Void
+        _ run: RunID, _ done: String, _ body: (RunControl) async throws -> Void
     ) async throws {
         let written = try await log.writing(creates: false, waits: wait) { store in
             try await body(RunControl(store: store))
             return store.reader
         }
-        let view = try RunReader(log: written).get(run)
+        let view = try view(of: run, in: written, after: "run \(run) \(done)")
         output.print(view.json, view.lines + [NextLine(log).after(view)])
+    }
+
+    /// Where the run stands, after a change that stays true when this cannot be read or printed.
+    private func view(
+        of run: RunID, in log: LogReader, after done: String
+    ) throws -> RunView {
+        let change = Change(what: done, look: NextLine(self.log).get(run))
+        return try change.reading { try RunReader(log: log).get(run) }
     }
 
     /// Says what became of a call; prints the call and what was known of it, and where the run
@@ -39,7 +49,9 @@ struct ChangeArguments: ParsableArguments {
         let (resolved, written) = try await log.writing(creates: false, waits: wait) { store in
             (try await body(RunControl(store: store)), store.reader)
         }
-        let view = try RunReader(log: written).get(run)
+        let call = resolved.call.position
+        let view = try view(
+            of: run, in: written, after: "call \(call) of run \(run) was resolved")
         var json = view.json
         if case .object(var members) = json {
             members["resolved"] = resolved.json
@@ -60,7 +72,7 @@ struct RetryCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let run = try run.run()
-            try await change.change(run) { try await $0.retry(run) }
+            try await change.change(run, "was opened again") { try await $0.retry(run) }
         }
     }
 }
@@ -75,7 +87,9 @@ struct CancelCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let run = try run.run()
-            try await change.change(run) { try await $0.cancel(run, reason: reason) }
+            try await change.change(run, "was cancelled") {
+                try await $0.cancel(run, reason: reason)
+            }
         }
     }
 }
@@ -144,7 +158,9 @@ struct LabelCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let run = try RunArguments.named(run)
-            try await change.change(run) { try await $0.label(run, labels.map(\.label)) }
+            try await change.change(run, "was labelled") {
+                try await $0.label(run, labels.map(\.label))
+            }
         }
     }
 }

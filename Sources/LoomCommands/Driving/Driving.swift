@@ -48,9 +48,15 @@ struct Driving {
         // From the log that was written, whatever its path leads to by now.
         let runs = RunReader(log: log)
         tellUnknown(result.run, result.pauseReason, runs)
-        let view = try runs.get(result.run)
+        let change = change(result.run, result.status, result.stepIndex)
+        let view = try change.reading { try runs.get(result.run) }
         arguments.output.print(view.json, view.lines + [next.after(view)])
         if status != 0 { throw ExitCode(status) }
+    }
+
+    /// What driving came to, told when it cannot be printed.
+    private func change(_ run: RunID, _ status: RunStatus, _ step: UInt64) -> Change {
+        Change(what: "run \(run) is \(status) at step \(step)", look: next.get(run))
     }
 
     /// A program that broke off inside a `.once` call: besides its error, which decides the status,
@@ -60,6 +66,7 @@ struct Driving {
             case .unknownOutcome? = view.summary.pauseReason
         else { return }
         Output.setEndStatus(ExitStatus.damaged.rawValue)
+        Output.setChange(change(run, view.summary.status, view.summary.stepIndex))
         tellUnknown(run, view.summary.pauseReason, runs)
         arguments.output.print(view.json, view.lines + [next.after(view)])
     }

@@ -27,6 +27,11 @@ struct CommandFailure {
         case let error as RunnerError: self.init(error)
         case let error as RunReadError: self.init(error)
         case let error as StepProgramError: self.init(error)
+        case let error as UnreadChange:
+            let cause = CommandFailure(error.cause)
+            self.init(
+                message: "\(error.change.what), and cannot be read back: \(cause.message)",
+                hint: error.change.look, status: cause.status)
         case let error as UsageError:
             self.init(message: error.description, hint: error.hint, status: .usage)
         case let error as ValidationError:
@@ -34,7 +39,7 @@ struct CommandFailure {
         default:
             self.init(
                 message: GuardedText.words(error),
-                hint: "the system said so; what is in the log stays",
+                hint: "the system said so; what was acknowledged stays in the log",
                 status: .io)
         }
     }

@@ -35,6 +35,9 @@ struct NextLine {
         command(["resolve", run, "\(call)"]) + " --result JSON or --did-not-happen"
     }
 
+    /// What shows where a run stands.
+    func get(_ run: RunID) -> String { command(["get", run.rawValue]) }
+
     private func resume(_ run: String) -> String {
         let isOfSteps = CommandLineTool.executableName == "loomlog"
         if program.isEmpty { return command(["resume", run]) + (isOfSteps ? " -- PROGRAM" : "") }

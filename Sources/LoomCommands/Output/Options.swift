@@ -115,15 +115,6 @@ public struct ListArguments: ParsableArguments {
     public func validate() throws {
         if json && jsonl { throw ValidationError("--json or --jsonl, not both") }
     }
-
-    /// Prints rows.
-    public func print(_ rows: [JSONValue], _ lines: @autoclosure () -> [String]) {
-        if json {
-            Output.write([JSONValue.array(rows).canonicalText])
-        } else {
-            Output.write(jsonl ? rows.map(\.canonicalText) : lines().map(Output.printable))
-        }
-    }
 }
 
 /// A number of seconds that an option takes.

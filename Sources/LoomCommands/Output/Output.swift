@@ -5,6 +5,7 @@ internal import SystemPackage
 /// Standard output: data only. A reader that goes away is not an error; a full disk is.
 public enum Output {
     private static let endStatus = Mutex<Int32>(0)
+    private static let change = Mutex<Change?>(nil)
     private static let cleanUp = Mutex<@Sendable () -> Void>({})
 
     /// What to do before the process ends because nobody reads any more.
@@ -15,20 +16,36 @@ public enum Output {
     /// With which status to end when the reader goes away: 0, or what the command came to.
     static func setEndStatus(_ status: Int32) { endStatus.withLock { $0 = status } }
 
+    /// What the command did to the log before it prints: told when it cannot print.
+    static func setChange(_ done: Change) { change.withLock { $0 = done } }
+
     /// Writes lines.
     public static func write(_ lines: [String]) {
-        let text = lines.map { $0 + "\n" }.joined()
+        write(Array(lines.map { $0 + "\n" }.joined().utf8))
+    }
+
+    /// Writes bytes.
+    static func write(_ bytes: [UInt8]) {
         do throws(Errno) {
-            try writeAll(Array(text.utf8))
+            try writeAll(bytes)
         } catch .brokenPipe {
             endUnread()
         } catch {
-            CommandFailure(
-                message: "standard output: \(error)", hint: "the log is as it was; write elsewhere",
-                status: .io
-            ).tell()
+            unwritable(error).tell()
             Foundation.exit(ExitStatus.io.rawValue)
         }
+    }
+
+    private static func unwritable(_ error: Errno) -> CommandFailure {
+        let message = "standard output cannot be written: \(error)"
+        guard let change = Self.change.withLock({ $0 }) else {
+            return CommandFailure(
+                message: message, hint: "nothing in the log was changed; write elsewhere",
+                status: .io)
+        }
+        return CommandFailure(
+            message: "\(message); \(change.what), and that is in the log", hint: change.look,
+            status: .io)
     }
 
     private static func writeAll(_ bytes: [UInt8]) throws(Errno) {
@@ -82,11 +99,16 @@ public enum Output {
     /// To be called first: a broken pipe is then an error of a write and no signal.
     public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
-    /// Rows under their headings, in columns.
-    public static func table(_ headings: [String], _ rows: [[String]]) -> [String] {
-        let all = [headings] + rows
-        let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
+    /// Rows in columns at least as wide as `widths`, which grow with the cells.
+    static func table(_ rows: [[String]], _ widths: inout [Int]) -> [String] {
+        for row in rows {
+            // The last column needs no width.
+            for (column, cell) in row.dropLast().enumerated() {
+                if column == widths.count { widths.append(0) }
+                widths[column] = max(widths[column], cell.count)
+            }
+        }
+        return rows.map { row in
             var line = ""
             for (column, cell) in row.enumerated() {
                 line += cell
@@ -97,4 +119,28 @@ public enum Output {
             return line
         }
     }
+}
+
+/// What a command did to the log before it printed anything.
+struct Change: Sendable {
+    /// As a sentence: `run demo is paused at step 5`.
+    let what: String
+    /// The command that shows it.
+    let look: String
+
+    /// Reads what the command prints. That it was done stays true when this fails.
+    func reading<Result>(_ body: () throws -> Result) throws -> Result {
+        Output.setChange(self)
+        do {
+            return try body()
+        } catch {
+            throw UnreadChange(change: self, cause: error)
+        }
+    }
+}
+
+/// A change that was made, and that could not be read back.
+struct UnreadChange: Error {
+    let change: Change
+    let cause: any Error
 }

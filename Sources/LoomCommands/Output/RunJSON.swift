@@ -117,11 +117,11 @@ extension RunStats {
 
 extension HistoryRow {
     /// A row of `history`.
-    public func json(of view: RunView) -> JSONValue {
+    public func json(of form: ValueForm) -> JSONValue {
         .object([
-            "run_id": .string(view.run.rawValue),
+            "run_id": .string(form.run.rawValue),
             "step_index": .integer(Int64(step)),
-            "state": listed(state, view.summary.codec, view),
+            "state": listed(state, form.codec, form),
         ])
     }
 }
@@ -148,17 +148,17 @@ extension JSONValue {
 
 extension AttemptRow {
     /// A row of `attempts`.
-    public func json(of view: RunView) -> JSONValue {
+    public func json(of form: ValueForm) -> JSONValue {
         let kind = isResult ? "complete" : "continue"
         return .object([
-            "run_id": .string(view.run.rawValue),
+            "run_id": .string(form.run.rawValue),
             "step_index": .integer(Int64(id.step)),
             "attempt_index": .integer(Int64(id.attempt)),
             "input_hash": inputHash.map { .string($0.description) } ?? .null,
             "status": .string(status.rawValue),
             "outcome_kind": status == .completed ? .string(kind) : .null,
             "output_json": output.map {
-                .string(listed($0, view.summary.codec, view).canonicalText)
+                .string(listed($0, form.codec, form).canonicalText)
             } ?? .null,
             "error": failure.map { .string($0.message) } ?? .null,
             "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
@@ -171,24 +171,24 @@ extension AttemptRow {
 
 extension ToolCallRow {
     /// A row of `tool-calls`.
-    public func json(of view: RunView) -> JSONValue {
+    public func json(of form: ValueForm) -> JSONValue {
         let key: String =
             switch start.key {
             case .explicit(let key), .shared(let key): key
             case .occurrence(let number): "\(start.attempt.step)/\(start.name)/\(number)"
             }
         return .object([
-            "run_id": .string(view.run.rawValue),
+            "run_id": .string(form.run.rawValue),
             "step_index": .integer(Int64(start.attempt.step)),
             "attempt_index": .integer(Int64(start.attempt.attempt)),
             "tool_call_id": .string("\(position)"),
             "tool_name": .string(start.name),
             "safety": .string(start.safety.rawValue),
             "call_key": .string(key),
-            "idempotency_key": .string(start.idempotencyKey(in: view.run)),
+            "idempotency_key": .string(start.idempotencyKey(in: form.run)),
             "request_hash": .string(ContentHash(of: start.request.rawSpan).description),
             "status": .string(status.rawValue),
-            "result_json": result.map { .string(listed($0, "json", view).canonicalText) }
+            "result_json": result.map { .string(listed($0, "json", form).canonicalText) }
                 ?? .null,
             "error": failure.map { .string($0.message) } ?? .null,
             "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
@@ -209,8 +209,8 @@ private func shown(_ bytes: [UInt8], _ codec: String) -> JSONValue {
 }
 
 /// A value in a list: beyond the run's limit by length and hash. `get` and `show` give it whole.
-private func listed(_ bytes: [UInt8], _ codec: String, _ view: RunView) -> JSONValue {
-    guard view.summary.payloads.shows(bytes) else {
+private func listed(_ bytes: [UInt8], _ codec: String, _ form: ValueForm) -> JSONValue {
+    guard form.payloads.shows(bytes) else {
         return .object([
             "payload_truncated": .bool(true), "payload_bytes": .integer(Int64(bytes.count)),
             "payload_hash": .string(ContentHash(of: bytes.rawSpan).description),

@@ -36,11 +36,10 @@ struct ListCommand: AsyncParsableCommand {
             filter.loop = loop
             filter.prefix = prefix
             filter.labels = labels.map(\.label)
-            let views = try log.reader().list(filter, limit: page.limit, offset: page.offset)
-            output.print(
-                views.map(\.json),
-                Output.table(
-                    ["RUN", "STATUS", "STEP", "LOOP", "UPDATED", "LABELS"], views.map(Self.row)))
+            var runs = try log.reader().listRows(filter, limit: page.limit, offset: page.offset)
+            try output.printRows(["RUN", "STATUS", "STEP", "LOOP", "UPDATED", "LABELS"]) { rows in
+                while let view = try runs.next() { rows.print(view.json, Self.row(view)) }
+            }
         }
     }
 

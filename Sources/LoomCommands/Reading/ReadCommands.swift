@@ -38,11 +38,15 @@ struct HistoryCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let (reader, run) = (try log.reader(), try run.run())
-            let view = try reader.get(run)
-            let rows = try reader.history(run, limit: page.limit, offset: page.offset)
-                .map { $0.json(of: view) }
-            output.print(rows, rows.map { "\($0["step_index"])  \($0["state"])" })
+            var states = try log.reader().historyRows(
+                run.run(), limit: page.limit, offset: page.offset)
+            let form = states.form
+            try output.printRows { rows in
+                while let row = try states.next() {
+                    let json = row.json(of: form)
+                    rows.print(json, ["\(json["step_index"])  \(json["state"])"])
+                }
+            }
         }
     }
 }
@@ -58,20 +62,19 @@ struct AttemptsCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let (reader, run) = (try log.reader(), try run.run())
-            let view = try reader.get(run)
-            let rows = try reader.attempts(
-                run, step: step, limit: page.limit, offset: page.offset)
-            output.print(
-                rows.map { $0.json(of: view) },
-                Output.table(
-                    ["STEP", "TRY", "STATUS", "STARTED", "ERROR"],
-                    rows.map {
+            var attempts = try log.reader().attemptRows(
+                run.run(), step: step, limit: page.limit, offset: page.offset)
+            let form = attempts.form
+            try output.printRows(["STEP", "TRY", "STATUS", "STARTED", "ERROR"]) { rows in
+                while let row = try attempts.next() {
+                    rows.print(
+                        row.json(of: form),
                         [
-                            "\($0.id.step)", "\($0.id.attempt)", $0.status.rawValue,
-                            $0.started.iso8601, $0.failure?.message ?? "",
-                        ]
-                    }))
+                            "\(row.id.step)", "\(row.id.attempt)", row.status.rawValue,
+                            row.started.iso8601, row.failure?.message ?? "",
+                        ])
+                }
+            }
         }
     }
 }
@@ -87,21 +90,21 @@ struct ToolCallsCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let (reader, run) = (try log.reader(), try run.run())
-            let view = try reader.get(run)
-            let rows = try reader.toolCalls(
-                run, step: step, limit: page.limit, offset: page.offset)
-            output.print(
-                rows.map { $0.json(of: view) },
-                Output.table(
-                    ["STEP", "TRY", "CALL", "TOOL", "SAFETY", "STATUS", "REUSED"],
-                    rows.map {
+            var calls = try log.reader().toolCallRows(
+                run.run(), step: step, limit: page.limit, offset: page.offset)
+            let form = calls.form
+            let headings = ["STEP", "TRY", "CALL", "TOOL", "SAFETY", "STATUS", "REUSED"]
+            try output.printRows(headings) { rows in
+                while let row = try calls.next() {
+                    rows.print(
+                        row.json(of: form),
                         [
-                            "\($0.start.attempt.step)", "\($0.start.attempt.attempt)",
-                            "\($0.position)", $0.start.name, $0.start.safety.rawValue,
-                            $0.status.rawValue, "\($0.reuseCount)",
-                        ]
-                    }))
+                            "\(row.start.attempt.step)", "\(row.start.attempt.attempt)",
+                            "\(row.position)", row.start.name, row.start.safety.rawValue,
+                            row.status.rawValue, "\(row.reuseCount)",
+                        ])
+                }
+            }
         }
     }
 }

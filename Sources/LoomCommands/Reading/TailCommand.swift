@@ -28,28 +28,23 @@ struct TailCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let run = try run.map { try RunArguments.named($0) }
-            let reader = try log.reader()
-            if let run { _ = try reader.get(run) }
-            var tail = try reader.tail(run)
-            var last: [RunTail.Row] = []
-            while let rows = try tail.next() {
-                last += rows
-                // Now and then, not at every event.
-                if last.count - limit > 1024 { last.removeFirst(last.count - limit) }
-            }
-            print(Array(last.suffix(limit)))
-            while follow {
-                while let rows = try tail.next() { print(rows) }
-                // Nothing may come for long: then no write notices that the reader is gone.
-                Output.endIfNobodyReads()
-                usleep(Self.pollMicroseconds)
+            var tail = try log.reader().tail(run, last: limit)
+            try output.printRows { rows in
+                func printPresent() throws {
+                    while let more = try tail.next() {
+                        for row in more { rows.print(row.json, [row.line]) }
+                    }
+                }
+                try printPresent()
+                while follow {
+                    rows.flush()
+                    // Nothing may come for long: then no write notices that the reader is gone.
+                    Output.endIfNobodyReads()
+                    usleep(Self.pollMicroseconds)
+                    try printPresent()
+                }
             }
         }
-    }
-
-    private func print(_ rows: [RunTail.Row]) {
-        guard !rows.isEmpty || !follow else { return }
-        output.print(rows.map(\.json), rows.map(\.line))
     }
 }
 

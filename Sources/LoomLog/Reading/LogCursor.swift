@@ -80,6 +80,15 @@ public struct LogCursor {
         try openNext()
     }
 
+    /// Passes over everything before a segment, unread, when it is listed.
+    mutating func skip(toSegment id: UInt64) throws(LogError) {
+        guard let place = manifest.segments.firstIndex(where: { $0.segmentID == id }),
+            place > index
+        else { return }
+        index = place - 1
+        try openNext()
+    }
+
     private mutating func openNext() throws(LogError) {
         let opened = try directory.openSegment(index + 1, of: manifest, storage)
         try? file.close()

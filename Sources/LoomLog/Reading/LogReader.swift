@@ -60,6 +60,14 @@ public final class LogReader: Sendable {
         try LogCursor(directory: directory, storage: storage)
     }
 
+    /// A cursor before the first event of a segment, which has passed over those before it unread;
+    /// before the first event of the log, when that segment is not there or none is named.
+    package func cursor(fromSegment id: UInt64?) throws(LogError) -> LogCursor {
+        var cursor = try cursor()
+        if let id { try cursor.skip(toSegment: id) }
+        return cursor
+    }
+
     /// Calls `body` with every event so far, of one run or of all, in order of sequence.
     ///
     /// Reads the whole log: its cost grows with it.

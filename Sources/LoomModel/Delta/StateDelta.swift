@@ -38,6 +38,17 @@ public enum StateDelta {
         return (hunks.finish(), hunks.count)
     }
 
+    /// The lengths of the states before and after a delta, which is checked as when it is applied.
+    ///
+    /// - Throws: `FormatError` when the delta is malformed.
+    public static func lengths(
+        of delta: RawSpan, limit: Int = FormatLimits.unitBytesMax
+    ) throws(FormatError) -> (base: Int, result: Int) {
+        var reader = try DeltaReader(delta, limit: limit)
+        while try reader.next() != nil {}
+        return (reader.baseLength, reader.resultLength)
+    }
+
     /// Applies a delta.
     ///
     /// - Parameter limit: The most bytes that the result may have.

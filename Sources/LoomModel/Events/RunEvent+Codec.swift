@@ -90,6 +90,13 @@ extension RunEvent {
         }
     }
 
+    /// Whether the bytes begin an event of a kind that this version knows, or one that is damaged.
+    public static func isKnown(_ bytes: RawSpan) -> Bool {
+        var reader = ByteReader(bytes)
+        guard let number = try? reader.readUInt8(), number != 0 else { return true }
+        return Kind(rawValue: number) != nil
+    }
+
     /// Reads an event; `nil` for a kind that this version does not know.
     public init?(decoding bytes: RawSpan) throws(FormatError) {
         var reader = ByteReader(bytes)

@@ -1,31 +1,44 @@
-/// The rows of a list that were asked for: passes over the first, takes the next, then has enough.
-struct RowWindow<Row> {
-    private let offset: Int
-    private let limit: Int
-    private var seen = 0
-    private(set) var rows: [Row] = []
+/// The rows of a list that were asked for: passes over the first, takes the next, then is full.
+struct RowWindow {
+    private var skipped: Int
+    private var left: Int
 
     init(offset: Int, limit: Int?) throws(RunReadError) {
         if let limit, limit < 0 { throw .negative("limit", limit) }
         if offset < 0 { throw .negative("offset", offset) }
-        self.offset = offset
-        self.limit = limit ?? .max
+        skipped = offset
+        left = limit ?? .max
     }
 
     /// Whether no further row can come in.
-    var isFull: Bool { rows.count >= limit }
+    var isFull: Bool { left == 0 }
 
-    /// Counts one row; makes it only when it was asked for.
-    ///
-    /// - Returns: Its index among the rows, when it is one of them.
-    @discardableResult
-    mutating func add(_ row: () throws -> Row) rethrows -> Int? {
-        defer { seen += 1 }
-        guard seen >= offset, !isFull else { return nil }
-        rows.append(try row())
-        return rows.count - 1
+    /// Counts one row. Returns whether it is one of those that were asked for.
+    mutating func takes() -> Bool {
+        if left == 0 { return false }
+        if skipped > 0 {
+            skipped -= 1
+            return false
+        }
+        left -= 1
+        return true
     }
+}
 
-    /// Changes a row that is there.
-    mutating func change(_ index: Int, _ body: (inout Row) -> Void) { body(&rows[index]) }
+/// Rows that are final and were not fetched yet, oldest first.
+struct RowQueue<Row> {
+    private var rows: [Row] = []
+    private var index = 0
+
+    mutating func append(_ row: Row) { rows.append(row) }
+
+    mutating func pop() -> Row? {
+        guard index < rows.count else {
+            rows.removeAll(keepingCapacity: true)
+            index = 0
+            return nil
+        }
+        defer { index += 1 }
+        return rows[index]
+    }
 }

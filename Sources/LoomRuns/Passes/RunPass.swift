@@ -2,129 +2,145 @@ internal import LoomFormat
 internal import LoomLog
 internal import LoomModel
 
-/// A pass over the events of one run, in order, in constant memory.
-///
-/// A visitor sees each event twice: before its state change, with the state that the present step
-/// reads, and after it. What no runner writes is counted as a violation and passed over.
-struct RunPass {
-    let log: LogReader
+/// Sees the accepted events of a run, each twice: before its change, with the state that the
+/// present step reads, and after it.
+protocol RunVisitor {
+    mutating func before(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition) throws
+    mutating func after(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition) throws
+}
+
+extension RunVisitor {
+    mutating func before(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
+    ) {}
+    mutating func after(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
+    ) {}
+}
+
+/// A visitor that wants the position alone.
+struct NoVisitor: RunVisitor {}
+
+/// Where a read of one run stands: its outline, and its state when it was asked for.
+struct RunPosition {
     let run: RunID
+    private(set) var outline: RunOutline
+    private var track = StateTrack()
+    /// The first event of which the state is followed; `.max` where no state is needed.
+    private let followsFrom: UInt64
 
-    /// Where a pass stands.
-    struct Position {
-        var fold = RunFold()
-        var track = StateTrack()
-        var policies = PolicyView()
-        var violations: [RunFold.Violation] = []
-        /// Tool calls of which a person said otherwise than the tool, oldest first.
-        var corrections: [CorrectedCall] = []
-        /// Completed first attempts, by stretch of the policy view.
-        var ordinaryAttempts: [UInt64] = []
-    }
-
-    /// Thrown by a visitor that has seen enough.
-    struct Enough: Error {}
-
-    /// Goes through the events below a position of the run; all of them when none is named.
-    ///
     /// - Parameters:
-    ///   - before: Called with an accepted event before it changes anything.
-    ///   - after: Called when it has.
-    func scan(
-        below end: UInt64 = .max,
-        before: (RunEvent, RunFold.Place, inout Position) throws -> Void = { _, _, _ in },
-        after: (RunEvent, RunFold.Place, inout Position) throws -> Void = { _, _, _ in }
-    ) throws -> Position {
-        var position = Position()
-        do {
-            try log.scan(run: run) { stored in
-                guard stored.position < end else { throw Enough() }
-                try Self.visit(stored, &position, before, after)
-            }
-        } catch is Enough {}
-        return position
+    ///   - values: See ``RunOutline``.
+    ///   - followsFrom: The position of the event with a whole state from which on states are
+    ///     followed; `nil` for none.
+    init(_ run: RunID, keeping values: RunOutline.Values, followsFrom: UInt64?) {
+        self.run = run
+        outline = RunOutline(keeping: values)
+        self.followsFrom = followsFrom ?? .max
     }
 
-    /// Applies one stored event to a position; used for many runs at once, too.
-    static func visit(
-        _ stored: LogEvent, _ position: inout Position,
-        _ before: (RunEvent, RunFold.Place, inout Position) throws -> Void = { _, _, _ in },
-        _ after: (RunEvent, RunFold.Place, inout Position) throws -> Void = { _, _, _ in }
-    ) throws {
+    /// Applies one stored event, and shows it to a visitor.
+    mutating func visit(_ stored: LogEvent, _ visitor: inout some RunVisitor) throws {
         do {
-            let place = RunFold.Place(position: stored.position, epoch: stored.epoch)
-            guard let event = try RunEvent(decoding: stored.body.rawSpan) else {
-                // A kind of a newer version.
-                do { try position.fold.skip(at: place) } catch { position.note(error) }
-                return
-            }
-            if let refusal = position.fold.refusal(of: event, at: place) {
-                return position.note(refusal)
-            }
-            try before(event, place, &position)
-            try position.apply(event, at: place)
-            try after(event, place, &position)
+            guard let event = try outline.accept(stored) else { return }
+            let place = stored.place
+            try visitor.before(event, at: place, &self)
+            try outline.apply(event, at: place)
+            if place.position >= followsFrom { try track.apply(event) }
+            try visitor.after(event, at: place, &self)
         } catch let error as FormatError {
-            throw RunReadError.corrupt(
-                stored.run,
-                "event \(stored.position) at \(stored.segmentID):\(stored.offset): \(error)")
+            throw RunReadError.damaged(stored, error)
         }
+    }
+
+    /// The state that the present step reads.
+    mutating func state() throws(RunReadError) -> [UInt8] {
+        do {
+            return try track.materialise()
+        } catch {
+            throw .corrupt(run, "its state: \(error)")
+        }
+    }
+
+    /// What the run is now.
+    mutating func view(isAbandoned: Bool, damage: String? = nil) throws(RunReadError) -> RunView {
+        let hidesState = outline.summary.status == .completed || damage != nil
+        return RunView(
+            run: run, summary: outline.summary, state: hidesState ? nil : try state(),
+            isInterrupted: isAbandoned, damage: damage)
     }
 }
 
-extension RunPass.Position {
-    private static var violationsMax: Int { 100 }
-    private static var correctionsMax: Int { 100 }
+/// A pass over the events of one run, in order, in constant memory.
+struct RunPass {
+    private let log: LogReader
+    private var events: EventCursor
+    var position: RunPosition
+    /// Where the run's events were: its first segment, and the sequence of the last one.
+    private(set) var span: RunSpan?
 
-    fileprivate mutating func note(_ violation: RunFold.Violation) {
-        if violations.count < Self.violationsMax { violations.append(violation) }
+    init(
+        _ log: LogReader, _ run: RunID, over span: RunSpan? = nil,
+        keeping values: RunOutline.Values,
+        followsStates: Bool
+    ) throws(LogError) {
+        self.log = log
+        events = try EventCursor(
+            log, run: run, from: span?.segment, before: span.map { $0.last + 1 } ?? .max)
+        position = RunPosition(
+            run, keeping: values, followsFrom: followsStates ? 0 : nil)
     }
 
-    fileprivate mutating func apply(_ event: RunEvent, at place: RunFold.Place) throws {
-        let attempt = fold.summary.openAttempt
-        if case .toolFinished(let finish) = event.content, finish.author == .correction,
-            let ended = fold.calls.ended(at: finish.start),
-            corrections.count < Self.correctionsMax
-        {
-            corrections.append(
-                CorrectedCall(position: place.position, before: ended, outcome: finish.outcome))
-        }
-        try fold.apply(event, at: place)
-        try track.apply(event)
-        switch event.content {
-        case .created(let creation):
-            policies.change(to: creation.policy, at: 0)
-            ordinaryAttempts.append(0)
-        case .policyChanged(let policy):
-            // Of a completed run every state is past: what was hidden may be gone.
-            let isOver = fold.summary.status == .completed
-            policies.change(to: policy, at: fold.summary.stepIndex + (isOver ? 1 : 0))
-            ordinaryAttempts.append(0)
-        case .stepCommitted, .runCompleted:
-            if attempt?.attempt == 0, !ordinaryAttempts.isEmpty {
-                ordinaryAttempts[ordinaryAttempts.count - 1] += 1
+    /// Applies the run's next event. Returns whether there was one.
+    mutating func next(_ visitor: inout some RunVisitor) throws -> Bool {
+        guard let stored = try events.next() else { return false }
+        span = RunSpan(span, stored)
+        try position.visit(stored, &visitor)
+        return true
+    }
+
+    /// Ends the pass before a sequence.
+    mutating func end(before sequence: UInt64) { events.end = min(events.end, sequence) }
+
+    /// The sequence behind everything that was read, of this run and of others.
+    var nextSequence: UInt64 { events.nextSequence }
+
+    /// Goes on to the end of the log.
+    mutating func readOn() throws {
+        var visitor = NoVisitor()
+        while try next(&visitor) {}
+    }
+
+    /// Goes on to the end of the log, and finds out whether whoever drove the run is gone.
+    ///
+    /// A process may end the run and then let the log go, between a look at the log and one at the
+    /// lock. So the log is looked at again: whoever was gone before that look has written all that
+    /// it ever will.
+    mutating func readOnAskingTheLock() throws -> Bool {
+        try readOn()
+        while position.outline.summary.status == .running {
+            let epoch = position.outline.summary.epoch
+            guard position.outline.isAbandoned(try log.writer()) else { return false }
+            try readOn()
+            if position.outline.summary.epoch == epoch {
+                return position.outline.summary.status == .running
             }
-        default: break
         }
+        return false
     }
+}
 
-    /// How many rows of each kind the run's policies show.
-    var stats: RunStats {
-        let summary = fold.summary
-        var hidden: UInt64 = 0
-        for (stretch, count) in ordinaryAttempts.enumerated()
-        where !policies.showsOrdinaryAttempts(ofStretch: stretch) { hidden += count }
-        if let open = summary.openAttempt, open.attempt == 0,
-            !policies.showsOrdinaryAttempt(open.step)
-        {
-            hidden += 1
-        }
-        return RunStats(
-            stepCount: Int(policies.shownStateCount(to: summary.stepIndex)),
-            attemptCount: Int(summary.attemptCount - hidden),
-            retryCount: Int(summary.retryCount),
-            failedAttemptCount: Int(summary.failedAttemptCount),
-            toolCallCount: Int(summary.toolCallCount),
-            lastErrorCategory: summary.lastFailureCategory)
+/// The part of the log that holds the events of a run, as far as a pass went.
+struct RunSpan: Hashable, Sendable {
+    /// The segment of the first event.
+    let segment: UInt64
+    /// The sequence of the last event.
+    let last: UInt64
+
+    init(_ earlier: RunSpan?, _ event: LogEvent) {
+        segment = earlier?.segment ?? event.segmentID
+        last = event.sequence
     }
 }

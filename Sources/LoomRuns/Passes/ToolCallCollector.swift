@@ -1,44 +1,167 @@
+internal import LoomFormat
+internal import LoomLog
 internal import LoomModel
 
-/// Gathers the managed tool calls of a run, in the order in which they began.
-struct ToolCallCollector {
-    let step: UInt64?
-    var window: RowWindow<ToolCallRow>
-    /// Rows by the position of their start; an end may come again, as a correction.
+/// Makes the rows of the managed tool calls of a run, in the order in which they began.
+///
+/// A call whose key dies with its step is final when the step is over. One with a key of the run
+/// may be answered from, resolved or corrected as long as the run lives: when the first such row is
+/// due, one pass to the end of the log learns that of all of them.
+struct ToolCallCollector: RowCollector {
+    private let log: LogReader
+    private let run: RunID
+    private let step: UInt64?
+    private var window: RowWindow
+    var ready = RowQueue<ToolCallRow>()
+    /// Rows of the present step.
+    private var rows: [ToolCallRow] = []
+    /// Indices of rows by the position of their start; an end may come again, as a correction.
     private var started: [UInt64: Int] = [:]
-    /// Rows by the position of their end, which is how later attempts name them.
+    /// Indices of rows by the position of their end, which is how later attempts name them.
     private var ended: [UInt64: Int] = [:]
+    private var late: LateCalls?
+    private var isPast = false
 
-    init(step: UInt64?, window: RowWindow<ToolCallRow>) {
-        self.step = step
-        self.window = window
+    init(_ log: LogReader, _ run: RunID, step: UInt64?, window: RowWindow) {
+        (self.log, self.run, self.step, self.window) = (log, run, step, window)
     }
 
-    mutating func see(_ event: RunEvent, at position: UInt64) {
+    var isDone: Bool { rows.isEmpty && (window.isFull || isPast) }
+    var end: UInt64? { late?.end }
+
+    mutating func after(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
+    ) throws {
         switch event.content {
-        case .toolStarted(let start):
-            if let step, start.attempt.step != step { return }
-            let index = window.add {
-                ToolCallRow(position: position, start: start, started: event.time)
-            }
-            if let index { started[position] = index }
+        case .toolStarted(let start): begin(start, event.time, place.position)
         case .toolFinished(let finish):
             guard let index = started[finish.start] else { return }
-            ended[position] = index
-            window.change(index) { $0.end(finish, event.time) }
+            ended[place.position] = index
+            rows[index].end(finish, event.time)
         case .toolThrew(let start, let failure):
-            if let index = started[start] { window.change(index) { $0.failure = failure } }
+            if let index = started[start] { rows[index].failure = failure }
         case .toolReused(_, let finish):
-            if let index = ended[finish] { window.change(index) { $0.reuseCount += 1 } }
+            if let index = ended[finish] { rows[index].reuseCount += 1 }
+        case .stepCommitted(let id, _), .runCompleted(let id, _):
+            try endStep()
+            if let step, id.step >= step { isPast = true }
+        default: break
+        }
+    }
+
+    private mutating func begin(_ start: ToolStart, _ time: EventTime, _ position: UInt64) {
+        if let step, start.attempt.step != step { return }
+        guard window.takes() else { return }
+        started[position] = rows.count
+        rows.append(ToolCallRow(position: position, start: start, started: time))
+    }
+
+    private mutating func endStep() throws {
+        for var row in rows {
+            if !row.start.key.diesWithStep {
+                let late = try self.late ?? LateCalls(log, run)
+                self.late = late
+                late.apply(to: &row)
+            }
+            ready.append(row)
+        }
+        rows.removeAll(keepingCapacity: true)
+        started.removeAll(keepingCapacity: true)
+        ended.removeAll(keepingCapacity: true)
+    }
+
+    /// At the end everything was seen that happened to the calls of the present step.
+    mutating func finish(_ position: inout RunPosition) {
+        for row in rows { ready.append(row) }
+        rows.removeAll()
+    }
+}
+
+/// What happened to tool calls after the step that made them was over.
+private struct LateCalls {
+    private var collector = LateCallCollector()
+    /// The sequence behind what the pass saw: the rows end there as well.
+    let end: UInt64
+
+    init(_ log: LogReader, _ run: RunID) throws {
+        var pass = try RunPass(log, run, keeping: .none, followsStates: false)
+        while try pass.next(&collector) {}
+        end = pass.nextSequence
+    }
+
+    func apply(to row: inout ToolCallRow) {
+        guard let change = collector.changes[row.position] else { return }
+        if let (finish, time) = change.end { row.end(finish, time) }
+        if let failure = change.thrown { row.failure = failure }
+        row.reuseCount += change.reuseCount
+    }
+}
+
+private struct LateCallCollector: RunVisitor {
+    struct Change {
+        var end: (ToolFinish, EventTime)?
+        var thrown: Failure?
+        var reuseCount: UInt64 = 0
+
+        mutating func end(_ finish: ToolFinish, _ time: EventTime) {
+            var finish = finish
+            finish.author = finish.authorOfEnd(isFirst: end == nil)
+            (end, thrown) = ((finish, time), nil)
+        }
+    }
+
+    /// By the position of the call's start.
+    private(set) var changes: [UInt64: Change] = [:]
+    /// Calls of the present step, whose changes the rows see themselves.
+    private var present: Set<UInt64> = []
+    /// Calls of the steps before it.
+    private var earlier: Set<UInt64> = []
+    /// Starts by ends.
+    private var starts: [UInt64: UInt64] = [:]
+
+    // Only calls whose key outlives its step: nothing happens to others after it.
+    mutating func after(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
+    ) {
+        switch event.content {
+        case .toolStarted(let start):
+            if !start.key.diesWithStep { present.insert(place.position) }
+        case .toolFinished(let finish):
+            let isLate = earlier.contains(finish.start)
+            guard isLate || present.contains(finish.start) else { return }
+            starts[place.position] = finish.start
+            if isLate { changes[finish.start, default: Change()].end(finish, event.time) }
+        case .toolThrew(let start, let failure):
+            guard earlier.contains(start) else { return }
+            changes[start, default: Change()].thrown = failure
+        case .toolReused(_, let finish):
+            guard let start = starts[finish], earlier.contains(start) else { return }
+            changes[start, default: Change()].reuseCount += 1
+        case .stepCommitted, .runCompleted:
+            earlier.formUnion(present)
+            present.removeAll(keepingCapacity: true)
         default: break
         }
     }
 }
 
+extension ToolKey {
+    /// Whether nothing can happen to a call of this key once its step is over.
+    fileprivate var diesWithStep: Bool {
+        if case .occurrence = self { true } else { false }
+    }
+}
+
+extension ToolFinish {
+    /// Earlier versions did not write whose word it was: of a call that had ended, a person's.
+    fileprivate func authorOfEnd(isFirst: Bool) -> Author {
+        author == .tool && !isFirst ? .person : author
+    }
+}
+
 extension ToolCallRow {
     fileprivate mutating func end(_ finish: ToolFinish, _ time: EventTime) {
-        // Earlier versions did not write whose word it was: a later one was a person's.
-        author = finished != nil && finish.author == .tool ? .person : finish.author
+        author = finish.authorOfEnd(isFirst: finished == nil)
         finished = time
         (result, failure) = (nil, nil)
         switch finish.outcome {
