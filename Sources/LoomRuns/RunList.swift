@@ -23,7 +23,7 @@ public struct RunList: RowCursor, ~Copyable {
         let run: RunID
         let created: EventTime
         let span: RunSpan?
-        let damage: String?
+        let readError: RunReadError?
         let isAbandoned: Bool
         /// Where the states have to be followed from; `nil` when none is shown.
         let wholeState: UInt64?
@@ -34,7 +34,7 @@ public struct RunList: RowCursor, ~Copyable {
     private struct Batched {
         var position: RunPosition
         let isAbandoned: Bool
-        var damage: String?
+        var readError: RunReadError?
     }
 
     init(_ log: LogReader, _ entries: [Entry], batchBytes: Int) {
@@ -59,9 +59,9 @@ public struct RunList: RowCursor, ~Copyable {
     private mutating func pop() throws -> RunView? {
         guard var row = batch.pop() else { return nil }
         do throws(RunReadError) {
-            return try row.position.view(isAbandoned: row.isAbandoned, damage: row.damage)
+            return try row.position.view(isAbandoned: row.isAbandoned, row.readError)
         } catch {
-            return try row.position.view(isAbandoned: row.isAbandoned, damage: "\(error)")
+            return try row.position.view(isAbandoned: row.isAbandoned, error)
         }
     }
 
@@ -82,7 +82,7 @@ public struct RunList: RowCursor, ~Copyable {
             Batched(
                 position: RunPosition(
                     entry.run, keeping: .result, followsFrom: entry.wholeState),
-                isAbandoned: entry.isAbandoned, damage: entry.damage)
+                isAbandoned: entry.isAbandoned, readError: entry.readError)
         }
         var places: [RunID: (index: Int, last: UInt64)] = [:]
         for (index, entry) in entries.enumerated() {
@@ -101,7 +101,7 @@ public struct RunList: RowCursor, ~Copyable {
                 do {
                     try rows[index].position.visit(event, &visitor)
                 } catch let error as RunReadError {
-                    rows[index].damage = "\(error)"
+                    rows[index].readError = error
                     places[event.run] = nil
                 }
             }
@@ -113,7 +113,7 @@ public struct RunList: RowCursor, ~Copyable {
 extension RunReader {
     /// The runs of the log that fit, by time of creation and then by name, fetched one at a time.
     ///
-    /// One run that cannot be read does not hide the others: its row has ``RunView/damage``.
+    /// One run that cannot be read does not hide the others: its row has ``RunView/readError``.
     public func listRows(
         _ filter: RunFilter = RunFilter(), limit: Int? = nil, offset: Int = 0
     ) throws -> RunList {

@@ -47,8 +47,8 @@ public struct RunTail {
 
     /// The events of the next unit; empty for a unit of other runs, `nil` at the present end.
     ///
-    /// - Throws: `LogError`; ``RunReadError/corrupt(_:_:)`` for an event that cannot be read. The
-    ///   next call goes on behind it.
+    /// - Throws: `LogError`; ``RunReadError/corrupt(_:_:)`` or ``RunReadError/newerVersion(_:_:)``
+    ///   for an event that cannot be read. The next call goes on behind its unit.
     public mutating func next() throws -> [Row]? {
         if let end, cursor.position.nextSequence >= end {
             self.end = nil
@@ -74,7 +74,7 @@ extension RunTail.Row {
             self.init(
                 sequence: stored.sequence, run: stored.run, place: stored.place, event: event)
         } catch {
-            throw .damaged(stored, error)
+            throw .unreadable(stored, error)
         }
     }
 }

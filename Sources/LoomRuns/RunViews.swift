@@ -14,12 +14,14 @@ public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
     case notKept(RunID, step: UInt64, kept: UInt64)
     /// The events of the run cannot be read.
     case corrupt(RunID, String)
+    /// An event of the run holds what only a newer version of loomlog can read.
+    case newerVersion(RunID, String)
 
-    /// The damage of one event, with its place.
-    static func damaged(_ stored: LogEvent, _ error: FormatError) -> RunReadError {
-        .corrupt(
-            stored.run,
-            "event \(stored.position) at \(stored.segmentID):\(stored.offset): \(error)")
+    /// Why an event cannot be read, with its place.
+    static func unreadable(_ stored: LogEvent, _ error: FormatError) -> RunReadError {
+        let place = "event \(stored.position) at \(stored.segmentID):\(stored.offset)"
+        if case .unsupported = error { return .newerVersion(stored.run, "\(place): \(error)") }
+        return .corrupt(stored.run, "\(place): \(error)")
     }
 
     /// One line.
@@ -32,6 +34,8 @@ public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notKept(let run, let step, _):
             "the policy of run \(run) does not keep the state of step \(step)"
         case .corrupt(let run, let reason): "run \(run) is damaged: \(reason)"
+        case .newerVersion(let run, let reason):
+            "run \(run) was written by a newer version: \(reason)"
         }
     }
 
@@ -42,6 +46,7 @@ public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notReached(_, _, let last): "steps 0 to \(last) are there"
         case .notKept(_, _, let kept): "the nearest state before it that is kept is that of \(kept)"
         case .corrupt: "loomlog dump shows what the files hold"
+        case .newerVersion: "use the version of loomlog that wrote it, or a newer one"
         case .negative: "give 0 or more"
         }
     }
@@ -57,17 +62,23 @@ public struct RunView: Hashable, Sendable {
     public let state: [UInt8]?
     /// Whether it says `running` and the process that took it does not have the log: it died.
     public let isInterrupted: Bool
-    /// Why it cannot be read further than this; only lists have such runs, other reads throw.
-    public let damage: String?
+    /// Why the run cannot be read further than this. Only lists have such runs: other reads throw
+    /// this error.
+    public let readError: RunReadError?
 
     /// The status to show.
     public var status: String {
-        Self.status(of: summary, isInterrupted: isInterrupted, isDamaged: damage != nil)
+        Self.status(of: summary, isInterrupted: isInterrupted, readError)
     }
 
-    static func status(of summary: RunSummary, isInterrupted: Bool, isDamaged: Bool) -> String {
-        if isDamaged { return "damaged" }
-        return isInterrupted ? "interrupted" : summary.status.rawValue
+    static func status(
+        of summary: RunSummary, isInterrupted: Bool, _ readError: RunReadError?
+    ) -> String {
+        switch readError {
+        case nil: isInterrupted ? "interrupted" : summary.status.rawValue
+        case .newerVersion: "newer_version"
+        default: "damaged"
+        }
     }
 }
 
@@ -136,7 +147,7 @@ public struct RunStats: Hashable, Sendable {
 /// Which runs a list shows: those that fit every condition that is set.
 public struct RunFilter: Hashable, Sendable {
     /// As ``RunView/status`` says it: `running`, `interrupted`, `paused`, `completed`, `failed`,
-    /// `cancelled`, `damaged`.
+    /// `cancelled`, `damaged`, `newer_version`.
     public var status: String?
     /// The durable name of the loop.
     public var loop: String?

@@ -169,8 +169,8 @@ import Testing
         #expect(all.map(\.run) == raws.map(\.run))
         for (index, view) in all.enumerated() {
             #expect(view.isInterrupted == (index != 1))
-            #expect((view.damage != nil) == [2, 3].contains(index), "\(view.run)")
-            guard view.damage == nil else {
+            #expect((view.readError != nil) == [2, 3].contains(index), "\(view.run)")
+            guard view.readError == nil else {
                 #expect(throws: RunReadError.self) { try reader.get(view.run) }
                 continue
             }

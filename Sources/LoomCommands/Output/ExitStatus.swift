@@ -100,7 +100,7 @@ struct CommandFailure {
         switch error {
         case .unknownRun, .notReached, .notKept: status = .notFound
         case .negative: status = .usage
-        case .corrupt: status = .damaged
+        case .corrupt, .newerVersion: status = .damaged
         }
     }
 }

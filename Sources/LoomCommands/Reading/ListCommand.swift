@@ -12,7 +12,7 @@ struct ListCommand: AsyncParsableCommand {
     @OptionGroup var output: ListArguments
     @Option(
         help: "Only runs of this status.",
-        completion: .list(["running", "interrupted"] + RunStatus.allCases.map(\.rawValue)))
+        completion: .list(Self.statuses))
     var status: String?
     @Option(help: "Only runs of this loop.") var loop: String?
     @Option(help: "Only runs whose name begins like this.") var prefix: String?
@@ -21,11 +21,14 @@ struct ListCommand: AsyncParsableCommand {
         help: "Only runs with this label, as NAME=VALUE; may be given several times.")
     var labels: [LabelArgument] = []
 
+    private static let statuses =
+        ["interrupted", "damaged", "newer_version"] + RunStatus.allCases.map(\.rawValue)
+
     func validate() throws {
-        let known = ["interrupted"] + RunStatus.allCases.map(\.rawValue)
-        if let status, !known.contains(status) {
+        if let status, !Self.statuses.contains(status) {
             throw ValidationError(
-                "there is no status \(status); there are \(known.joined(separator: ", "))")
+                "there is no status \(status); there are "
+                    + Self.statuses.joined(separator: ", "))
         }
     }
 

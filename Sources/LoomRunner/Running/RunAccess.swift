@@ -88,6 +88,9 @@ struct RunAccess: Sendable {
             }
         } catch let error as RunFold.Violation {
             throw RunnerError.corrupt(run, error.description)
+        } catch FormatError.unsupported {
+            // Thrown while the next event was decoded: nothing else in a run has versions.
+            throw RunnerError.newerVersion(run, at: loaded.fold.summary.nextPosition)
         } catch let error as FormatError {
             throw RunnerError.corrupt(run, error.description)
         } catch let error as RunStoreError {

@@ -27,6 +27,8 @@ public enum RunnerError: Error, Sendable {
     case storage(String)
     /// The store itself is damaged, by its own words.
     case damaged(String)
+    /// A newer version of loomlog wrote the store, by the store's own words.
+    case unsupported(String)
     /// The stored events cannot be what a runner wrote.
     case corrupt(RunID, String)
     /// A step used a tool key that is in use with another request.
@@ -52,7 +54,8 @@ public enum RunnerError: Error, Sendable {
     /// A call of the run goes on in a task that has outlived its step. In this process nobody gets
     /// the run until the call ends.
     case callStillRuns(RunID, tool: String, call: UInt64)
-    /// The run has an event of a kind that this version does not know.
+    /// The run has an event that this version cannot read: of a kind, or with a value, that it does
+    /// not know.
     case newerVersion(RunID, at: UInt64)
     /// A checkpoint policy that keeps every 0th state.
     case invalidPolicy
@@ -82,7 +85,7 @@ extension RunnerError: CustomStringConvertible {
             "the run's state is stored as \(stored), the program's as \(expected)"
         case .held(let run, let holder): "run \(run) is held by \(holder)"
         case .fenced(let run): "another holder took run \(run) over"
-        case .storage(let reason), .damaged(let reason): reason
+        case .storage(let reason), .damaged(let reason), .unsupported(let reason): reason
         case .corrupt(let run, let reason): "run \(run) is damaged: \(reason)"
         case .keyMismatch(let key, let tool):
             "the key \(key) of tool \(tool) is in use with another request"
@@ -131,6 +134,7 @@ extension RunnerError: CustomStringConvertible {
         case .stillRunning: "end this process and resume the run in another one"
         case .callStillRuns:
             "wait until the call has ended; a step should wait for its calls before it returns"
+        case .unsupported: "use the version of loomlog that wrote it, or a newer one"
         case .newerVersion: "resume it with the version of loomlog that wrote it, or a newer one"
         case .keyMismatch: "a key stands for one request: give another request another key"
         case .loopMismatch: "resume it with the program that started it"
@@ -172,6 +176,7 @@ extension RunnerError {
         case .held(let run, let holder): self = .held(run, by: holder)
         case .unavailable(let reason): self = .storage(reason)
         case .corrupt(let reason): self = .damaged(reason)
+        case .unsupported(let reason): self = .unsupported(reason)
         }
     }
 }

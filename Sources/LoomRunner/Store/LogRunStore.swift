@@ -105,7 +105,11 @@ public final class LogRunStore: RunStore {
     }
 
     private static func storeError(_ error: LogError) -> RunStoreError {
-        error.code == .corrupt ? .corrupt(error.description) : .unavailable(error.description)
+        switch error.code {
+        case .corrupt: .corrupt(error.description)
+        case .unsupportedVersion: .unsupported(error.description)
+        default: .unavailable(error.description)
+        }
     }
 
     /// See ``RunStore/append(_:)``.

@@ -96,6 +96,8 @@ public enum RunStoreError: Error, Hashable, Sendable {
     case unavailable(String)
     /// The stored events are damaged.
     case corrupt(String)
+    /// A newer version of loomlog wrote the store.
+    case unsupported(String)
 }
 
 extension RunStoreError: CustomStringConvertible {
@@ -103,7 +105,7 @@ extension RunStoreError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .held(let run, let holder): "run \(run) is held by \(holder)"
-        case .unavailable(let reason), .corrupt(let reason): reason
+        case .unavailable(let reason), .corrupt(let reason), .unsupported(let reason): reason
         }
     }
 }

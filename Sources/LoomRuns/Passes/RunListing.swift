@@ -13,7 +13,7 @@ struct RunListing {
     private struct Seen {
         var position: RunPosition
         var span: RunSpan?
-        var damage: String?
+        var readError: RunReadError?
         var resultBytes = 0
 
         init(_ run: RunID) {
@@ -38,13 +38,13 @@ struct RunListing {
     private static func see(
         _ event: LogEvent, _ seen: inout Seen, _ visitor: inout ResultLength
     ) throws {
-        guard seen.damage == nil else { return }
+        guard seen.readError == nil else { return }
         do {
             try seen.position.visit(event, &visitor)
             seen.span = RunSpan(seen.span, event)
             if let count = visitor.take() { seen.resultBytes = count }
         } catch let error as RunReadError {
-            seen.damage = "\(error)"
+            seen.readError = error
         }
     }
 
@@ -77,17 +77,18 @@ struct RunListing {
     func entries(_ isAbandoned: Set<RunID>) -> [RunList.Entry] {
         runs.compactMap { run, seen in
             let outline = seen.position.outline
-            guard seen.damage != nil || outline.isBegun else { return nil }
+            guard seen.readError != nil || outline.isBegun else { return nil }
             // Those that keep shared keys are listed only when they are asked for.
             if run.isKeeper && filter.prefix?.hasPrefix(RunID.keeperPrefix) != true { return nil }
             let isAbandoned = isAbandoned.contains(run)
             let status = RunView.status(
-                of: outline.summary, isInterrupted: isAbandoned, isDamaged: seen.damage != nil)
+                of: outline.summary, isInterrupted: isAbandoned, seen.readError)
             guard filter.fits(outline.summary, status: status) else { return nil }
-            let showsState = outline.summary.status != .completed && seen.damage == nil
+            let showsState = outline.summary.status != .completed && seen.readError == nil
             return RunList.Entry(
-                run: run, created: outline.summary.created, span: seen.span, damage: seen.damage,
-                isAbandoned: isAbandoned, wholeState: showsState ? outline.wholeState : nil,
+                run: run, created: outline.summary.created, span: seen.span,
+                readError: seen.readError, isAbandoned: isAbandoned,
+                wholeState: showsState ? outline.wholeState : nil,
                 bytes: seen.resultBytes + (showsState ? outline.stateBytes : 0))
         }
     }

@@ -51,7 +51,7 @@ struct RunPosition {
             if place.position >= followsFrom { try track.apply(event) }
             try visitor.after(event, at: place, &self)
         } catch let error as FormatError {
-            throw RunReadError.damaged(stored, error)
+            throw RunReadError.unreadable(stored, error)
         }
     }
 
@@ -65,11 +65,13 @@ struct RunPosition {
     }
 
     /// What the run is now.
-    mutating func view(isAbandoned: Bool, damage: String? = nil) throws(RunReadError) -> RunView {
-        let hidesState = outline.summary.status == .completed || damage != nil
+    mutating func view(
+        isAbandoned: Bool, _ readError: RunReadError? = nil
+    ) throws(RunReadError) -> RunView {
+        let hidesState = outline.summary.status == .completed || readError != nil
         return RunView(
             run: run, summary: outline.summary, state: hidesState ? nil : try state(),
-            isInterrupted: isAbandoned, damage: damage)
+            isInterrupted: isAbandoned, readError: readError)
     }
 }
 
