@@ -198,6 +198,8 @@ import Testing
             try await raw.commit(Self.state(step), result: RawRun.noise(step, 16_000))
             try await other.commit(Self.state(step))
         }
+        // Of a kind of a later version: neither shown nor counted.
+        try await raw.write(raw: [99, 1])
         let reader = try reader()
         #expect(try LogReader(path: "/runs.loom", storage: storage).overview().segmentCount > 2)
         func sequences(_ tail: inout RunTail) throws -> [UInt64] {
