@@ -22,6 +22,9 @@ private struct WatchedStorage: Storage {
     func remove(_ path: FilePath) throws(StorageError) { try base.remove(path) }
     func removeDirectory(_ path: FilePath) throws(StorageError) { try base.removeDirectory(path) }
     func syncDirectory(_ path: FilePath) throws(StorageError) { try base.syncDirectory(path) }
+    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
+        try base.availableBytes(at: path)
+    }
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile { try base.create(path) }
     func open(
         _ path: FilePath, for access: FileAccess
