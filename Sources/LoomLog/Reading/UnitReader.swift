@@ -46,8 +46,7 @@ struct UnitReader {
             while let record = try records.next() {
                 switch record {
                 case .declaration(let number, let id):
-                    declared[number] = try RunID(
-                        String(decoding: [UInt8](copying: id), as: UTF8.self))
+                    declared[number] = try RunID(decoding: id)
                 case .event(let number, let epoch, let position, let body):
                     // A unit of one run: its number may have been declared long before.
                     guard declared[number] ?? run == run, only ?? number == number else {
