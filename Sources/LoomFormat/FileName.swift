@@ -28,9 +28,9 @@ public enum FileName {
     }
 
     private static func number(_ name: String, prefix: String, suffix: String) -> UInt64? {
-        guard name.hasPrefix(prefix), name.hasSuffix(suffix) else { return nil }
-        let digits = name.dropFirst(prefix.count).dropLast(suffix.count)
-        guard digits.utf8.count == 16,
+        let digits = Substring(
+            name.utf8.dropFirst(prefix.utf8.count).dropLast(suffix.utf8.count))
+        guard digits.utf8.count == 16, "\(prefix)\(digits)\(suffix)".hasSameBytes(as: name),
             digits.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
         else { return nil }
         guard let number = UInt64(digits, radix: 16), number < FormatLimits.numberEnd else {

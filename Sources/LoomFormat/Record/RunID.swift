@@ -1,10 +1,10 @@
 /// The name of a run: 1 to 512 bytes of UTF-8 without control characters.
 public struct RunID: Hashable, Sendable {
+    /// The name and how it is compared: by its bytes.
+    @usableFromInline let name: ByteString
+
     /// The name as text.
-    public let rawValue: String
-    /// Text in ASCII is equal only in the same bytes, and compares in a few instructions: the store
-    /// looks a run up at every step.
-    @usableFromInline let isASCII: Bool
+    @inlinable public var rawValue: String { name.text }
 
     /// Accepts a name, or says why not.
     public init(_ name: String) throws(FormatError) {
@@ -17,26 +17,18 @@ public struct RunID: Hashable, Sendable {
         guard name.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
             throw .invalid("a run id holds a control character")
         }
-        rawValue = name
-        isASCII = name.utf8.allSatisfy { $0 < 0x80 }
+        self.name = ByteString(name)
     }
 }
 
 extension RunID {
     /// Whether two names have the same bytes: equal text in other bytes is another run.
     @inlinable
-    public static func == (a: RunID, b: RunID) -> Bool {
-        guard a.isASCII == b.isASCII else { return false }
-        return a.isASCII
-            ? a.rawValue == b.rawValue : a.rawValue.utf8.elementsEqual(b.rawValue.utf8)
-    }
+    public static func == (a: RunID, b: RunID) -> Bool { a.name == b.name }
 
     /// Hashes the bytes.
     @inlinable
-    public func hash(into hasher: inout Hasher) {
-        if isASCII { return rawValue.hash(into: &hasher) }
-        for byte in rawValue.utf8 { hasher.combine(byte) }
-    }
+    public func hash(into hasher: inout Hasher) { name.hash(into: &hasher) }
 }
 
 extension RunID {
@@ -54,7 +46,5 @@ extension RunID: CustomStringConvertible, Comparable {
     public var description: String { rawValue }
 
     /// Order by UTF-8 bytes.
-    public static func < (a: RunID, b: RunID) -> Bool {
-        a.rawValue.utf8.lexicographicallyPrecedes(b.rawValue.utf8)
-    }
+    public static func < (a: RunID, b: RunID) -> Bool { a.name < b.name }
 }

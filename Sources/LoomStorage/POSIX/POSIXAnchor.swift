@@ -26,7 +26,7 @@ final class POSIXAnchor: Sendable {
         self.path = path
         fullPath = Self.full(path)
         let text = path.string
-        prefix = text.isEmpty || text.hasSuffix("/") ? text : text + "/"
+        prefix = text.isEmpty || text.utf8.last == 0x2F ? text : text + "/"
         descriptor = unsafe path.withPlatformString {
             unsafe loom_open(CInt(LOOM_NO_ANCHOR), $0, CInt(LOOM_OPEN_FOLDER))
         }
