@@ -58,8 +58,10 @@ public struct LogDump {
             ["events": number(events), "units": number(units), "next_sequence": number(next)])
     }
 
-    func line(_ type: String, _ fields: [String: JSONValue]) {
-        emit(.object(fields.merging(["type": .string(type)]) { $1 }))
+    func line(_ type: String, _ fields: JSONObject) {
+        var fields = fields
+        fields["type"] = .string(type)
+        emit(.object(fields))
     }
 
     func number(_ value: UInt64) -> JSONValue {

@@ -144,7 +144,8 @@ public struct RunStats: Hashable, Sendable {
     public let lastErrorCategory: FailureCategory?
 }
 
-/// Which runs a list shows: those that fit every condition that is set.
+/// Which runs a list shows: those that fit every condition that is set. Texts are compared by their
+/// UTF-8 bytes.
 public struct RunFilter: Hashable, Sendable {
     /// As ``RunView/status`` says it: `running`, `interrupted`, `paused`, `completed`, `failed`,
     /// `cancelled`, `damaged`, `newer_version`.
@@ -160,7 +161,10 @@ public struct RunFilter: Hashable, Sendable {
     public init() {}
 
     func fits(_ summary: RunSummary, status: String) -> Bool {
-        (self.status ?? status) == status && (loop ?? summary.loop) == summary.loop
-            && labels.allSatisfy { summary.labels[$0.name] == $0.value }
+        (self.status ?? status).hasSameBytes(as: status)
+            && (loop ?? summary.loop).hasSameBytes(as: summary.loop)
+            && labels.allSatisfy { label in
+                summary.labels[ByteString(label.name)]?.hasSameBytes(as: label.value) == true
+            }
     }
 }

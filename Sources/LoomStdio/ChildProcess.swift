@@ -122,9 +122,10 @@ struct ProgramCommand {
     /// Files that may be meant, in the order in which they are tried. Folders of PATH that depend
     /// on the present one are left out.
     private var paths: [String] {
-        guard !name.contains("/") else { return [name] }
+        guard !name.utf8.contains(0x2F) else { return [name] }
         let path = variables["PATH"] ?? ProcessVariables.all["PATH"] ?? "/usr/bin:/bin"
-        return path.split(separator: ":").filter { $0.hasPrefix("/") }.map { "\($0)/\(name)" }
+        return path.utf8.split(separator: 0x3A).filter { $0.first == 0x2F }
+            .map { "\(Substring($0))/\(name)" }
     }
 
     private func validate() throws(StepProgramError) {

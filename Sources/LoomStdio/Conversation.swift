@@ -60,7 +60,8 @@ final class Conversation: Sendable {
     }
 
     private func opening(_ value: JSONValue) -> JSONValue {
-        let labels = context.labels.mapValues { JSONValue.string($0) }
+        var labels = JSONObject()
+        for (name, value) in context.labels { labels[name.text] = .string(value) }
         return .object([
             "type": .string("step"), "turn": .integer(turn),
             "run_id": .string(context.run.rawValue),
@@ -190,7 +191,7 @@ final class Conversation: Sendable {
 
     /// Asks the program something about a call, and waits for its word.
     private func ask(
-        _ type: String, _ id: Int64, _ call: ToolCall, _ members: [String: JSONValue] = [:]
+        _ type: String, _ id: Int64, _ call: ToolCall, _ members: JSONObject = [:]
     ) async throws -> ToolEnd {
         var members = members
         members["idempotency_key"] = .string(call.idempotencyKey)
@@ -217,7 +218,7 @@ final class Conversation: Sendable {
         }
     }
 
-    private func reply(_ type: String, _ id: Int64, _ members: [String: JSONValue]) async {
+    private func reply(_ type: String, _ id: Int64, _ members: JSONObject) async {
         var members = members
         members["type"] = .string(type)
         members["id"] = .integer(id)

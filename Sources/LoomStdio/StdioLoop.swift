@@ -104,7 +104,7 @@ public final class StdioLoop: StepLoop {
     /// As ``meet(_:)``; a later copy must be what the first one was.
     private func meetAgain(_ program: StepProgram) async throws {
         let hello = try await Self.meet(program)
-        guard hello.name == name, hello.stateVersion == stateVersion else {
+        guard hello.name.hasSameBytes(as: name), hello.stateVersion == stateVersion else {
             throw StepProgramError.outOfTurn("another name or state version after a restart")
         }
     }

@@ -115,7 +115,7 @@ extension ProgramMessage {
 
 /// The members of one message, read by name.
 private struct MessageFields {
-    let members: [String: JSONValue]
+    let members: JSONObject
     let line: String
 
     private func missing(_ name: String, _ kind: String) -> StepProgramError {

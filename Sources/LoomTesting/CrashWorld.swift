@@ -1,3 +1,4 @@
+internal import LoomFormat
 public import LoomModel
 public import LoomRunner
 internal import LoomStorage
@@ -10,15 +11,20 @@ internal import Synchronization
 public final class CrashWorld: Sendable {
     /// One effect of a tool: its name and its request as canonical JSON.
     struct Effect: Hashable, CustomStringConvertible {
-        var tool: String
-        var request: String
+        var tool: ByteString
+        var request: ByteString
         var description: String { "\(tool) \(request)" }
+
+        init(tool: String, request: String) {
+            self.tool = ByteString(tool)
+            self.request = ByteString(request)
+        }
     }
 
     private struct Facts {
         var performed: [Effect: Int] = [:]
         var responses: [Effect: [UInt8]] = [:]
-        var safeties: [String: ToolSafety] = [:]
+        var safeties: [ByteString: ToolSafety] = [:]
         var callCount = 0
         var crashInCall: Int?
         var storage: SimulatedStorage?
@@ -40,7 +46,7 @@ public final class CrashWorld: Sendable {
         _ name: String, safety: ToolSafety, reconciles: Bool = true,
         _ body: @escaping @Sendable (Request) throws -> Response
     ) -> Tool<Request, Response> {
-        facts.withLock { $0.safeties[name] = safety }
+        facts.withLock { $0.safeties[ByteString(name)] = safety }
         var reconcile: (@Sendable (Request, ToolCall) async throws -> Reconciliation<Response>)?
         if safety == .once && reconciles {
             reconcile = { request, _ in
@@ -86,7 +92,7 @@ public final class CrashWorld: Sendable {
     func count(_ effect: Effect) -> Int { facts.withLock { $0.performed[effect, default: 0] } }
     var performed: [Effect: Int] { facts.withLock { $0.performed } }
     var callCount: Int { facts.withLock { $0.callCount } }
-    func safety(of tool: String) -> ToolSafety? { facts.withLock { $0.safeties[tool] } }
+    func safety(of tool: ByteString) -> ToolSafety? { facts.withLock { $0.safeties[tool] } }
 
     /// What really became of a call: how a person would resolve it.
     func outcome(of call: ToolStart) -> ToolFinish.Outcome {

@@ -35,7 +35,7 @@ enum ParityRules {
 
     /// An attempt: JSON compared as such, the hash by which state it stands for; and section 8's
     /// table, as under interval loom-runner kept in its attempts what it hid from the history.
-    private static func attempt(_ row: inout [String: JSONValue], _ policy: CheckpointPolicy) {
+    private static func attempt(_ row: inout JSONObject, _ policy: CheckpointPolicy) {
         parse("output_json", in: &row)
         guard case .integer(let step)? = row["step_index"] else { return }
         row["input_hash"] = .string("state \(step)")
@@ -74,7 +74,7 @@ enum ParityRules {
         }
     }
 
-    private static func parse(_ key: String, in row: inout [String: JSONValue]) {
+    private static func parse(_ key: String, in row: inout JSONObject) {
         guard case .string(let text)? = row[key] else { return }
         row[key] = (try? JSONValue(parsing: Array(text.utf8))) ?? .null
     }

@@ -152,7 +152,7 @@ import Testing
     // MARK: For the second reader
 
     private static func line(_ damage: Damage, _ verdict: Verdict) -> String {
-        var fields: [String: JSONValue] = [
+        var fields: JSONObject = [
             "file": .string(damage.file), "code": .string(verdict.code),
             "events": .integer(Int64(verdict.events)),
         ]

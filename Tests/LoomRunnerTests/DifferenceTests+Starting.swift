@@ -203,7 +203,7 @@ extension DifferenceTests {
             throw StepFailure("no", category: .validation)
         }
         #expect(try await runner.start(run, state: 0).status == .failed)
-        let expected = ["owner": "me", "phase": "reading"]
+        let expected: [ByteString: String] = ["owner": "me", "phase": "reading"]
         #expect(try machine.reader().get(run).summary.labels == expected)
         try await RunControl(store: store).label(run, [Label(name: "seen", value: "by me")])
         for after in [machine.restarted(), machine.afterPowerLoss()] {

@@ -61,6 +61,15 @@ func compare<Value: Codable & Equatable>(_ name: String, _ value: Value, count: 
 try await compare("a counter", Counter(), count: 200_000)
 try await compare("an agent's state", Agent(), count: 40_000)
 
+for count in [10, 100, 1_000, 20_000] {
+    for (name, prefix) in [("keys", "key"), ("keys with escapes", "k\"\n")] {
+        var value: [String: Int] = [:]
+        for number in 0..<count { value["\(prefix)\(100_003 + number * 7919 % 100_003)"] = number }
+        try await compare("\(count) \(name)", value, count: 200_000 / count)
+    }
+}
+try await compare("data of 32 MiB", Data((0..<(32 << 20)).map { UInt8($0 * 7 % 251) }), count: 1)
+
 var messages: [UInt8] = []
 for index in 0..<(1 << 20) {
     let mixed: Int = (index &* 7) ^ (index >> 5)

@@ -116,8 +116,8 @@ struct StartArguments: ParsableArguments {
     func json() throws -> JSONValue? {
         guard let input else { return nil }
         var bytes = Array(input.utf8)
-        if input.hasPrefix("@") {
-            let path = String(input.dropFirst())
+        if input.hasBytePrefix("@") {
+            let path = String(Substring(input.utf8.dropFirst()))
             do {
                 // A pipe as well: @/dev/stdin.
                 bytes = try InputFile.read(path)
@@ -200,12 +200,14 @@ struct LabelArgument: ExpressibleByArgument {
     let label: Label
 
     init?(argument: String) {
-        guard let equals = argument.firstIndex(of: "="), equals > argument.startIndex else {
+        // By bytes: with an accent behind it, the sign is another character to Swift.
+        let bytes = argument.utf8
+        guard let equals = bytes.firstIndex(of: 0x3D), equals > bytes.startIndex else {
             return nil
         }
         label = Label(
             name: String(argument[..<equals]),
-            value: String(argument[argument.index(after: equals)...]))
+            value: String(argument[bytes.index(after: equals)...]))
     }
 }
 

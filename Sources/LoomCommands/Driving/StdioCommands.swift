@@ -55,10 +55,10 @@ struct ProgramArguments: ParsableArguments {
         options.stepTimeout = drive.timeout.map { .seconds($0) }
         options.cancelGrace = .seconds(grace)
         for variable in variables {
-            let parts = variable.split(
-                separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let parts = variable.utf8.split(
+                separator: 0x3D, maxSplits: 1, omittingEmptySubsequences: false)
             if parts.count == 2 {
-                options.variables[String(parts[0])] = String(parts[1])
+                options.variables[String(Substring(parts[0]))] = String(Substring(parts[1]))
             } else {
                 options.passed.append(variable)
             }

@@ -23,7 +23,7 @@ extension RunExplanation {
     /// What `explain` prints.
     public var json: JSONValue {
         let summary = view.summary
-        var members: [String: JSONValue] = [
+        var members: JSONObject = [
             "run_id": .string(view.run.rawValue),
             "status": .string(view.status),
             "step_index": .integer(Int64(summary.stepIndex)),
@@ -32,8 +32,7 @@ extension RunExplanation {
             "retry_count": .integer(Int64(stats.retryCount)),
             "interrupted_count": .integer(Int64(summary.interruptedAttemptCount)),
             "tool_call_count": .integer(Int64(stats.toolCallCount)),
-            "last_error_category": summary.lastFailureCategory.map { .string($0.rawValue) }
-                ?? .null,
+            "last_error_category": .text(summary.lastFailureCategory?.rawValue),
             "invariant_notes": .array(notes.map { .string($0) }),
             "loop": .string(summary.loop),
             "epoch": .number(summary.epoch),
@@ -42,8 +41,8 @@ extension RunExplanation {
         ]
         members["state"] = view.state.map { shown($0, summary.codec) } ?? .null
         members["result"] = summary.result.map { shown($0, summary.codec) } ?? .null
-        members["error"] = summary.failure.map { .string($0.message) } ?? .null
-        members["pause_reason"] = summary.pauseReason.map { .string($0.words) } ?? .null
+        members["error"] = .text(summary.failure?.message)
+        members["pause_reason"] = .text(summary.pauseReason?.words)
         return .object(members)
     }
 }
@@ -56,7 +55,7 @@ extension ToolCallTable.Call {
             "safety": .string(start.safety.rawValue),
             "idempotency_key": .string(start.idempotencyKey(in: run)),
             "request_json": .string(String(decoding: start.request, as: UTF8.self)),
-            "error": (thrown ?? cause).map { .string($0.message) } ?? .null,
+            "error": .text((thrown ?? cause)?.message),
         ])
     }
 }
@@ -86,13 +85,13 @@ extension ToolFinish.Outcome {
 extension ResolvedCall {
     /// What `resolve` prints beside where the run stands.
     var json: JSONValue {
-        var members: [String: JSONValue] = [
+        var members: JSONObject = [
             "call": .integer(Int64(call.position)), "tool_name": .string(call.start.name),
             "request_json": .string(String(decoding: call.start.request, as: UTF8.self)),
             "idempotency_key": .string(call.start.idempotencyKey(in: run)),
             "status": .string(outcome.name), "ended_by": .string(author.rawValue),
-            "status_before": before.map { .string($0.outcome.name) } ?? .null,
-            "ended_by_before": before.map { .string($0.author.rawValue) } ?? .null,
+            "status_before": .text(before?.outcome.name),
+            "ended_by_before": .text(before?.author.rawValue),
         ]
         if case .completed(let result)? = before?.outcome {
             members["result_before"] = JSONValue.stored(result, codec: "json")
@@ -110,7 +109,7 @@ extension RunStats {
             "retry_count": .integer(Int64(retryCount)),
             "failed_attempt_count": .integer(Int64(failedAttemptCount)),
             "tool_call_count": .integer(Int64(toolCallCount)),
-            "last_error_category": lastErrorCategory.map { .string($0.rawValue) } ?? .null,
+            "last_error_category": .text(lastErrorCategory?.rawValue),
         ])
     }
 }
@@ -144,6 +143,11 @@ extension JSONValue {
 
     /// A stored value; of another codec than JSON, its name and its bytes.
     static func stored(_ bytes: [UInt8], codec: String) -> JSONValue { shown(bytes, codec) }
+
+    /// A text, or null.
+    fileprivate static func text(_ text: String?) -> JSONValue {
+        text.map { .string($0) } ?? .null
+    }
 }
 
 extension AttemptRow {
@@ -154,17 +158,16 @@ extension AttemptRow {
             "run_id": .string(form.run.rawValue),
             "step_index": .integer(Int64(id.step)),
             "attempt_index": .integer(Int64(id.attempt)),
-            "input_hash": inputHash.map { .string($0.description) } ?? .null,
+            "input_hash": .text(inputHash?.description),
             "status": .string(status.rawValue),
-            "outcome_kind": status == .completed ? .string(kind) : .null,
-            "output_json": output.map {
-                .string(listed($0, form.codec, form).canonicalText)
-            } ?? .null,
-            "error": failure.map { .string($0.message) } ?? .null,
-            "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
+            "outcome_kind": .text(status == .completed ? kind : nil),
+            "output_json": .text(
+                output.map { listed($0, form.codec, form).canonicalText }),
+            "error": .text(failure?.message),
+            "error_category": .text(failure?.category.rawValue),
             "is_retryable": failure.map { .bool($0.isRetryable) } ?? .null,
             "started_at": .string(started.iso8601),
-            "finished_at": finished.map { .string($0.iso8601) } ?? .null,
+            "finished_at": .text(finished?.iso8601),
         ])
     }
 }
@@ -188,14 +191,13 @@ extension ToolCallRow {
             "idempotency_key": .string(start.idempotencyKey(in: form.run)),
             "request_hash": .string(ContentHash(of: start.request.rawSpan).description),
             "status": .string(status.rawValue),
-            "result_json": result.map { .string(listed($0, "json", form).canonicalText) }
-                ?? .null,
-            "error": failure.map { .string($0.message) } ?? .null,
-            "error_category": failure.map { .string($0.category.rawValue) } ?? .null,
+            "result_json": .text(result.map { listed($0, "json", form).canonicalText }),
+            "error": .text(failure?.message),
+            "error_category": .text(failure?.category.rawValue),
             "reuse_count": .integer(Int64(reuseCount)),
-            "ended_by": author.map { .string($0.rawValue) } ?? .null,
+            "ended_by": .text(author?.rawValue),
             "started_at": .string(started.iso8601),
-            "finished_at": finished.map { .string($0.iso8601) } ?? .null,
+            "finished_at": .text(finished?.iso8601),
         ])
     }
 }

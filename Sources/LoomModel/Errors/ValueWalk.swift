@@ -1,3 +1,5 @@
+internal import LoomFormat
+
 /// Writes a value as Swift's own reflection does, but only so deep, so wide and so long.
 struct ValueWalk {
     private(set) var text = ""
@@ -105,7 +107,7 @@ struct ValueWalk {
                 continue
             }
             // Of a tuple without names the labels are .0, .1 and so on.
-            if let label, !label.hasPrefix(".") { add("\(label): ") }
+            if let label, !label.hasBytePrefix(".") { add("\(label): ") }
             add(child, depth + 1)
         }
         add(close)

@@ -1,3 +1,5 @@
+internal import LoomFormat
+
 /// One thing that happened to a run. Its position in the run and the epoch of its holder stand
 /// beside it in the log; its time is its own. See FORMAT.md, Events of a run.
 public struct RunEvent: Hashable, Sendable {
@@ -106,13 +108,24 @@ public struct RunCreation: Hashable, Sendable {
     }
 }
 
-/// A name and a value that somebody gave a run. Names that are the same text by Unicode's
-/// equivalence are one name.
+/// A name and a value that somebody gave a run, both compared by their UTF-8 bytes: `é` in one
+/// scalar and in two are two names.
 public struct Label: Hashable, Sendable {
     /// The name.
     public var name: String
     /// The value; empty takes the label away.
     public var value: String
+
+    /// Returns whether name and value have the same bytes.
+    public static func == (a: Label, b: Label) -> Bool {
+        a.name.hasSameBytes(as: b.name) && a.value.hasSameBytes(as: b.value)
+    }
+
+    /// Hashes the bytes of both.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(ByteString(name))
+        hasher.combine(ByteString(value))
+    }
 
     /// Creates a label.
     public init(name: String, value: String) {
@@ -225,6 +238,8 @@ public enum ToolSafety: String, Hashable, Sendable, CaseIterable {
 }
 
 /// What tells a tool call from others, so that a completed one is found again.
+///
+/// Keys are compared by their UTF-8 bytes.
 public enum ToolKey: Hashable, Sendable {
     /// Chosen by the step; holds for the whole run.
     case explicit(String)
@@ -234,6 +249,29 @@ public enum ToolKey: Hashable, Sendable {
     /// The number of a call among those of this name and request in its attempt, from 0 on; dies
     /// with its step.
     case occurrence(UInt64)
+
+    /// Returns whether two keys are of one kind and have the same bytes or number.
+    public static func == (a: ToolKey, b: ToolKey) -> Bool {
+        switch (a, b) {
+        case (.explicit(let a), .explicit(let b)), (.shared(let a), .shared(let b)):
+            a.hasSameBytes(as: b)
+        case (.occurrence(let a), .occurrence(let b)): a == b
+        default: false
+        }
+    }
+
+    /// Hashes the kind, and the bytes or the number.
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .explicit(let key):
+            hasher.combine(1)
+            hasher.combine(ByteString(key))
+        case .shared(let key):
+            hasher.combine(3)
+            hasher.combine(ByteString(key))
+        case .occurrence(let number): hasher.combine(number)
+        }
+    }
 }
 
 /// A managed tool call that is about to run.

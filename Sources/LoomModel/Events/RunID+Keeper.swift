@@ -5,5 +5,5 @@ extension RunID {
     public static let keeperPrefix = "loomlog.key:"
 
     /// Whether this is such a run, which no loop drives.
-    public var isKeeper: Bool { rawValue.hasPrefix(Self.keeperPrefix) }
+    public var isKeeper: Bool { rawValue.hasBytePrefix(Self.keeperPrefix) }
 }

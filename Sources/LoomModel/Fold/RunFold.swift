@@ -1,3 +1,5 @@
+internal import LoomFormat
+
 /// Folds the events of one run, in order of position, into its summary and its open tool calls.
 ///
 /// Pure: no I/O, no clock. The same fold runs while a run is written and when it is read, so that
@@ -137,7 +139,7 @@ public struct RunFold: Sendable {
 
     private mutating func label(_ labels: [Label]) {
         for label in labels {
-            summary.labels[label.name] = label.value.isEmpty ? nil : label.value
+            summary.labels[ByteString(label.name)] = label.value.isEmpty ? nil : label.value
         }
     }
 

@@ -1,3 +1,5 @@
+public import LoomFormat
+
 /// Where a run stands.
 public enum RunStatus: String, Hashable, Sendable, CaseIterable {
     /// Somebody drives it, or did and died: reads that can probe the holder say `interrupted` then.
@@ -28,7 +30,7 @@ public struct RunSummary: Hashable, Sendable {
     /// What lists show of large values.
     public internal(set) var payloads = PayloadPolicy.whole
     /// Labels by name.
-    public internal(set) var labels: [String: String] = [:]
+    public internal(set) var labels: [ByteString: String] = [:]
     /// Where the run stands.
     public internal(set) var status = RunStatus.running
     /// The step that comes next, or the last one of a run that is over.

@@ -181,7 +181,7 @@ public struct ToolCallTable: Sendable {
     public func look(up start: ToolStart) -> Lookup {
         guard let entry = entry(Self.identity(of: start)) else { return .none }
         let known = entry.call.start
-        if known.request != start.request || known.name != start.name {
+        if known.request != start.request || !known.name.hasSameBytes(as: start.name) {
             return .mismatch(entry.call)
         }
         if let completed = entry.completed { return .completed(completed) }

@@ -13,38 +13,51 @@ public struct CanonicalJSONDecoder: Sendable {
     public func decode<Value: Decodable>(
         _ type: Value.Type, from bytes: [UInt8]
     ) throws -> Value {
-        let value: JSONValue
+        let tape: JSONTape
         do throws(JSONError) {
-            value = try JSONValue(parsing: bytes)
+            tape = try JSONTape(parsing: bytes)
         } catch {
             throw DecodingError.dataCorrupted(
                 .init(codingPath: [], debugDescription: "\(error)", underlyingError: error))
         }
-        return try JSONDecoding(value, []).read(type)
+        return try JSONDecoding(tape, 0).read(type)
     }
 }
 
-/// Decodes from one value of a parsed text.
+/// Decodes from one value of a text that was read.
 struct JSONDecoding: Decoder {
-    let value: JSONValue
-    let codingPath: [any CodingKey]
+    let tape: JSONTape
+    let index: Int
+    /// Which type is being decoded; only looked at for dictionaries.
+    private var type: TypeReference?
     var userInfo: [CodingUserInfoKey: Any] { [:] }
+    var codingPath: [any CodingKey] { tape.path(to: index) }
 
-    init(_ value: JSONValue, _ codingPath: [any CodingKey]) {
-        self.value = value
-        self.codingPath = codingPath
+    init(_ tape: JSONTape, _ index: Int) {
+        self.tape = tape
+        self.index = index
     }
 
+    private var node: JSONTape.Node { tape.nodes[index] }
+
+    var isString: Bool { node.kind == .string || node.kind == .escaped }
+
     func read<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        // Base64 is asked for as an array of numbers: it becomes one.
-        if case .string(let text) = value, CodedShape(of: type) == .bytes {
-            guard let bytes = Base64.decode(text) else {
-                throw refusal("a text that is not base64")
-            }
-            let numbers = JSONValue.array(bytes.map { .integer(Int64($0)) })
-            return try Value(from: JSONDecoding(numbers, codingPath))
+        if isString, CodedShape(of: type) == .bytes, let bytes = try data(type) { return bytes }
+        var decoding = self
+        decoding.type = TypeReference(type)
+        return try Value(from: decoding)
+    }
+
+    /// Bytes from base64, into the collection that Foundation's Data is: asked for its elements, it
+    /// would take them one by one.
+    private func data<Value>(_ type: Value.Type) throws -> Value? {
+        guard let type = type as? any RangeReplaceableCollection<UInt8>.Type else { return nil }
+        func collect<Bytes: RangeReplaceableCollection<UInt8>>(_ type: Bytes.Type) -> Bytes? {
+            unsafe tape.withString(index) { unsafe Base64.decode($0, as: type) }
         }
-        return try Value(from: self)
+        guard let bytes = collect(type) else { throw refusal("a text that is not base64") }
+        return bytes as? Value
     }
 
     func refusal(_ reason: String) -> DecodingError {
@@ -53,55 +66,76 @@ struct JSONDecoding: Decoder {
 
     private func mismatch(_ type: Any.Type) -> DecodingError {
         .typeMismatch(
-            type, .init(codingPath: codingPath, debugDescription: "found \(value.kindName)"))
+            type,
+            .init(codingPath: codingPath, debugDescription: "found \(tape.kindName(index))"))
     }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
-        guard case .object(let members) = value else { throw mismatch([String: Any].self) }
-        return KeyedDecodingContainer(JSONMembers(members: members, codingPath: codingPath))
+        guard node.kind == .object else { throw mismatch([String: Any].self) }
+        if type == CodedShape.dictionaryKey { try checkTexts() }
+        return KeyedDecodingContainer(JSONMembers(tape, index))
+    }
+
+    /// Refuses keys that differ in bytes and are one key to Swift: of a `[String: Value]` one of
+    /// the two values would be lost without a word.
+    private func checkTexts() throws {
+        guard let type, CodedShape.isKeyedByString(type.type) else { return }
+        var keys: [String] = []
+        tape.forEachMember(of: index) { keys.append(tape.string($0)) }
+        // In ASCII equal text is equal bytes, and equal bytes were refused by the parser.
+        let isASCII = keys.allSatisfy { $0.utf8.allSatisfy { $0 < 0x80 } }
+        let isClear = isASCII || Set(keys).count == keys.count
+        guard isClear else {
+            throw refusal("two keys that are equal as text and differ in bytes")
+        }
     }
 
     func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
-        guard case .array(let elements) = value else { throw mismatch([Any].self) }
-        return JSONElements(elements: elements, codingPath: codingPath)
+        guard node.kind == .array else { throw mismatch([Any].self) }
+        return JSONElements(tape, index)
     }
 
     func singleValueContainer() -> any SingleValueDecodingContainer { self }
 
-    fileprivate func integer<Value: FixedWidthInteger>(_ type: Value.Type) throws -> Value {
+    private func integer<Value: FixedWidthInteger>(_ type: Value.Type) throws -> Value {
+        let node = node
         let found: Value? =
-            switch value {
-            case .integer(let value): Value(exactly: value)
-            case .unsigned(let value): Value(exactly: value)
-            case .double(let value): Value(exactly: value)
+            switch node.kind {
+            case .integer: Value(exactly: Int64(bitPattern: node.first))
+            case .unsigned: Value(exactly: node.first)
+            case .double: Value(exactly: Double(bitPattern: node.first))
             default: throw mismatch(type)
             }
         guard let found else { throw refusal("a number that does not fit \(type)") }
         return found
     }
 
-    fileprivate func double() throws -> Double {
-        switch value {
-        case .integer(let value): Double(value)
-        case .unsigned(let value): Double(value)
-        case .double(let value): value
-        default: throw mismatch(Double.self)
+    private func number<Value: BinaryFloatingPoint>(_ type: Value.Type) throws -> Value {
+        let node = node
+        let value: Value
+        switch node.kind {
+        case .integer: value = Value(Int64(bitPattern: node.first))
+        case .unsigned: value = Value(node.first)
+        case .double: value = Value(Double(bitPattern: node.first))
+        default: throw mismatch(type)
         }
+        guard value.isFinite else { throw refusal("a number that does not fit \(type)") }
+        return value
     }
 }
 
 extension JSONDecoding: SingleValueDecodingContainer {
-    func decodeNil() -> Bool { value == .null }
+    func decodeNil() -> Bool { node.kind == .null }
     func decode(_ type: Bool.Type) throws -> Bool {
-        guard case .bool(let value) = value else { throw mismatch(type) }
-        return value
+        guard node.kind == .bool else { throw mismatch(type) }
+        return node.first != 0
     }
     func decode(_ type: String.Type) throws -> String {
-        guard case .string(let value) = value else { throw mismatch(type) }
-        return value
+        guard isString else { throw mismatch(type) }
+        return tape.string(index)
     }
-    func decode(_ type: Double.Type) throws -> Double { try double() }
-    func decode(_ type: Float.Type) throws -> Float { Float(try double()) }
+    func decode(_ type: Double.Type) throws -> Double { try number(type) }
+    func decode(_ type: Float.Type) throws -> Float { try number(type) }
     func decode(_ type: Int.Type) throws -> Int { try integer(type) }
     func decode(_ type: Int8.Type) throws -> Int8 { try integer(type) }
     func decode(_ type: Int16.Type) throws -> Int16 { try integer(type) }
@@ -117,91 +151,16 @@ extension JSONDecoding: SingleValueDecodingContainer {
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try read(type) }
 }
 
-extension JSONValue {
-    /// What kind of value it is, for messages.
-    var kindName: String {
-        switch self {
+extension JSONTape {
+    /// What kind of value a node is, for messages.
+    func kindName(_ index: Int) -> String {
+        switch nodes[index].kind {
         case .null: "null"
         case .bool: "a bool"
         case .integer, .unsigned, .double: "a number"
-        case .string: "a string"
+        case .string, .escaped: "a string"
         case .array: "an array"
         case .object: "an object"
         }
-    }
-}
-
-private struct JSONMembers<Key: CodingKey>: KeyedDecodingContainerProtocol {
-    let members: [String: JSONValue]
-    let codingPath: [any CodingKey]
-    var allKeys: [Key] { members.keys.compactMap { Key(stringValue: $0) } }
-
-    private func decoding(_ key: some CodingKey) throws -> JSONDecoding {
-        guard let value = members[key.stringValue] else {
-            throw DecodingError.keyNotFound(
-                key, .init(codingPath: codingPath, debugDescription: "there is no such key"))
-        }
-        return JSONDecoding(value, codingPath + [key])
-    }
-
-    func contains(_ key: Key) -> Bool { members[key.stringValue] != nil }
-    func decodeNil(forKey key: Key) throws -> Bool { try decoding(key).decodeNil() }
-    func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
-        try decoding(key).read(type)
-    }
-    func nestedContainer<Nested: CodingKey>(
-        keyedBy type: Nested.Type, forKey key: Key
-    ) throws -> KeyedDecodingContainer<Nested> { try decoding(key).container(keyedBy: type) }
-    func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
-        try decoding(key).unkeyedContainer()
-    }
-    func superDecoder() throws -> any Decoder { try decoding(JSONKey("super")) }
-    func superDecoder(forKey key: Key) throws -> any Decoder { try decoding(key) }
-}
-
-private struct JSONElements: UnkeyedDecodingContainer {
-    let elements: [JSONValue]
-    let codingPath: [any CodingKey]
-    private(set) var currentIndex = 0
-    var count: Int? { elements.count }
-    var isAtEnd: Bool { currentIndex == elements.count }
-
-    init(elements: [JSONValue], codingPath: [any CodingKey]) {
-        self.elements = elements
-        self.codingPath = codingPath
-    }
-
-    private func current() throws -> JSONDecoding {
-        let path = codingPath + [JSONKey(index: currentIndex)]
-        guard !isAtEnd else {
-            throw DecodingError.valueNotFound(
-                JSONValue.self, .init(codingPath: path, debugDescription: "the array has ended"))
-        }
-        return JSONDecoding(elements[currentIndex], path)
-    }
-
-    mutating func decodeNil() throws -> Bool {
-        guard try current().decodeNil() else { return false }
-        currentIndex += 1
-        return true
-    }
-    mutating func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        let value = try current().read(type)
-        currentIndex += 1
-        return value
-    }
-    mutating func nestedContainer<Nested: CodingKey>(
-        keyedBy type: Nested.Type
-    ) throws -> KeyedDecodingContainer<Nested> {
-        defer { currentIndex += 1 }
-        return try current().container(keyedBy: type)
-    }
-    mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
-        defer { currentIndex += 1 }
-        return try current().unkeyedContainer()
-    }
-    mutating func superDecoder() throws -> any Decoder {
-        defer { currentIndex += 1 }
-        return try current()
     }
 }

@@ -32,6 +32,11 @@ enum CodedShape: Hashable {
         return name == "Foundation.Data" || name == "FoundationEssentials.Data" ? .bytes : .plain
     }
 
+    /// Whether the type is a dictionary whose keys are Swift strings.
+    static func isKeyedByString(_ type: Any.Type) -> Bool {
+        (type as? any KeyedByType.Type)?.keyType == String.self
+    }
+
     /// The key type that the standard library's dictionaries ask for their container with.
     static let dictionaryKey: Any.Type = {
         let probe = KeyProbe()
@@ -57,15 +62,15 @@ private final class KeyProbe: Encoder {
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
         key.withLock { $0 = type }
-        let encoding = JSONEncoding()
-        return encoding.beside().container(keyedBy: type)
+        // Not `container`, which asks for the key type that is being found.
+        return JSONEncoding(root: type).plainContainer(keyedBy: type)
     }
 
     func unkeyedContainer() -> any UnkeyedEncodingContainer {
-        JSONEncoding().beside().unkeyedContainer()
+        JSONEncoding(root: KeyProbe.self).unkeyedContainer()
     }
 
     func singleValueContainer() -> any SingleValueEncodingContainer {
-        JSONEncoding().beside().singleValueContainer()
+        JSONEncoding(root: KeyProbe.self).singleValueContainer()
     }
 }

@@ -2,20 +2,37 @@ extension JSONEncoding: Encoder {
     var userInfo: [CodingUserInfoKey: Any] { [:] }
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
-        begin(.object)
-        return KeyedEncodingContainer(JSONObjectContainer(encoding: self, depth: frames.count))
+        let container = members(keyedBy: type)
+        guard Key.self == CodedShape.dictionaryKey, container.serial != 0,
+            CodedShape(of: frames[frames.count - 1].type.type) == .refusedDictionary
+        else { return KeyedEncodingContainer(container) }
+        return KeyedEncodingContainer(
+            JSONObjectContainer<Key>(encoding: self, serial: container.serial, isRefused: true))
+    }
+
+    /// The container of an object that is no dictionary.
+    func plainContainer<Key: CodingKey>(
+        keyedBy type: Key.Type
+    ) -> KeyedEncodingContainer<Key> {
+        KeyedEncodingContainer(members(keyedBy: type))
+    }
+
+    private func members<Key: CodingKey>(keyedBy type: Key.Type) -> JSONObjectContainer<Key> {
+        JSONObjectContainer(encoding: self, serial: begin(.object), isRefused: false)
     }
 
     func unkeyedContainer() -> any UnkeyedEncodingContainer {
-        let shape = CodedShape(of: frames[frames.count - 1].type.type)
-        begin(shape == .bytes ? .base64 : .array)
+        let shape =
+            frames.count > 0 ? CodedShape(of: frames[frames.count - 1].type.type) : .plain
+        let serial = begin(shape == .bytes ? .base64 : .array)
         return JSONArrayContainer(
-            encoding: self, depth: frames.count, isBytes: shape == .bytes,
+            encoding: self, serial: serial, isBytes: shape == .bytes,
             isRefused: shape == .refusedDictionary)
     }
 
     func singleValueContainer() -> any SingleValueEncodingContainer {
-        JSONSingleContainer(encoding: self)
+        JSONSingleContainer(
+            encoding: self, serial: frames.count > 0 ? frames[frames.count - 1].serial : 0)
     }
 
     func put(_ text: StaticString) { bytes.append(text) }
@@ -25,10 +42,8 @@ extension JSONEncoding: Encoder {
         bytes.appendJSON(value)
     }
 
-    func putNumber(_ value: Float) throws {
-        guard value.isFinite else { throw refusal(value, "\(value) has no place in JSON") }
-        bytes.appendJSONNumber(description: value.description)
-    }
+    /// As the double that it equals: equal values have equal bytes.
+    func putNumber(_ value: Float) throws { try putNumber(Double(value)) }
 
     func putNumber<Value: BinaryInteger>(_ value: Value) throws {
         if let small = Int64(exactly: value) {
@@ -39,27 +54,26 @@ extension JSONEncoding: Encoder {
             throw refusal(value, "an integer outside 64 bits")
         }
     }
-
-    /// Whether the frame's dictionary has keys that are no strings.
-    func checkKeys() throws {
-        guard CodedShape(of: frames[frames.count - 1].type.type) == .refusedDictionary else {
-            return
-        }
-        throw refusal(frames[frames.count - 1].type.type, "keys that are not strings")
-    }
 }
 
 /// The members of an object.
 private struct JSONObjectContainer<Key: CodingKey>: KeyedEncodingContainerProtocol {
     let encoding: JSONEncoding
-    let depth: Int
+    let serial: Int
+    /// Whether the keys are those of a dictionary whose keys are no strings.
+    let isRefused: Bool
     var codingPath: [any CodingKey] { encoding.codingPath }
 
     private func member(_ key: Key, _ write: () throws -> Void) throws {
-        if Key.self == CodedShape.dictionaryKey { try encoding.checkKeys() }
-        try encoding.beginMember(key.stringValue, frame: depth)
-        try write()
-        encoding.endMember()
+        if isRefused { throw encoding.refusal(Key.self, "keys that are not strings") }
+        try encoding.beginMember(key.stringValue, of: serial)
+        do {
+            try write()
+            try encoding.endMember()
+        } catch {
+            encoding.dropMember()
+            throw error
+        }
     }
 
     func encodeNil(forKey key: Key) throws { try member(key) { encoding.put("null") } }
@@ -88,42 +102,54 @@ private struct JSONObjectContainer<Key: CodingKey>: KeyedEncodingContainerProtoc
     func nestedContainer<Nested: CodingKey>(
         keyedBy type: Nested.Type, forKey key: Key
     ) -> KeyedEncodingContainer<Nested> {
-        beside(key).container(keyedBy: type)
+        encoding.besideMember(key.stringValue, of: serial).container(keyedBy: type)
     }
 
     func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
-        beside(key).unkeyedContainer()
+        encoding.besideMember(key.stringValue, of: serial).unkeyedContainer()
     }
 
-    func superEncoder() -> any Encoder { beside("super") }
-    func superEncoder(forKey key: Key) -> any Encoder { beside(key) }
-
-    private func beside(_ key: Key) -> JSONEncoding { beside(key.stringValue) }
-
-    /// Codable gives no way to throw here: a key that comes twice is found when the object is
-    /// sorted.
-    private func beside(_ key: String) -> JSONEncoding {
-        try? encoding.beginMember(key, frame: depth)
-        let beside = encoding.beside()
-        encoding.endMember()
-        return beside
+    func superEncoder() -> any Encoder { encoding.besideMember("super", of: serial) }
+    func superEncoder(forKey key: Key) -> any Encoder {
+        encoding.besideMember(key.stringValue, of: serial)
     }
 }
 
 /// The elements of an array, or the bytes of a value that is written as base64.
 private struct JSONArrayContainer: UnkeyedEncodingContainer {
     let encoding: JSONEncoding
-    let depth: Int
+    let serial: Int
     let isBytes: Bool
     let isRefused: Bool
     var codingPath: [any CodingKey] { encoding.codingPath }
+
     /// The encoding counts: a container is a value that may be copied.
-    var count: Int { encoding.frames.count >= depth ? encoding.frames[depth - 1].count : 0 }
+    var count: Int {
+        let frames = encoding.frames
+        let own = (0..<frames.count).last { frames[$0].serial == serial }
+        return own.map { frames[$0].count } ?? 0
+    }
 
     private func element(_ write: () throws -> Void) throws {
         if isRefused { throw encoding.refusal(self, "keys that are not strings") }
-        try encoding.beginElement(frame: depth)
-        try write()
+        if isBytes { throw encoding.refusal(self, "a value among bytes that is no byte") }
+        let end = encoding.bytes.count
+        try encoding.beginElement(of: serial)
+        do {
+            try write()
+        } catch {
+            encoding.dropElement(end)
+            throw error
+        }
+    }
+
+    private func putBytes(_ source: some Sequence<UInt8>) throws {
+        try encoding.checkOpen(serial)
+        let isDone: Void? = source.withContiguousStorageIfAvailable {
+            unsafe encoding.appendBase64($0)
+        }
+        if isDone != nil { return }
+        unsafe Array(source).withUnsafeBufferPointer { unsafe encoding.appendBase64($0) }
     }
 
     func encodeNil() throws { try element { encoding.put("null") } }
@@ -140,10 +166,14 @@ private struct JSONArrayContainer: UnkeyedEncodingContainer {
     }
     func encode(_ value: UInt8) throws {
         if isBytes {
-            encoding.appendRaw(value)
+            try putBytes(CollectionOfOne(value))
         } else {
             try element { encoding.bytes.appendJSON(UInt64(value)) }
         }
+    }
+    func encode(contentsOf bytes: some Sequence<UInt8>) throws {
+        if isBytes { return try putBytes(bytes) }
+        for byte in bytes { try encode(byte) }
     }
     func encode<Value: Encodable>(_ value: Value) throws {
         try element { try encoding.write(value) }
@@ -152,27 +182,25 @@ private struct JSONArrayContainer: UnkeyedEncodingContainer {
     func nestedContainer<Nested: CodingKey>(
         keyedBy type: Nested.Type
     ) -> KeyedEncodingContainer<Nested> {
-        beside().container(keyedBy: type)
+        encoding.besideElement(of: serial).container(keyedBy: type)
     }
 
     func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer {
-        beside().unkeyedContainer()
+        encoding.besideElement(of: serial).unkeyedContainer()
     }
 
-    func superEncoder() -> any Encoder { beside() }
-
-    private func beside() -> JSONEncoding {
-        try? encoding.beginElement(frame: depth)
-        return encoding.beside()
-    }
+    func superEncoder() -> any Encoder { encoding.besideElement(of: serial) }
 }
 
 /// A value that is neither an object nor an array.
 private struct JSONSingleContainer: SingleValueEncodingContainer {
     let encoding: JSONEncoding
+    let serial: Int
     var codingPath: [any CodingKey] { encoding.codingPath }
 
+    @inline(__always)
     private func single(_ write: () throws -> Void) throws {
+        try encoding.checkOpen(serial)
         let top = encoding.frames.count - 1
         guard encoding.frames[top].kind == .undecided else {
             throw encoding.refusal(self, "a value encodes itself twice")

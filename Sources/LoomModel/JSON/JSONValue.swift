@@ -1,5 +1,10 @@
+internal import LoomFormat
+
 /// Any JSON value. Objects keep no order: their canonical text has its own.
-public enum JSONValue: Hashable, Sendable {
+///
+/// Strings and keys are compared by their UTF-8 bytes, as everything in a log: `é` in one scalar
+/// and in two are two strings.
+public enum JSONValue: Sendable {
     /// `null`.
     case null
     /// `true` or `false`.
@@ -15,15 +20,17 @@ public enum JSONValue: Hashable, Sendable {
     /// An array.
     case array([JSONValue])
     /// An object.
-    case object([String: JSONValue])
+    case object(JSONObject)
 
     /// Reads one JSON text: RFC 8259, with the refusals of ``JSONError``.
     public init(parsing bytes: [UInt8]) throws(JSONError) {
-        var parser = JSONParser(bytes)
-        self = try parser.parseDocument()
+        self = try JSONTape(parsing: bytes).value(0)
     }
 
     /// The canonical text, as the encoder writes it.
+    ///
+    /// A value that was parsed always has one. Of a value that was built, ``checkedBytes()`` finds
+    /// out whether it can be read again.
     public var canonicalBytes: [UInt8] {
         let text = JSONText(capacity: 256)
         append(to: text)
@@ -39,7 +46,8 @@ public enum JSONValue: Hashable, Sendable {
         return canonicalBytes
     }
 
-    private func check(depth: Int) throws(JSONError) {
+    /// Refuses what has no text, in a value that stands inside `depth` arrays and objects.
+    func check(depth: Int) throws(JSONError) {
         switch self {
         case .double(let value) where !value.isFinite:
             throw JSONError(reason: "there is no JSON for \(value)", offset: 0)
@@ -63,7 +71,8 @@ public enum JSONValue: Hashable, Sendable {
     /// The canonical text.
     public var canonicalText: String { String(decoding: canonicalBytes, as: UTF8.self) }
 
-    private func append(to bytes: JSONText) {
+    /// Appends the canonical text.
+    func append(to bytes: JSONText) {
         switch self {
         case .null: bytes.append("null")
         case .bool(let value): bytes.append(value ? "true" : "false")
@@ -80,14 +89,44 @@ public enum JSONValue: Hashable, Sendable {
             bytes.append(0x5D)
         case .object(let members):
             bytes.append(0x7B)
-            let keys = members.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            for (index, key) in keys.enumerated() {
+            for (index, member) in members.sorted.enumerated() {
                 if index > 0 { bytes.append(0x2C) }
-                bytes.appendJSON(key)
+                bytes.appendJSON(member.key)
                 bytes.append(0x3A)
-                members[key]?.append(to: bytes)
+                member.value.append(to: bytes)
             }
             bytes.append(0x7D)
+        }
+    }
+}
+
+extension JSONValue: Hashable {
+    /// Returns whether two values are of one kind and have the same parts.
+    public static func == (a: JSONValue, b: JSONValue) -> Bool {
+        switch (a, b) {
+        case (.null, .null): true
+        case (.bool(let a), .bool(let b)): a == b
+        case (.integer(let a), .integer(let b)): a == b
+        case (.unsigned(let a), .unsigned(let b)): a == b
+        case (.double(let a), .double(let b)): a == b
+        case (.string(let a), .string(let b)): a.hasSameBytes(as: b)
+        case (.array(let a), .array(let b)): a == b
+        case (.object(let a), .object(let b)): a == b
+        default: false
+        }
+    }
+
+    /// Hashes the parts.
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .null: hasher.combine(0)
+        case .bool(let value): hasher.combine(value)
+        case .integer(let value): hasher.combine(value)
+        case .unsigned(let value): hasher.combine(value)
+        case .double(let value): hasher.combine(value)
+        case .string(let value): hasher.combine(ByteString(value))
+        case .array(let value): hasher.combine(value)
+        case .object(let value): hasher.combine(value)
         }
     }
 }
@@ -107,7 +146,15 @@ extension JSONValue: Codable {
     /// Decodes any value.
     public init(from decoder: any Decoder) throws {
         if let decoder = decoder as? JSONDecoding {
-            self = decoder.value
+            self = decoder.tape.value(decoder.index)
+            return
+        }
+        if let members = try? decoder.container(keyedBy: JSONKey.self) {
+            var object = JSONObject()
+            for key in members.allKeys {
+                object[key.stringValue] = try members.decode(Self.self, forKey: key)
+            }
+            self = .object(object)
             return
         }
         let container = try decoder.singleValueContainer()
@@ -123,15 +170,19 @@ extension JSONValue: Codable {
             self = .double(value)
         } else if let value = try? container.decode(String.self) {
             self = .string(value)
-        } else if let value = try? container.decode([JSONValue].self) {
-            self = .array(value)
         } else {
-            self = .object(try container.decode([String: JSONValue].self))
+            self = .array(try container.decode([JSONValue].self))
         }
     }
 
     /// Encodes any value.
     public func encode(to encoder: any Encoder) throws {
+        if let encoding = encoder as? JSONEncoding, try encoding.putTree(self) { return }
+        if case .object(let members) = self {
+            var container = encoder.container(keyedBy: JSONKey.self)
+            for (key, value) in members { try container.encode(value, forKey: JSONKey(key)) }
+            return
+        }
         var container = encoder.singleValueContainer()
         switch self {
         case .null: try container.encodeNil()
@@ -141,7 +192,7 @@ extension JSONValue: Codable {
         case .double(let value): try container.encode(value)
         case .string(let value): try container.encode(value)
         case .array(let value): try container.encode(value)
-        case .object(let value): try container.encode(value)
+        case .object: break
         }
     }
 }

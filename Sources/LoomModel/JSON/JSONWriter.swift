@@ -107,20 +107,25 @@ extension JSONText {
         }
     }
 
-    /// Appends bytes as base64 in quotes, padded.
-    func appendJSONBase64(_ bytes: [UInt8]) {
-        append(0x22)
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let rest = bytes.count - start
-            let group =
-                UInt32(bytes[start]) << 16 | (rest > 1 ? UInt32(bytes[start + 1]) << 8 : 0)
-                | (rest > 2 ? UInt32(bytes[start + 2]) : 0)
-            append(Base64.digits[Int(group >> 18)])
-            append(Base64.digits[Int(group >> 12 & 63)])
-            append(rest > 1 ? Base64.digits[Int(group >> 6 & 63)] : 0x3D)
-            append(rest > 2 ? Base64.digits[Int(group & 63)] : 0x3D)
+    /// Appends bytes as base64, padded where the last group is not full.
+    func appendBase64(_ source: UnsafeBufferPointer<UInt8>) {
+        unsafe append(count: (source.count + 2) / 3 * 4) { text in
+            unsafe Base64.digits.withUnsafeBufferPointer { digits in
+                var (place, start) = (0, 0)
+                while start < source.count {
+                    let rest = source.count - start
+                    var group = unsafe UInt32(source[start]) << 16
+                    if rest > 1 { group |= unsafe UInt32(source[start + 1]) << 8 }
+                    if rest > 2 { group |= unsafe UInt32(source[start + 2]) }
+                    unsafe text[place] = digits[Int(group >> 18)]
+                    unsafe text[place + 1] = digits[Int(group >> 12 & 63)]
+                    unsafe text[place + 2] = rest > 1 ? digits[Int(group >> 6 & 63)] : 0x3D
+                    unsafe text[place + 3] = rest > 2 ? digits[Int(group & 63)] : 0x3D
+                    place += 4
+                    start += 3
+                }
+            }
         }
-        append(0x22)
     }
 }
 
@@ -136,28 +141,54 @@ enum Base64 {
     }()
 
     /// The bytes of a text; `nil` unless it is exactly what the writer would have written.
-    static func decode(_ text: String) -> [UInt8]? {
-        let digits = Array(text.utf8)
-        guard digits.count % 4 == 0 else { return nil }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(digits.count / 4 * 3)
-        for start in stride(from: 0, to: digits.count, by: 4) {
-            let group = digits[start..<(start + 4)]
-            let isLast = start + 4 == digits.count
-            let padding = isLast ? group.reversed().prefix(while: { $0 == 0x3D }).count : 0
-            guard padding <= 2 else { return nil }
-            var value: UInt32 = 0
-            for digit in group.dropLast(padding) {
-                let bits = values[Int(digit)]
-                guard bits != 255 else { return nil }
-                value = value << 6 | UInt32(bits)
-            }
-            value <<= UInt32(6 * padding)
-            guard padding == 0 || value & (padding == 1 ? 0xFF : 0xFFFF) == 0 else { return nil }
-            bytes.append(UInt8(truncatingIfNeeded: value >> 16))
-            if padding < 2 { bytes.append(UInt8(truncatingIfNeeded: value >> 8)) }
-            if padding < 1 { bytes.append(UInt8(truncatingIfNeeded: value)) }
+    ///
+    /// Decoded in pieces, so that no second copy of the whole is in memory.
+    static func decode<Bytes: RangeReplaceableCollection<UInt8>>(
+        _ text: UnsafeBufferPointer<UInt8>, as type: Bytes.Type
+    ) -> Bytes? {
+        guard text.count % 4 == 0 else { return nil }
+        var bytes = Bytes()
+        bytes.reserveCapacity(text.count / 4 * 3)
+        var start = 0
+        while start < text.count {
+            let end = min(start + 1 << 16, text.count)
+            let piece = unsafe UnsafeBufferPointer(rebasing: text[start..<end])
+            guard let decoded = unsafe decode(piece, isLast: end == text.count) else { return nil }
+            bytes.append(contentsOf: decoded)
+            start = end
         }
         return bytes
+    }
+
+    /// The bytes of some groups of four digits, of which only the text's last may be padded.
+    private static func decode(_ text: UnsafeBufferPointer<UInt8>, isLast: Bool) -> [UInt8]? {
+        var padding = 0
+        if isLast {
+            while padding < 2, unsafe text[text.count - 1 - padding] == 0x3D { padding += 1 }
+        }
+        var isClean = true
+        let bytes = unsafe values.withUnsafeBufferPointer { values in
+            unsafe [UInt8](unsafeUninitializedCapacity: text.count / 4 * 3) { bytes, count in
+                // Whatever is no digit sets the high bits, of the whole piece at once.
+                var seen: UInt8 = 0
+                for group in 0..<(text.count / 4) {
+                    let hasPadding = padding > 0 && group == text.count / 4 - 1
+                    let place = group * 4
+                    let a = unsafe values[Int(text[place])]
+                    let b = unsafe values[Int(text[place + 1])]
+                    let c = unsafe hasPadding && padding == 2 ? 0 : values[Int(text[place + 2])]
+                    let d = unsafe hasPadding ? 0 : values[Int(text[place + 3])]
+                    seen |= a | b | c | d
+                    unsafe bytes[group * 3] = a << 2 | b >> 4
+                    unsafe bytes[group * 3 + 1] = b << 4 | c >> 2
+                    unsafe bytes[group * 3 + 2] = c << 6 | d
+                    // What the padding leaves out must be zero.
+                    if hasPadding, (padding == 2 ? b & 15 : c & 3) != 0 { isClean = false }
+                }
+                if seen > 63 { isClean = false }
+                count = text.count / 4 * 3 - padding
+            }
+        }
+        return isClean ? bytes : nil
     }
 }

@@ -63,15 +63,13 @@
         unsafe body(UnsafeBufferPointer(start: base, count: count))
     }
 
-    /// Moves the upper part up, to make room for `source` below it.
-    func insert(contentsOf source: UnsafeBufferPointer<Element>, at index: Int) {
-        precondition(index >= 0 && index <= count)
-        guard let start = source.baseAddress, source.count > 0 else { return }
-        if capacity - count < source.count { grow(to: count + source.count) }
-        let upper = count - index
-        unsafe (base + index + source.count).update(from: base + index, count: upper)
-        unsafe (base + index).update(from: start, count: source.count)
-        count += source.count
+    /// Appends `added` elements, all of which `body` has to set.
+    @inline(__always)
+    func append(count added: Int, _ body: (UnsafeMutableBufferPointer<Element>) -> Void) {
+        guard added > 0 else { return }
+        if capacity - count < added { grow(to: count + added) }
+        unsafe body(UnsafeMutableBufferPointer(start: base + count, count: added))
+        count += added
     }
 
     @inline(never)

@@ -44,7 +44,7 @@ public struct StepContext: Sendable {
     }
 
     /// The labels that the run has now.
-    public var labels: [String: String] { scope.journal.summary.labels }
+    public var labels: [ByteString: String] { scope.journal.summary.labels }
 
     /// Sets a label of the run; an empty value takes it away.
     ///

@@ -171,10 +171,10 @@ public struct Runner<Loop: StepLoop>: Sendable {
     }
 
     private func checkLoop(_ summary: RunSummary) throws {
-        guard summary.loop == body.name else {
+        guard summary.loop.hasSameBytes(as: body.name) else {
             throw RunnerError.loopMismatch(stored: summary.loop, expected: body.name)
         }
-        guard summary.codec == body.codec else {
+        guard summary.codec.hasSameBytes(as: body.codec) else {
             throw RunnerError.codecMismatch(stored: summary.codec, expected: body.codec)
         }
     }

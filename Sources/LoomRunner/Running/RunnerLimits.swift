@@ -17,7 +17,7 @@ enum RunnerLimits {
 
     /// Refuses an event that is too large to be recorded of a run with these labels.
     static func check(
-        _ content: RunEvent.Content, labels known: @autoclosure () -> [String: String]
+        _ content: RunEvent.Content, labels known: @autoclosure () -> [ByteString: String]
     ) throws(RunnerError) {
         switch content {
         case .created(let creation): try check(creation)
@@ -83,7 +83,7 @@ enum RunnerLimits {
     }
 
     private static func check(
-        _ labels: [Label], besides known: [String: String]
+        _ labels: [Label], besides known: [ByteString: String]
     ) throws(RunnerError) {
         for label in labels {
             try checkName(label.name, "name of a label")
@@ -93,7 +93,8 @@ enum RunnerLimits {
         guard known.count + labels.count > labelCountMax else { return }
         var names = Set(known.keys)
         for label in labels {
-            if label.value.isEmpty { names.remove(label.name) } else { names.insert(label.name) }
+            let name = ByteString(label.name)
+            if label.value.isEmpty { names.remove(name) } else { names.insert(name) }
         }
         guard names.count > labelCountMax, names.count > known.count else { return }
         throw .tooManyLabels(names.count, limit: labelCountMax)

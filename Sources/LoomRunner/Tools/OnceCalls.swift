@@ -1,3 +1,4 @@
+internal import LoomFormat
 internal import LoomModel
 
 /// The open `.once` calls of the present step that may stand against another call of their tool,
@@ -13,9 +14,9 @@ struct OnceCalls: Sendable {
         var older: Set<UInt64> = []
     }
 
-    private var tools: [String: Tool] = [:]
+    private var tools: [ByteString: Tool] = [:]
     /// The tools of all ``Tool/older`` calls.
-    private var olderNames: [UInt64: String] = [:]
+    private var olderNames: [UInt64: ByteString] = [:]
 
     /// The calls that a run was left with.
     init(_ fold: RunFold) {
@@ -26,14 +27,15 @@ struct OnceCalls: Sendable {
     /// Nobody makes this call any more, and it is open.
     mutating func leave(_ call: ToolCallTable.Call, in step: UInt64) {
         guard call.start.safety == .once, call.start.attempt.step == step else { return }
-        tools[call.start.name, default: Tool()].left.append(call.position)
+        tools[ByteString(call.start.name), default: Tool()].left.append(call.position)
     }
 
     /// A call of an earlier attempt is made on, or settled.
     mutating func take(_ call: ToolCallTable.Call) {
         guard call.start.safety == .once else { return }
-        tools[call.start.name, default: Tool()].older.insert(call.position)
-        olderNames[call.position] = call.start.name
+        let name = ByteString(call.start.name)
+        tools[name, default: Tool()].older.insert(call.position)
+        olderNames[call.position] = name
     }
 
     /// A call is no longer made, whatever became of it.
@@ -44,6 +46,7 @@ struct OnceCalls: Sendable {
 
     /// The first call of a tool that was left open and for which `isLeft` still holds.
     mutating func firstLeft(of tool: String, _ isLeft: (UInt64) -> Bool) -> UInt64? {
+        let tool = ByteString(tool)
         guard var calls = tools[tool] else { return nil }
         // Taken out, so that its arrays are not copied.
         tools[tool] = nil
@@ -57,7 +60,7 @@ struct OnceCalls: Sendable {
     }
 
     /// A call of a tool that an earlier attempt began, and that this process makes now.
-    func older(of tool: String) -> UInt64? { tools[tool]?.older.first }
+    func older(of tool: String) -> UInt64? { tools[ByteString(tool)]?.older.first }
 
     /// The step is over.
     mutating func removeAll() {

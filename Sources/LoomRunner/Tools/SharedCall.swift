@@ -77,7 +77,7 @@ struct SharedCall: Sendable {
 
     /// Notes in the key's run that the user was paused for the call that is open there.
     func wait(for keeper: RunJournal) async throws {
-        guard keeper.summary.holder != user.run.rawValue else { return }
+        guard !keeper.summary.holder.hasSameBytes(as: user.run.rawValue) else { return }
         _ = try await record([.resumed(holder: user.run.rawValue)], in: keeper)
     }
 
@@ -101,7 +101,8 @@ struct SharedCall: Sendable {
         try await access.claimed(keeper, waits: true) { claim in
             let fold = try await access.load(keeper).fold
             guard let call = fold.calls.unfinished.last,
-                try await users(of: call.position, in: keeper, access).contains(run.rawValue)
+                try await users(of: call.position, in: keeper, access).contains(
+                    ByteString(run.rawValue))
             else { return }
             try await access.journal(claim, fold)
                 .finish(call.position, outcome, by: .person, isBarrier: true)
@@ -111,12 +112,12 @@ struct SharedCall: Sendable {
     /// The run that made a call of the key's run, and those that were paused for it since.
     private static func users(
         of position: UInt64, in keeper: RunID, _ access: RunAccess
-    ) async throws -> Set<String> {
-        var users: Set<String> = []
+    ) async throws -> Set<ByteString> {
+        var users: Set<ByteString> = []
         try await access.store.read(keeper, from: 0) { event, place in
             guard case .resumed(let holder)? = event?.content else { return }
             if place.position < position { users = [] }
-            users.insert(holder)
+            users.insert(ByteString(holder))
         }
         return users
     }

@@ -1,3 +1,4 @@
+internal import LoomFormat
 internal import LoomModel
 
 /// Tools by name: for steps that learn the name only when they run, as from a model's answer.
@@ -16,15 +17,15 @@ public struct ToolRegistry: Sendable {
         let reconcile: (@Sendable ([UInt8], ToolCall) async throws -> Reconciliation<[UInt8]>)?
     }
 
-    private var entries: [String: Entry] = [:]
+    private var entries: [ByteString: Entry] = [:]
 
     /// Creates an empty registry.
     public init() {}
 
     /// The names, in order.
-    public var names: [String] { entries.keys.sorted() }
+    public var names: [String] { entries.keys.sorted().map(\.text) }
 
-    subscript(_ name: String) -> Entry? { entries[name] }
+    subscript(_ name: String) -> Entry? { entries[ByteString(name)] }
 
     /// Adds a tool under its name.
     ///
@@ -33,7 +34,7 @@ public struct ToolRegistry: Sendable {
         _ tool: Tool<Request, Response>
     ) throws(ToolRegistryError) {
         guard !tool.name.isEmpty else { throw .emptyName }
-        guard entries[tool.name] == nil else { throw .duplicate(tool.name) }
+        guard entries[ByteString(tool.name)] == nil else { throw .duplicate(tool.name) }
         var reconcile: (@Sendable ([UInt8], ToolCall) async throws -> Reconciliation<[UInt8]>)?
         if let body = tool.reconcile {
             reconcile = { bytes, call in
@@ -44,7 +45,7 @@ public struct ToolRegistry: Sendable {
                 }
             }
         }
-        entries[tool.name] = Entry(
+        entries[ByteString(tool.name)] = Entry(
             safety: tool.safety,
             perform: { bytes, call in
                 let response = try await tool.body(try Self.decode(bytes), call)

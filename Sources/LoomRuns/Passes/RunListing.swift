@@ -30,7 +30,7 @@ struct RunListing {
     private mutating func readOn() throws {
         var visitor = ResultLength()
         while let event = try events.next() {
-            if let prefix = filter.prefix, !event.run.rawValue.hasPrefix(prefix) { continue }
+            if let prefix = filter.prefix, !event.run.rawValue.hasBytePrefix(prefix) { continue }
             try Self.see(event, &runs[event.run, default: Seen(event.run)], &visitor)
         }
     }
@@ -79,7 +79,9 @@ struct RunListing {
             let outline = seen.position.outline
             guard seen.readError != nil || outline.isBegun else { return nil }
             // Those that keep shared keys are listed only when they are asked for.
-            if run.isKeeper && filter.prefix?.hasPrefix(RunID.keeperPrefix) != true { return nil }
+            if run.isKeeper && filter.prefix?.hasBytePrefix(RunID.keeperPrefix) != true {
+                return nil
+            }
             let isAbandoned = isAbandoned.contains(run)
             let status = RunView.status(
                 of: outline.summary, isInterrupted: isAbandoned, seen.readError)

@@ -1,3 +1,4 @@
+import LoomFormat
 import LoomModel
 
 /// A run as the plain array of its events: every answer is found by looking through all of them.
@@ -107,8 +108,8 @@ extension FoldModel {
         return nil
     }
 
-    var labels: [String: String] {
-        var labels: [String: String] = [:]
+    var labels: [ByteString: String] {
+        var labels: [ByteString: String] = [:]
         for index in positions where [.created, .labelled].contains(kinds[index]) {
             let set: [Label] =
                 switch events[index].content {
@@ -116,7 +117,9 @@ extension FoldModel {
                 case .labelled(let labels): labels
                 default: []
                 }
-            for label in set { labels[label.name] = label.value == "" ? nil : label.value }
+            for label in set {
+                labels[ByteString(label.name)] = label.value == "" ? nil : label.value
+            }
         }
         return labels
     }

@@ -256,8 +256,8 @@ private struct EventDealer {
         }
         #expect(FoldModel.lookup(start(composed), in: fold) == .completed(finish: 3, result: [2]))
         #expect(FoldModel.lookup(start(decomposed), in: fold) == .none)
-        // Labels are for people: the same text is the same name, as `Label` says.
-        #expect(fold.summary.labels.count == 2)
+        #expect(fold.summary.labels[ByteString(composed)] == "1")
+        #expect(fold.summary.labels[ByteString(decomposed)] == "2")
         #expect(try RunID(composed) != RunID(decomposed))
     }
 }
