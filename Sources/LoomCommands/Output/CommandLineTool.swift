@@ -27,6 +27,10 @@ public enum CommandLineTool {
     public static func main<Root: ParsableCommand>(_ root: Root.Type) async -> Never {
         Output.openClosedStreams()
         Output.ignoreBrokenPipes()
+        if let failure = refusedWord() {
+            failure.tell()
+            exit(failure.status.rawValue)
+        }
         do {
             var command = try Root.parseAsRoot()
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -48,6 +52,26 @@ public enum CommandLineTool {
             exit(ExitStatus.usage.rawValue)
         }
     }
+
+    /// Why the command line is refused before it is parsed: Swift repairs what is not UTF-8, and
+    /// two names that differ in the repaired bytes would become one.
+    private static func refusedWord() -> CommandFailure? {
+        for index in 1..<max(1, Int(CommandLine.argc)) {
+            guard let word = unsafe CommandLine.unsafeArgv[index],
+                unsafe String(validatingCString: word) == nil
+            else { continue }
+            return CommandFailure(
+                message: "argument \(index) is not UTF-8: \(unsafe String(cString: word))",
+                hint: "give names, texts and paths in UTF-8", status: .usage)
+        }
+        guard let folder = unsafe getenv("LOOMLOG_DIR"),
+            unsafe String(validatingCString: folder) == nil
+        else { return nil }
+        return CommandFailure(
+            message: "$LOOMLOG_DIR is not UTF-8: \(unsafe String(cString: folder))",
+            hint: "name the log by a path in UTF-8", status: .usage)
+    }
+
     /// The command that was meant, as far as it is known.
     private static func named<Root: ParsableCommand>(_ root: Root.Type) -> String {
         let first = CommandLine.arguments.dropFirst().first

@@ -1,3 +1,4 @@
+import LoomModel
 import Testing
 
 /// The built commands as a user calls them: real processes, their output, their exit status.
@@ -57,5 +58,25 @@ import Testing
         // Nothing was lost, and the log still opens.
         let list = try await folder.call("loomlog", ["list", "--json"])
         #expect(list.output.contains(#""run_id":"x""#))
+    }
+
+    /// Swift repaired the bytes, and the name was that of another run.
+    @Test("a word that is not UTF-8 is wrong use, in every program and at every place")
+    func badUTF8() async throws {
+        let made = try await folder.call("counter-agent", ["run", "x\u{FFFD}"])
+        #expect(made.status == 0, made.words)
+        let found = try await folder.shell(#"$LOOMLOG get $'x\xef\xbf\xbd' --log "$LOG" --json"#)
+        #expect(found.json["status"] == .string("completed"), found.words)
+        let lines = [
+            #"$LOOMLOG get $'x\xff' --log "$LOG""#, #"$LOOMLOG run y --log "$LOG" -- cat $'\xc3'"#,
+            #"$LOOMLOG list --log $'\xff'"#, #"LOOMLOG_DIR=$'\xff' $LOOMLOG list"#,
+            #"${LOOMLOG%loomlog}counter-agent run $'x\xff' --log "$LOG""#,
+            #"${LOOMLOG%loomlog}docs-agent run $'\xed\xa0\x80' --log "$LOG""#,
+        ]
+        for line in lines {
+            let said = try await folder.shell(line)
+            #expect(said.status == 64 && said.isOneError, said.words)
+            #expect(said.errors.contains("not UTF-8"), said.words)
+        }
     }
 }
