@@ -59,10 +59,13 @@ public struct LogError: Error, Sendable {
     public var hint: String {
         if isDisplaced { return "look for the directory: what was acknowledged went with it" }
         if storageCause?.isNoFile == true {
-            return "put the file itself in its place: a link is not followed"
+            let isDerived = [FileName.lock, FileName.mark].contains(path?.lastComponent?.string)
+            return isDerived
+                ? "remove it: the next writer makes it again"
+                : "put the file itself in its place: a link is not followed"
         }
         return switch code {
-        case .corrupt: "loomlog dump shows what can be read; nothing was changed"
+        case .corrupt: "loomlog dump shows what stands before the damage; nothing was changed"
         case .unsupportedVersion: "use the version of loomlog that wrote it, or a newer one"
         case .locked: "wait for it to finish, or pass --wait"
         case .notFound: "check the path given by --log or LOOMLOG_DIR"

@@ -70,8 +70,11 @@ extension LogOptions {
         try Self.check(syncBytes, "syncBytes", 0...Int.max)
         try Self.check(unsyncedBytesMax, "unsyncedBytesMax", 0...Int.max)
         var checked = self
-        checked.firstSegmentBytes = firstSegmentBytes.roundedUp(to: FormatLimits.pageBytes)
-        checked.segmentBytesMax = segmentBytesMax.roundedUp(to: FormatLimits.pageBytes)
+        // A close block and a seal may come behind what units fill.
+        let most = FormatLimits.segmentBytesMax - 2 * FormatLimits.sealReserveBytes
+        checked.firstSegmentBytes = min(
+            most, firstSegmentBytes.roundedUp(to: FormatLimits.pageBytes))
+        checked.segmentBytesMax = min(most, segmentBytesMax.roundedUp(to: FormatLimits.pageBytes))
         return checked
     }
 

@@ -116,7 +116,7 @@ public struct CorrectedCall: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         "event \(position): a person corrected call \(before.call.position) of "
             + "\(before.call.start.name), which had \(Self.words(before.outcome)): "
-            + "it \(Self.words(outcome))"
+            + "it \(outcome == .didNotHappen ? "did not happen" : Self.words(outcome))"
     }
 
     private static func words(_ outcome: ToolFinish.Outcome) -> String {

@@ -17,6 +17,8 @@ final class Conversation: Sendable {
         var numbers: Set<Int64> = []
         /// Calls whose last answer is not yet in the program's pipe.
         var openCount = 0
+        /// Calls whose last answer is not yet on its way: before it, no outcome may come.
+        var unanswered: Set<Int64> = []
         /// Calls that the program makes now, by its number for them.
         var waiting: [Int64: CheckedContinuation<ToolEnd, any Error>] = [:]
         /// Why no call can be asked for any more: the step has ended.
@@ -92,6 +94,9 @@ final class Conversation: Sendable {
                 let level = Logger.Level(rawValue: level) ?? .info
                 context.logger.log(level: level, "\(message)")
             case .outcome(let outcome):
+                if let open = state.withLock({ $0.unanswered.min() }) {
+                    throw StepProgramError.outOfTurn("an outcome while call \(open) was open")
+                }
                 program.endStep()
                 switch outcome {
                 case .next(let next): return .continue(next)
@@ -117,6 +122,7 @@ final class Conversation: Sendable {
             }
             guard state.openCount < limit else { throw StepProgramError.tooManyCalls(limit) }
             state.openCount += 1
+            state.unanswered.insert(id)
         }
     }
 
@@ -218,10 +224,17 @@ final class Conversation: Sendable {
         }
     }
 
+    /// The answers that end a call.
+    private static let lastAnswers: Set = [
+        "tool_result", "tool_recorded", "tool_refused", "tool_unknown",
+    ]
+
     private func reply(_ type: String, _ id: Int64, _ members: JSONObject) async {
         var members = members
         members["type"] = .string(type)
         members["id"] = .integer(id)
+        // Before it is sent: the program may have its outcome ready.
+        if Self.lastAnswers.contains(type) { state.withLock { _ = $0.unanswered.remove(id) } }
         await program.send(.object(members))
     }
 }

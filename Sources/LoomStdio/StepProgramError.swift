@@ -53,7 +53,7 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
         case .notEnded(let process):
             "the step program could not be ended: process \(process.map { "\($0)" } ?? "unknown")"
                 + " is still there after SIGKILL"
-        case .outOfTurn(let what): "the step program sent \(what) out of turn"
+        case .outOfTurn(let what): "protocol error: the step program sent \(what)"
         case .ended(let how): "the step program ended \(how)"
         case .endedAtStart(let how): "the step program ended \(how), before it said hello"
         }
@@ -68,7 +68,8 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
         case .tooManyCalls: "let calls end before the step begins others"
         case .closedPipe: "standard input and output are the protocol's until the program ends"
         case .notEnded: "see what it waits for, end it, then resume the run"
-        case .outOfTurn: "each message about a step has its turn, as the step message has it"
+        case .outOfTurn:
+            "a message bears the turn of its step, and a step ends its calls before its outcome"
         case .endedAtStart:
             "no step was begun; what it printed to standard error stands above"
         case .garbage:

@@ -178,12 +178,31 @@ struct ManifestStore: Sendable {
             try file.sync()
             try storage.syncDirectory(directory.root)
         } catch {
-            // Only what this call created goes: a file of that name that was there stays.
-            if error.isOutOfSpace { try? storage.remove(path) }
-            throw LogError(error, doing: "writing the manifest")
+            throw refusal(of: path, error)
         }
         removeOld(before: manifest.generation)
         return Loaded(manifest: manifest, hash: hash, tornGenerations: [])
+    }
+
+    /// Takes back a manifest that found no room.
+    ///
+    /// Nobody may act on the refusal, by removing what the manifest lists, before the removal is
+    /// durable: a crash would bring the manifest back. After a failed sync, for want of space too,
+    /// that is not to be had.
+    private func refusal(of path: FilePath, _ error: StorageError) -> LogError {
+        let what = "writing the manifest"
+        let refusal = LogError(error, doing: what)
+        guard error.isOutOfSpace else { return refusal }
+        let isSync = [.sync, .syncDirectory].contains(error.operation)
+        do throws(StorageError) {
+            if isSync { throw error }
+            // Only what this call created goes: a file of that name that was there stays.
+            if error.operation != .create { try storage.remove(path) }
+            try storage.syncDirectory(directory.root)
+            return refusal
+        } catch {
+            return LogError(.io, refusal.message, path: refusal.path, cause: error)
+        }
     }
 
     /// Superseded generations are of no use but to a person; failing to remove one harms nothing.

@@ -69,6 +69,11 @@ struct MarkFile: Sendable {
         return mark.counts(on: storage.machine) ? mark : nil
     }
 
+    /// Where the file should be found.
+    var place: FilePlace {
+        FilePlace(path: file.path, identity: file.identity, leastSize: Mark.byteCount)
+    }
+
     private init(file: any StorageFile) { self.file = file }
 
     /// Whether the mark was written on this boot, into this very file.

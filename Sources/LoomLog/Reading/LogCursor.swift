@@ -214,6 +214,13 @@ extension LogCursor {
             }
             throw error
         }
+        // What was read here under an older manifest verified then, so it was not damage that cut
+        // the segment: a sync failed, and the next writer judged what the disk had.
+        if entry.state == .recovered, segment.validEnd > Int(entry.validEnd) {
+            throw LogError(
+                .io, "a failed sync lost events that this reader has read: begin a new one",
+                path: segment.path, offset: Int(entry.validEnd))
+        }
         guard segment.meetsManifest, segment.validEnd == Int(entry.validEnd) else {
             throw LogError(
                 .corrupt, "damaged: the segment ends before its recorded end",

@@ -89,11 +89,13 @@ public struct EndOfLog: Sendable {
         let what: String
         switch decision {
         case .refuseUnsupported: what = "written by a newer version"
-        case .refuseCorrupt(let reason): what = "damaged: \(reason.rawValue)"
+        // What stands there first, as it is the cause; then who proves that it is no mere end.
+        case .refuseCorrupt(let reason):
+            what = "damaged: " + (fault.map { "\($0); " } ?? "") + reason.rawValue
         case .continueInPlace, .startSegment: return nil
         }
         var message = what
-        if let fault { message += "; \(fault)" }
+        if let fault, decision == .refuseUnsupported { message += "; \(fault)" }
         if !runsBehind.isEmpty {
             let names = runsBehind.prefix(5).map(\.rawValue).joined(separator: ", ")
             let more = runsBehind.count > 5 ? " and others" : ""

@@ -53,7 +53,9 @@ extension LogOpening {
             return ActiveSegment(
                 file: file, segmentID: last.segmentID, firstSequence: last.firstSequence,
                 salt: last.salt, capacity: capacity,
-                goal: goal(end: scan.end.validEnd, before: manifest.segments.dropLast().last),
+                goal: max(
+                    goal(end: scan.end.validEnd, before: manifest.segments.dropLast().last),
+                    min(capacity, max(options.firstSegmentBytes, options.segmentBytesMax))),
                 isMapped: isMapped, isFirstAfterOpen: true,
                 tail: .init(
                     offset: scan.end.validEnd, previousHash: scan.segment.lastHash,
@@ -103,10 +105,19 @@ extension LogOpening {
             return try maker.begin(prepared, header: header, isFirstAfterOpen: true)
         }
         let entry = active.manifestEntry(state: .active, sequence: header.firstSequence)
-        try editor.edit { manifest in
-            manifest.writerEpoch = epoch
-            manifest.replaceLast(with: ended)
-            manifest.segments.append(entry)
+        do throws(LogError) {
+            try editor.edit { manifest in
+                manifest.writerEpoch = epoch
+                manifest.replaceLast(with: ended)
+                manifest.segments.append(entry)
+            }
+        } catch {
+            // A refusal leaves nothing: no manifest lists the file.
+            if error.code == .outOfSpace {
+                try? active.file.close()
+                try? storage.remove(directory.segment(active.segmentID))
+            }
+            throw error
         }
         return active
     }

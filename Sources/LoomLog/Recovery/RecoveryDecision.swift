@@ -73,7 +73,7 @@ enum RecoveryDecision: Hashable, Sendable {
     case startSegment(after: SegmentState, proof: Proof)
 
     enum Reason: String, Hashable, Sendable {
-        case manifestVouches = "the manifest was written when the log was longer"
+        case manifestVouches = "the manifest proves that the log went on behind this place"
         case manifestDiffers = "the manifest names another block than the one that stands here"
         case blockVouches = "a later block proves that these bytes were durable"
         case markVouches = "MARK proves that these bytes were written on this boot"

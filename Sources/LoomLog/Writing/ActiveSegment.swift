@@ -12,7 +12,8 @@ struct ActiveSegment {
     let salt: UInt64
     /// Filled bytes of the file: stores stay below.
     private(set) var capacity: Int
-    /// The size that the file may grow to before the log rolls to the next segment.
+    /// The size that units may fill before the log rolls to the next segment. Behind it only the
+    /// block that ends the segment finds room.
     let goal: Int
     /// Whether stores may go through a mapping.
     private(set) var isMapped: Bool
@@ -56,7 +57,7 @@ struct ActiveSegment {
         self.firstSequence = firstSequence
         self.salt = salt
         self.capacity = capacity
-        self.goal = max(capacity, goal)
+        self.goal = goal
         firstCapacity = capacity
         self.isMapped = isMapped
         self.isFirstAfterOpen = isFirstAfterOpen
@@ -120,7 +121,7 @@ struct ActiveSegment {
     /// Whether the unit fits and leaves room to end the segment.
     func hasRoom(for unit: borrowing RecordUnit) -> Bool {
         offset + Self.byteCountMax(payloadCount: unit.payloadBytesMax)
-            <= capacity - FormatLimits.sealReserveBytes
+            <= min(capacity, goal) - FormatLimits.sealReserveBytes
     }
 
     /// Appends a unit: published in the file when this returns, to the kernel's safety.
@@ -238,7 +239,7 @@ struct ActiveSegment {
 
     /// Whether a mark fits and leaves room to end the segment.
     var hasRoomForMark: Bool {
-        offset + 2 * FormatLimits.sealReserveBytes <= capacity
+        offset + 2 * FormatLimits.sealReserveBytes <= min(capacity, goal)
     }
 
     /// The entry of this segment in the next manifest.

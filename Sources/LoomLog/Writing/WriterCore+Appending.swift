@@ -72,7 +72,7 @@ extension WriterCore {
         let isBarrier = unit.isBarrier && options.durability != .off
         let place = LogPlace(segmentID: state.active.segmentID, offset: state.active.offset)
         do throws(StorageError) {
-            if unit.isBarrier { try checkInPlace(state.active) }
+            if unit.isBarrier { try checkInPlace(state) }
             try state.active.append(
                 unit, sequence: state.nextSequence,
                 isBarrier: isBarrier || options.durability == .full)

@@ -36,12 +36,12 @@ final class WriterCore: Sendable {
 
     /// Throws when the log is no longer where it was opened: what is written would be out of reach,
     /// or end up in another log.
-    func checkInPlace(_ active: borrowing ActiveSegment) throws(StorageError) {
-        try storage.checkInPlace([lock.place, active.place])
+    func checkInPlace(_ state: borrowing WriterState) throws(StorageError) {
+        try storage.checkInPlace([lock.place, state.mark.place, state.active.place])
     }
 
     func checkInPlace() throws(StorageError) {
-        try monitor.withLock { state throws(StorageError) in try checkInPlace(state.active) }
+        try monitor.withLock { state throws(StorageError) in try checkInPlace(state) }
     }
 
     /// Starts the threads, if there are to be any.

@@ -18,10 +18,11 @@ public struct ResolvedCall: Hashable, Sendable {
 extension ResolvedCall: CustomStringConvertible {
     private static let bytesShown = 80
 
-    /// The call with the beginning of its request, and what was known of it: one line.
+    /// The call with the beginning of its request, what is said of it now, and what was known of it
+    /// before: one line.
     public var description: String {
         "call \(call.position), \(call.start.name)(\(Self.brief(call.start.request))) of step "
-            + "\(call.start.attempt.step): \(beforeWords)"
+            + "\(call.start.attempt.step): it \(Self.words(outcome)) (before: \(beforeWords))"
     }
 
     private var beforeWords: String {

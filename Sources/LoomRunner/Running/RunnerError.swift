@@ -150,7 +150,8 @@ extension RunnerError: CustomStringConvertible {
         case .stepIsOver: "wait for every call before the step returns"
         case .codecMismatch: "resume it with the codec that the run was started with"
         case .fenced(let run): "loomlog get \(run) shows where it stands; resume it when it is free"
-        case .storage: "check the disk and its permissions, then resume; what is in the log stays"
+        case .storage:
+            "check that the log is where it was, its disk and its permissions; then resume the run"
         case .damaged, .corrupt:
             "loomlog verify and dump show what can be read; nothing was changed"
         case .negativeBudget: "0 or more steps; without a budget it runs until it is done"

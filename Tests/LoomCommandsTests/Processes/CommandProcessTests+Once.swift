@@ -25,6 +25,8 @@ extension CommandProcessTests {
         arguments: [
             ("long", ["--line-max", "2000"], 65, "printed a line above 2000 bytes"),
             ("garbage", [], 65, "which is no message"),
+            // Its cause was lost, and the status 0, when the outcome came before the call's end.
+            ("outcome", [], 65, "an outcome while call 1 was open"),
             ("hangs", ["--timeout", "1"], 0, "took longer than 1.0 seconds"),
             ("dies", [], 0, "ended with status 9"),
         ] as [(String, [String], Int32, String)])

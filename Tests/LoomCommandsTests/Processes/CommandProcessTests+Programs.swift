@@ -23,9 +23,9 @@ extension CommandProcessTests {
         Wrong(kind: "half", status: 74, says: "ended with status 0"),
         Wrong(kind: "long", options: ["--line-max", "2000"], status: 65, says: "above 2000 bytes"),
         Wrong(kind: "dies", status: 74, says: "ended with status 7"),
-        Wrong(kind: "outcome-twice", status: 65, says: "out of turn", stands: 3),
-        Wrong(kind: "tool-after-outcome", status: 65, says: "out of turn", stands: 3),
-        Wrong(kind: "same-call", status: 65, says: "out of turn"),
+        Wrong(kind: "outcome-twice", status: 65, says: "protocol error", stands: 3),
+        Wrong(kind: "tool-after-outcome", status: 65, says: "protocol error", stands: 3),
+        Wrong(kind: "same-call", status: 65, says: "protocol error"),
     ]
 
     /// A second outcome was taken for that of the next step, and a second call of one number left

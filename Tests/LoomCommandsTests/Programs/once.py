@@ -1,6 +1,6 @@
 """Charges once, and does something wrong while the charge is open: once.py MARK KIND
 
-A charge is a line in MARK. KIND is "long" or "garbage" (it breaks the protocol), "hangs" or "dies".
+A charge is a line in MARK. KIND is "long", "garbage" or "outcome" (it breaks the protocol), "hangs" or "dies".
 """
 import os
 import sys
@@ -23,12 +23,16 @@ def charge(request):
         return "x" * 5000
     if KIND == "garbage":
         say("this is no message\n")
+    elif KIND == "outcome":
+        say('{"kind":"complete","result":7,"turn":%d,"type":"outcome"}\n' % TURN)
     elif KIND == "dies":
         os._exit(9)
     time.sleep(60)
 
 
 def step(state, ctx):
+    global TURN
+    TURN = ctx._channel.turn
     return ctx.complete(ctx.call("charge", {"cents": 500}, charge, safety="once"))
 
 

@@ -1,0 +1,103 @@
+import Foundation
+import LoomFormat
+import LoomLog
+import LoomStorage
+import Synchronization
+import SystemPackage
+import Testing
+
+/// Faults that a review of the writer proved: each test failed before its mend.
+@Suite struct ReviewedFaultTests {
+    private func options(_ durability: Durability = .normal, first: Int, max: Int) -> LogOptions {
+        var options = LogOptions(durability: durability)
+        options.driver = .inline
+        options.firstSegmentBytes = first
+        options.segmentBytesMax = max
+        return options
+    }
+
+    /// The sync of the folder finds no room: the manifest is taken back, and so is the segment that
+    /// it lists; but neither removal is durable, and the manifest may be what a crash leaves.
+    @Test("a manifest that found no room does not come back without its segment")
+    func manifestTakenBackComesBack() throws {
+        let workload = CrashWorkload(durability: .off, rounds: [150], abandons: [])
+        let dry = SimulatedStorage(seed: 9)
+        workload.run(on: dry, CrashWorkload.Record())
+        let creations = dry.calls.indices.filter {
+            dry.calls[$0].kind == .create && "\(dry.calls[$0])".contains("MANIFEST")
+        }
+        #expect(creations.count > 2)
+        var (images, problems) = (0, 0)
+        for creation in creations.dropFirst() {
+            let index = try #require(
+                dry.calls.indices[creation...].first { dry.calls[$0].kind == .syncDirectory })
+            for later in [2, 3, 4, 5, 1000] {
+                let storage = SimulatedStorage(seed: 9)
+                storage.failCall(at: index, with: .noSpace)
+                if later < 1000 { storage.crash(at: index + later) }
+                let record = CrashWorkload.Record()
+                workload.run(on: storage, record)
+                let verdict = CrashVerdict(record: record, options: workload.options)
+                for image in CrashImage.several(sampled: 40) {
+                    images += 1
+                    guard
+                        let problem = verdict.violation(
+                            in: storage.powerLossImage(image), atLeast: record.durable)
+                    else { continue }
+                    problems += 1
+                    if problems < 4 {
+                        Issue.record("\(storage.calls[index]) +\(later) \(image): \(problem)")
+                    }
+                }
+            }
+        }
+        #expect(images > 100)
+    }
+
+    /// An opening that finds no room for its manifest leaves the segment that it made.
+    @Test("an opening that is refused for want of space leaves nothing behind")
+    func openingWithoutRoomLeavesNothing() throws {
+        let base = SimulatedStorage(seed: 3)
+        let opts = options(first: 40 << 10, max: 80 << 10)
+        do {
+            let writer = try LogWriter(path: "/a.loom", options: opts, storage: base)
+            try writer.append(.numbered(0, size: 300))
+        }
+        let before = try base.list("/a.loom/seg").sorted()
+        let dry = base.killImage(.everythingPending)
+        try LogWriter(path: "/a.loom", options: opts, storage: dry).close()
+        let place = try #require(
+            dry.calls.indices.first {
+                dry.calls[$0].kind == .create && "\(dry.calls[$0])".contains("MANIFEST")
+            })
+        let image = base.killImage(.everythingPending)
+        image.failCall(at: place, with: .noSpace)
+        let error = #expect(throws: LogError.self) {
+            try LogWriter(path: "/a.loom", options: opts, storage: image)
+        }
+        #expect(error?.code == .outOfSpace)
+        #expect(try image.list("/a.loom/seg").sorted() == before)
+    }
+
+    /// A reader that saw what a failed sync lost calls the recovered log damaged.
+    @Test("a reader that saw what a failed sync lost does not call the log damaged")
+    func readerAcrossFailedSync() throws {
+        let storage = SimulatedStorage(seed: 4)
+        let opts = options(first: 40 << 10, max: 80 << 10)
+        var writer: LogWriter? = try LogWriter(path: "/a.loom", options: opts, storage: storage)
+        for number in 0..<5 { try writer?.append(.numbered(number, size: 300)) }
+        let reader = try LogReader(path: "/a.loom", storage: storage)
+        var cursor = try reader.cursor()
+        var seen = 0
+        while let events = try cursor.nextUnit() { seen += events.count }
+        #expect(seen == 5)
+        storage.failCalls(of: .syncData, with: .ioError)
+        #expect(throws: LogError.self) { try writer?.close() }
+        storage.stopFailing(.syncData)
+        writer = nil
+        try LogWriter(path: "/a.loom", options: opts, storage: storage).close()
+        let result = Result { try cursor.nextUnit() }
+        let error = #expect(throws: LogError.self) { _ = try result.get() }
+        #expect(error?.code != .corrupt)
+    }
+}
