@@ -68,8 +68,8 @@ public final class StdioLoop: StepLoop {
     /// Results likewise.
     public var outputCodec: ValueCodec<JSONValue> { .anyJSON }
 
-    /// Sleeps once, before any program is started. The first sleep of a process opens descriptors for
-    /// its timers, and the system's library ends the process where there is none left.
+    /// Sleeps once, before any program is started. The first sleep opens descriptors for the timers
+    /// of the process, and the system ends it where there is none left.
     private static let timersReady = Task<Void, Never> {
         try? await Task.sleep(for: .nanoseconds(1))
     }

@@ -24,7 +24,9 @@ import Testing
         for kill in 0..<Self.kills {
             let mode = Durability.allCases[kill % 3]
             let surface = kill % 2 == 0 ? "mapped" : "positional"
-            let told = try Self.runAndKill(folder.log, text, mode, surface)
+            // Every other one only after it has acknowledged something, however slow its start.
+            let told = try Self.runAndKill(
+                folder.log, text, mode, surface, waits: kill % 2 == 1)
             acknowledged = max(acknowledged, told)
             // A kill can come before the log was made.
             guard FileManager.default.fileExists(atPath: folder.log.string) else { continue }
@@ -68,7 +70,7 @@ import Testing
 
     /// Starts the writer, kills it after a random time, returns the last line number that it told.
     private static func runAndKill(
-        _ log: FilePath, _ text: String, _ mode: Durability, _ surface: String
+        _ log: FilePath, _ text: String, _ mode: Durability, _ surface: String, waits: Bool
     ) throws -> Int {
         let process = Process()
         process.executableURL = writer
@@ -78,6 +80,8 @@ import Testing
         _ = FileManager.default.createFile(atPath: output, contents: nil)
         process.standardOutput = FileHandle(forWritingAtPath: output)
         try process.run()
+        let size = { try FileManager.default.attributesOfItem(atPath: output)[.size] as? Int }
+        for _ in 0..<2_000 where try waits && size() == 0 { usleep(5_000) }
         usleep(UInt32.random(in: 1_000...120_000))
         kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
