@@ -50,32 +50,9 @@ extension Storage {
 }
 
 /// An anchor that is the path alone.
-private struct PathStorage: AnchoredStorage {
+private struct PathStorage: AnchoredStorage, StorageForwarding {
     let base: any Storage
     let anchor: FilePath
 
-    var machine: any Machine { base.machine }
     func checkInPlace(_ files: [FilePlace]) throws(StorageError) {}
-
-    func createDirectory(_ path: FilePath) throws(StorageError) { try base.createDirectory(path) }
-    func list(_ path: FilePath) throws(StorageError) -> [String] { try base.list(path) }
-    func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
-        try base.rename(path, to: target)
-    }
-    func remove(_ path: FilePath) throws(StorageError) { try base.remove(path) }
-    func removeDirectory(_ path: FilePath) throws(StorageError) { try base.removeDirectory(path) }
-    func syncDirectory(_ path: FilePath) throws(StorageError) { try base.syncDirectory(path) }
-    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
-        try base.availableBytes(at: path)
-    }
-    func create(_ path: FilePath) throws(StorageError) -> any StorageFile { try base.create(path) }
-    func open(
-        _ path: FilePath, for access: FileAccess
-    ) throws(StorageError) -> any StorageFile { try base.open(path, for: access) }
-    func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock {
-        try base.lock(path, holder: holder)
-    }
-    func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
-        try base.lockHolder(path)
-    }
 }

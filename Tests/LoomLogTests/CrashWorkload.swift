@@ -140,33 +140,15 @@ struct CrashVerdict {
 }
 
 /// A disk that says that it synced and did not.
-struct LyingStorage: Storage {
-    let base: SimulatedStorage
-    var machine: any Machine { base.machine }
+struct LyingStorage: StorageForwarding {
+    let base: any Storage
 
-    func createDirectory(_ path: FilePath) throws(StorageError) { try base.createDirectory(path) }
-    func list(_ path: FilePath) throws(StorageError) -> [String] { try base.list(path) }
-    func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
-        try base.rename(path, to: target)
-    }
-    func remove(_ path: FilePath) throws(StorageError) { try base.remove(path) }
-    func removeDirectory(_ path: FilePath) throws(StorageError) { try base.removeDirectory(path) }
-    func syncDirectory(_ path: FilePath) throws(StorageError) { try base.syncDirectory(path) }
-    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
-        try base.availableBytes(at: path)
-    }
     func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
         LyingFile(base: try base.create(path))
     }
     func open(
         _ path: FilePath, for access: FileAccess
     ) throws(StorageError) -> any StorageFile { LyingFile(base: try base.open(path, for: access)) }
-    func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock {
-        try base.lock(path, holder: holder)
-    }
-    func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
-        try base.lockHolder(path)
-    }
 }
 
 final class LyingFile: StorageFile {

@@ -9,29 +9,10 @@ import SystemPackage
 import Testing
 
 /// A storage that lets something happen just before a reader asks who has the log.
-private struct WatchedStorage: Storage {
-    let base: SimulatedStorage
+private struct WatchedStorage: StorageForwarding {
+    let base: any Storage
     let beforeLockHolder: @Sendable () -> Void
-    var machine: any Machine { base.machine }
 
-    func createDirectory(_ path: FilePath) throws(StorageError) { try base.createDirectory(path) }
-    func list(_ path: FilePath) throws(StorageError) -> [String] { try base.list(path) }
-    func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
-        try base.rename(path, to: target)
-    }
-    func remove(_ path: FilePath) throws(StorageError) { try base.remove(path) }
-    func removeDirectory(_ path: FilePath) throws(StorageError) { try base.removeDirectory(path) }
-    func syncDirectory(_ path: FilePath) throws(StorageError) { try base.syncDirectory(path) }
-    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
-        try base.availableBytes(at: path)
-    }
-    func create(_ path: FilePath) throws(StorageError) -> any StorageFile { try base.create(path) }
-    func open(
-        _ path: FilePath, for access: FileAccess
-    ) throws(StorageError) -> any StorageFile { try base.open(path, for: access) }
-    func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock {
-        try base.lock(path, holder: holder)
-    }
     func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
         beforeLockHolder()
         return try base.lockHolder(path)

@@ -23,12 +23,12 @@ extension SimulatedStorage {
 }
 
 /// The simulated file system below one folder.
-private struct SimulatedAnchoredStorage: AnchoredStorage {
+private struct SimulatedAnchoredStorage: AnchoredStorage, StorageForwarding {
     let files: SimulatedStorage
     let folder: SimulatedAnchor
 
     var anchor: FilePath { folder.path }
-    var machine: any Machine { files.machine }
+    var base: any Storage { files }
 
     func checkInPlace(_ places: [FilePlace]) throws(StorageError) {
         let call = SimulatedCall(.checkInPlace, folder.path)
@@ -48,29 +48,5 @@ private struct SimulatedAnchoredStorage: AnchoredStorage {
         guard let inode = try? disk.find(place.path, from: folder) else { return false }
         let size = disk.content(inode)?.size ?? 0
         return inode == place.identity.inode && size >= place.leastSize
-    }
-
-    func createDirectory(_ path: FilePath) throws(StorageError) { try files.createDirectory(path) }
-    func list(_ path: FilePath) throws(StorageError) -> [String] { try files.list(path) }
-    func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
-        try files.rename(path, to: target)
-    }
-    func remove(_ path: FilePath) throws(StorageError) { try files.remove(path) }
-    func removeDirectory(_ path: FilePath) throws(StorageError) { try files.removeDirectory(path) }
-    func syncDirectory(_ path: FilePath) throws(StorageError) { try files.syncDirectory(path) }
-    func availableBytes(at path: FilePath) throws(StorageError) -> Int {
-        try files.availableBytes(at: path)
-    }
-    func create(_ path: FilePath) throws(StorageError) -> any StorageFile {
-        try files.create(path)
-    }
-    func open(
-        _ path: FilePath, for access: FileAccess
-    ) throws(StorageError) -> any StorageFile { try files.open(path, for: access) }
-    func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock {
-        try files.lock(path, holder: holder)
-    }
-    func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
-        try files.lockHolder(path)
     }
 }
