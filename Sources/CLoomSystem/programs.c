@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +34,19 @@ static int lifted(int descriptor) {
     close(descriptor);
     errno = error;
     return above;
+}
+
+// Asked one by one, as a listing of /proc would need a descriptor itself. The lowest free numbers are
+// the next ones to be given out, so that this ends soon unless most are in use.
+int loom_check_free_descriptors(size_t count) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
+    rlim_t end = limit.rlim_cur < INT_MAX ? limit.rlim_cur : INT_MAX;
+    for (int descriptor = 0; count > 0; descriptor++) {
+        if ((rlim_t)descriptor >= end) return -EMFILE;
+        if (fcntl(descriptor, F_GETFD) < 0) count--;
+    }
+    return 0;
 }
 
 int loom_pipe(int *reading, int *writing) {

@@ -24,7 +24,9 @@ struct ChildProcess {
     init(_ command: ProgramCommand) throws(StepProgramError) {
         var pipes = Pipes()
         do throws(StepProgramError) {
-            for _ in 0..<3 { try pipes.open() }
+            try SpareDescriptors.opening(6) { () throws(StepProgramError) in
+                for _ in 0..<3 { try pipes.open() }
+            }
             // Ours are the end that writes of the first and the ends that read of the others.
             let ours = [pipes.ends[0].writing, pipes.ends[1].reading, pipes.ends[2].reading]
             for end in ours {
@@ -40,8 +42,9 @@ struct ChildProcess {
         loom_close(pipes.ends[0].reading)
         loom_close(pipes.ends[1].writing)
         loom_close(pipes.ends[2].writing)
-        let watch = loom_program_watch(id)
-        ending = watch < 0 ? nil : watch
+        let process = id
+        let watch = try? SpareDescriptors.opening(1) { loom_program_watch(process) }
+        ending = watch.flatMap { $0 < 0 ? nil : $0 }
     }
 
     /// Pipes that are not anybody's yet.

@@ -32,7 +32,6 @@ public final class StdioLoop: StepLoop {
     ///
     /// - Throws: ``StepProgramError``; `CancellationError`, and then the program is killed.
     public init(_ options: StepProgramOptions) async throws {
-        await Self.timersReady.value
         let pool = ProgramPool(options)
         let introduced = Mutex<ProgramHello?>(nil)
         let program = try await pool.take(for: nil) { program in
@@ -67,12 +66,6 @@ public final class StdioLoop: StepLoop {
     public var stateCodec: ValueCodec<JSONValue> { .anyJSON }
     /// Results likewise.
     public var outputCodec: ValueCodec<JSONValue> { .anyJSON }
-
-    /// Sleeps once, before any program is started. The first sleep opens descriptors for the timers
-    /// of the process, and the system ends it where there is none left.
-    private static let timersReady = Task<Void, Never> {
-        try? await Task.sleep(for: .nanoseconds(1))
-    }
 
     /// Exchanges hellos with a program that was just started.
     private static func meet(_ program: StepProgram) async throws -> ProgramHello {

@@ -64,9 +64,11 @@ final class StepProgram: Sendable {
     init(_ options: StepProgramOptions) throws(StepProgramError) {
         self.options = options
         errors = ErrorBudget(options)
-        var bell = loom_bell()
-        try unsafe ProgramCommand.check(loom_bell_open(&bell), "its pipes")
-        let opened = bell
+        let opened = try SpareDescriptors.opening(1) { () throws(StepProgramError) in
+            var bell = loom_bell()
+            try unsafe ProgramCommand.check(loom_bell_open(&bell), "its pipes")
+            return bell
+        }
         state.withLock { $0.bell = opened }
         Self.running.withLock { $0[ObjectIdentifier(self)] = self }
         do throws(StorageError) {

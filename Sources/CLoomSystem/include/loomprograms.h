@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// 0 when this process may open so many descriptors more, else -EMFILE. Opens none.
+int loom_check_free_descriptors(size_t count);
 // A pipe, closed on exec, both ends above the standard descriptors.
 int loom_pipe(int *_Nonnull reading, int *_Nonnull writing);
 // Makes reads and writes of this end return -EAGAIN in place of waiting.

@@ -62,6 +62,10 @@ def step(message):
     state["run"] = message["run_id"]
     if KIND == "count":
         count(turn, state)
+    elif KIND == "slow":
+        # One step of NUMBER milliseconds.
+        time.sleep(NUMBER / 1000)
+        outcome(turn, "complete", result="slow")
     elif KIND == "calls":
         call(turn, state)
     elif KIND == "closes-input":
