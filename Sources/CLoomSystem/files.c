@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "loomsystem.h"
+#include "faults.h"
 #include "fork.h"
 
 #include <errno.h>
@@ -198,6 +199,10 @@ int loom_map(int descriptor, size_t length, void **address) {
 #ifdef __linux__
     if (error == 0) madvise(result, length, MADV_DONTFORK);
 #endif
+    if (error == 0 && !loom_watch_mapping(result, length)) {
+        munmap(result, length);
+        error = -ENOMEM;
+    }
     loom_guard_unlock();
     if (error == 0) *address = result;
     return error;
@@ -212,4 +217,10 @@ int loom_detach(void *address, size_t length) {
     return result == MAP_FAILED ? -errno : 0;
 }
 
-int loom_unmap(void *address, size_t length) { return status(munmap(address, length)); }
+int loom_unmap(void *address, size_t length) {
+    loom_guard_lock();
+    // Before the addresses can be somebody else's.
+    loom_unwatch_mapping(address);
+    loom_guard_unlock();
+    return status(munmap(address, length));
+}

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "loomsystem.h"
+#include "faults.h"
 #include "fork.h"
 
 #include <pthread.h>
@@ -49,6 +50,7 @@ static void become_child(void) {
         }
     }
     used_words = 0;
+    loom_forget_mappings();
     __atomic_add_fetch(&loom_fork_count_word, 1, __ATOMIC_RELAXED);
 }
 

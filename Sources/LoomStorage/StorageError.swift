@@ -46,9 +46,14 @@ public struct StorageError: Error, Hashable, Sendable {
 
     /// Something that is no regular file stands where a file was expected.
     public var isNoFile: Bool { irregular != nil || (operation == .open && errno == .isDirectory) }
-    /// What was opened is no longer where it was: the folder or file was moved, deleted or
-    /// replaced.
+    /// What was opened is no longer there as it was: the folder or file was moved, deleted,
+    /// replaced or overwritten.
     public var isDisplaced: Bool { operation == .checkInPlace }
+
+    /// The error of which ``isDisplaced`` is true.
+    public static func displaced(_ path: FilePath) -> StorageError {
+        StorageError(.checkInPlace, path, .staleNFSFileHandle)
+    }
 
     private static let quotaExceeded = Errno.diskQuotaExceeded
 }
@@ -73,7 +78,7 @@ extension StorageError: CustomStringConvertible {
     public var description: String {
         if let holder { return "\(path): locked by \(holder)" }
         if let irregular { return "\(path): \(irregular.rawValue), not a regular file" }
-        if isDisplaced { return "\(path): moved, deleted or replaced while it was in use" }
+        if isDisplaced { return "\(path): moved, deleted, replaced or overwritten while in use" }
         return "\(path): \(operation.rawValue) failed: \(errno)"
     }
 }

@@ -54,7 +54,7 @@ import Testing
         }
         #expect(error?.code == .poisoned)
         #expect(isDisplaced(error), "\(String(describing: error))")
-        #expect(error?.message.contains("moved, deleted or replaced") == true)
+        #expect(error?.message.contains("moved, deleted, replaced or overwritten") == true)
         #expect(error?.hint.contains("directory") == true)
         #expect(throws: LogError.self) { try writer.append(.numbered(5)) }
         #expect(throws: LogError.self) { try writer.close() }
@@ -68,6 +68,45 @@ import Testing
         let again = try LogWriter(path: moved)
         #expect(again.position == LogPosition(nextSequence: 6))
         try again.close()
+    }
+
+    /// The store through the mapping raised SIGBUS, which ended the process of the host.
+    @Test("a file that is cut under the mapping poisons the writer")
+    func cutUnderMapping() throws {
+        let folder = try TemporaryFolder()
+        let writer = try LogWriter(path: folder.log, options: LogOptions(durability: .off))
+        for number in 0..<3 { try writer.commit(.numbered(number)) }
+        try Change.cut.apply(to: folder, backup: "")
+        let error = #expect(throws: LogError.self) { try writer.append(.numbered(3)) }
+        #expect(error?.code == .poisoned)
+        #expect(isDisplaced(error), "\(String(describing: error))")
+        #expect(throws: LogError.self) { try writer.append(.numbered(4)) }
+        #expect(throws: LogError.self) { try writer.close() }
+        // Another log of the same process goes on.
+        let other = try LogWriter(path: FilePath(folder.log.string + ".other"))
+        for number in 0..<3 { try other.commit(.numbered(number)) }
+        try other.close()
+    }
+
+    /// `cp -r backup/. log/` leaves path and inode as they are: the writer went on behind a gap.
+    @Test("an older copy written over the files in place is noticed", arguments: [true, false])
+    func overwritten(isMarkCopied: Bool) throws {
+        let folder = try TemporaryFolder()
+        let writer = try LogWriter(path: folder.log, options: LogOptions(durability: .off))
+        let segment = folder.log.string + "/seg/" + FileName.segment(1)
+        let mark = folder.log.string + "/" + FileName.mark
+        for number in 0..<3 { try writer.commit(.numbered(number)) }
+        let backup = try [segment, mark].map { ($0, try Data(contentsOf: URL(filePath: $0))) }
+        for number in 3..<6 { try writer.commit(.numbered(number)) }
+        for (path, bytes) in isMarkCopied ? backup : Array(backup.prefix(1)) {
+            let handle = try #require(FileHandle(forWritingAtPath: path))
+            try handle.write(contentsOf: bytes)
+            try handle.close()
+        }
+        let error = #expect(throws: LogError.self) {
+            try writer.commit(.numbered(6, isBarrier: true))
+        }
+        #expect(isDisplaced(error), "\(String(describing: error))")
     }
 
     @Test("a new segment is refused, and the other log stays as it is")

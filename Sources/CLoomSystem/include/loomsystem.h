@@ -91,12 +91,19 @@ int loom_is_locked(int descriptor, int range);
 // Whether stores through a shared mapping of written space cannot run out of space on this file
 // system: ext4, tmpfs, XFS without reflink.
 bool loom_can_map_appends(int descriptor);
-// The mapping is not there in forked children.
+// The mapping is not there in forked children. When its file is cut under it, or a page of it cannot
+// be read, a store lands in memory of nobody, and the mapping is lost from then on.
 int loom_map(int descriptor, size_t length, void *_Nullable *_Nonnull address);
 // Takes the file out of a mapping and leaves memory of nobody in its place, in one step: a store
 // that comes late lands there.
 int loom_detach(void *_Nonnull address, size_t length);
 int loom_unmap(void *_Nonnull address, size_t length);
+// How often a mapping of this process was lost; while it is 0, none is.
+extern uint32_t loom_lost_mappings_word;
+static inline uint32_t loom_lost_mappings(void) {
+    return __atomic_load_n(&loom_lost_mappings_word, __ATOMIC_ACQUIRE);
+}
+bool loom_mapping_is_lost(const void *_Nonnull address);
 
 // The number of bytes up to the last that is not zero; 0 when all are.
 size_t loom_used_bytes(const void *_Nullable bytes, size_t count);

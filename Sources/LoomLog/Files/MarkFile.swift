@@ -95,6 +95,13 @@ struct MarkFile: Sendable {
         }
     }
 
+    /// Throws when another than this writer has set the published word.
+    func check(_ word: MarkWord) throws(StorageError) {
+        guard try file.loadWord(at: Mark.publishedOffset) == word.rawValue else {
+            throw .displaced(file.path)
+        }
+    }
+
     func publish(_ word: MarkWord) throws(StorageError) {
         try file.storeWord(word.rawValue, at: Mark.publishedOffset)
     }

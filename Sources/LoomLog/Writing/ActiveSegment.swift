@@ -26,6 +26,8 @@ struct ActiveSegment {
     private(set) var offset: Int
     /// Header hash of the block before.
     private(set) var previousHash: UInt64
+    /// Where the last block of this writer starts.
+    private var lastBlockOffset: Int?
     /// Offset that a finished sync covers.
     var durableOffset: Int
     /// The kind of the last block.
@@ -136,10 +138,12 @@ struct ActiveSegment {
             eventCount: UInt32(unit.eventCount), durableUpTo: UInt32(durableOffset),
             previousHash: previousHash)
         if isFirstAfterOpen { fields.flags.insert(.firstAfterOpen) }
-        let (count, hash) = encode(fields)
-        try store(count: count, surface: isMapped && !isBarrier ? .mapped : .positional)
-        offset += count
-        previousHash = hash
+        let laid = encode(fields)
+        try store(
+            count: laid.byteCount, surface: isMapped && !isBarrier ? .mapped : .positional)
+        lastBlockOffset = offset + laid.lastBlock
+        offset += laid.byteCount
+        previousHash = laid.lastHash
         lastKind = .events
         isFirstAfterOpen = false
         counts.eventCount += UInt64(unit.eventCount)
@@ -152,30 +156,48 @@ struct ActiveSegment {
         lastRun = (unit.run, number)
     }
 
+    /// Throws when the last block that was stored is no longer in the file.
+    func checkLastBlock() throws(StorageError) {
+        guard let start = lastBlockOffset else { return }
+        let place = start + BlockHeader.byteCount - MemoryLayout<UInt64>.size
+        guard try file.loadWord(at: place) == previousHash else {
+            throw .displaced(file.path)
+        }
+    }
+
     private func number(of run: RunID) -> (number: UInt64, declares: Bool) {
         if let lastRun, lastRun.id == run { return (lastRun.number, false) }
         if let number = runs[run] { return (number, false) }
         return (nextNumber, true)
     }
 
+    /// The blocks of a unit: all their bytes, and the last of them.
+    private struct LaidBlocks {
+        var byteCount = 0
+        var lastBlock = 0
+        var lastHash: UInt64 = 0
+    }
+
     /// Lays the payload into `block` as one block, or as several when it is above the limit of one.
-    private mutating func encode(_ fields: BlockEncoder.Fields) -> (count: Int, hash: UInt64) {
+    private mutating func encode(_ fields: BlockEncoder.Fields) -> LaidBlocks {
         let needed = Self.byteCountMax(payloadCount: payload.count)
         if block.count < needed { block = [UInt8](repeating: 0, count: needed) }
         var fields = fields
         let eventCount = fields.eventCount
-        var (written, taken) = (0, 0)
+        var (laid, taken) = (LaidBlocks(), 0)
         repeat {
             let size = min(payload.count - taken, FormatLimits.blockBytesMax)
             let isLast = taken + size == payload.count
             if isLast { fields.flags.remove(.continues) } else { fields.flags.insert(.continues) }
             fields.eventCount = isLast ? eventCount : 0
-            let step = encodeBlock(fields, from: taken, size: size, at: written)
+            let step = encodeBlock(fields, from: taken, size: size, at: laid.byteCount)
             fields.previousHash = step.headerHash
             taken += size
-            written += step.byteCount
+            laid.lastBlock = laid.byteCount
+            laid.lastHash = step.headerHash
+            laid.byteCount += step.byteCount
         } while taken < payload.count
-        return (written, fields.previousHash)
+        return laid
     }
 
     private mutating func encodeBlock(
@@ -233,6 +255,7 @@ struct ActiveSegment {
         // Never compressed: a filler that shrinks would not bridge the gap.
         let written = encodeBlock(fields, from: 0, size: content.count, at: 0, compress: false)
         try store(count: written.byteCount, surface: .positional)
+        lastBlockOffset = offset
         offset += written.byteCount
         previousHash = written.headerHash
     }

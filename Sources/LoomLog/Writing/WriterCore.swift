@@ -38,6 +38,9 @@ final class WriterCore: Sendable {
     /// or end up in another log.
     func checkInPlace(_ state: borrowing WriterState) throws(StorageError) {
         try storage.checkInPlace([lock.place, state.mark.place, state.active.place])
+        // A copy over the files leaves them where they are: then what was last written is gone.
+        try state.active.checkLastBlock()
+        try state.mark.check(state.active.publishedWord)
     }
 
     func checkInPlace() throws(StorageError) {

@@ -65,11 +65,11 @@ final class POSIXAnchor: Sendable {
     func checkInPlace(_ files: [FilePlace]) throws(StorageError) {
         guard let found = unsafe fullPath.withPlatformString({ unsafe look(nil, $0) }),
             found.identity == identity
-        else { throw StorageError(.checkInPlace, path, .staleNFSFileHandle) }
+        else { throw .displaced(path) }
         for file in files {
             let found = try unsafe resolve(file.path, .checkInPlace) { unsafe look($0, $1) }
             guard let found, found.identity == file.identity, found.size >= file.leastSize else {
-                throw StorageError(.checkInPlace, file.path, .staleNFSFileHandle)
+                throw .displaced(file.path)
             }
         }
     }

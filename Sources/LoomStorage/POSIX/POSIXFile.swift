@@ -82,8 +82,7 @@ final class POSIXFile: StorageFile {
         try checkGeneration(.store)
         unsafe UnsafeMutableRawBufferPointer(start: address, count: bytes.count)
             .copyMemory(from: bytes)
-        // Afterwards: the file is taken out of the mapping once it is marked as closed.
-        try checkOpen(.store)
+        try checkMapping(.store)
     }
 
     func storeWord(_ word: UInt64, at offset: Int) throws(StorageError) {
@@ -91,7 +90,7 @@ final class POSIXFile: StorageFile {
         if let address = unsafe mapping.address(of: offset, count: 8) {
             try checkGeneration(.store)
             unsafe loom_store_release(address, word.littleEndian)
-            try checkOpen(.store)
+            try checkMapping(.store)
             return
         }
         try unsafe withUnsafeBytes(of: word.littleEndian) { (raw) throws(StorageError) in
@@ -104,7 +103,7 @@ final class POSIXFile: StorageFile {
         if let address = unsafe mapping.address(of: offset, count: 8) {
             try checkGeneration(.read)
             let word = UInt64(littleEndian: unsafe loom_load_acquire(address))
-            try checkOpen(.read)
+            try checkMapping(.read)
             return word
         }
         var word: UInt64 = 0
@@ -158,8 +157,15 @@ extension POSIXFile {
         }
     }
 
-    private func checkOpen(_ operation: StorageError.Operation) throws(StorageError) {
+    /// After a store or a load through the mapping: whether it was one of the file. The file is
+    /// taken out of the mapping once it is marked as closed, and when it was cut.
+    private func checkMapping(_ operation: StorageError.Operation) throws(StorageError) {
         if uses.isClosed { throw StorageError(operation, path, .badFileDescriptor) }
+        guard mapping.isLost else { return }
+        let isCut = (try? size()).map { $0 < mapping.byteCount } ?? false
+        throw isCut
+            ? .displaced(path)
+            : StorageError(operation, path, .ioError)
     }
 
     private func checkAligned(

@@ -58,6 +58,23 @@ internal import SystemPackage
         }
     }
 
+    /// Whether the file was cut under the mapping, or could not be read: stores since then went
+    /// nowhere.
+    var isLost: Bool {
+        // On the path of every store: no mapping of this process was ever lost.
+        guard loom_lost_mappings() != 0 else { return false }
+        return all.withLock { all in
+            for index in unsafe all.list.indices {
+                let part = unsafe all.list[index]
+                if let base = part.baseAddress, unsafe loom_mapping_is_lost(base) { return true }
+            }
+            return false
+        }
+    }
+
+    /// Bytes of the file that are mapped.
+    var byteCount: Int { length.load(ordering: .acquiring) }
+
     /// Where `count` bytes at `offset` are in memory; `nil` where the mapping does not reach.
     func address(of offset: Int, count: Int) -> UnsafeMutableRawPointer? {
         let length = length.load(ordering: .acquiring)

@@ -41,7 +41,7 @@ private struct SimulatedAnchoredStorage: AnchoredStorage, StorageForwarding {
             }
         }
         guard let displaced else { return }
-        throw StorageError(.checkInPlace, displaced, .staleNFSFileHandle)
+        throw .displaced(displaced)
     }
 
     private func holds(_ place: FilePlace, _ disk: SimulatedDisk) -> Bool {
