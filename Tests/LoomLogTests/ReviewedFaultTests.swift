@@ -100,4 +100,28 @@ import Testing
         let error = #expect(throws: LogError.self) { _ = try result.get() }
         #expect(error?.code != .corrupt)
     }
+
+    /// Each life took for its units what the one before had kept for its last block: a segment of
+    /// the largest size grew above what the format allows, and no reader took it any more.
+    @Test("a segment that is opened and closed again and again stays below its limit")
+    func segmentsStayBelowTheirLimit() throws {
+        let storage = SimulatedStorage(seed: 5)
+        let most = 64 << 10
+        let opts = options(.off, first: most, max: most)
+        var count = 0
+        for _ in 0..<60 {
+            let writer = try LogWriter(path: "/a.loom", options: opts, storage: storage)
+            for _ in 0..<8 {
+                try writer.append(.numbered(count, size: 100 + count % 700))
+                count += 1
+            }
+            try writer.close()
+            for name in try storage.list("/a.loom/seg") {
+                let file = try storage.open(FilePath("/a.loom/seg").appending(name), for: .reading)
+                #expect(try file.size() <= most + 2 * FormatLimits.sealReserveBytes)
+            }
+        }
+        #expect(try storage.list("/a.loom/seg").count > 3)
+        #expect(try readAll("/a.loom", storage: storage).count == count)
+    }
 }
