@@ -4,9 +4,12 @@ internal import Synchronization
 ///
 /// Keys are ordered by their UTF-8 bytes; no whitespace; escapes only for `"`, `\` and controls;
 /// integers exact; floating-point numbers as the double that they equal, in its shortest form that
-/// reads back, without a sign on zero; `Data` as base64. NaN, infinities, keys that are not
-/// strings, keys that come twice, integers outside 64 bits and nesting above 512 are refused with
-/// their coding path.
+/// reads back, without a sign on zero; `Data` as base64; a `Set` as an array of its elements in the
+/// order of their bytes. NaN, infinities, keys that are not strings, keys that come twice, integers
+/// outside 64 bits and nesting above 512 are refused with their coding path.
+///
+/// `Data` and `Set` are known by their type: a type of yours that encodes itself as one of them
+/// hands it to its container (`singleValueContainer().encode(set)`), not its encoder to it.
 ///
 /// ```swift
 /// let bytes = try CanonicalJSONEncoder().encode(["b": 1, "a": 2])   // {"a":2,"b":1}

@@ -5,6 +5,9 @@ enum CodedShape: Hashable {
     case plain
     /// Foundation's Data, which this module does not import: base64 instead of an array of numbers.
     case bytes
+    /// A set, whose elements have another order in every process: written in the order of their
+    /// bytes.
+    case set
     /// A dictionary whose keys are not strings: Codable would number them or flatten it.
     case refusedDictionary
 
@@ -28,6 +31,7 @@ enum CodedShape: Hashable {
             let isNamed = key is any CodingKeyRepresentable.Type && key != Int.self
             return isString || isNamed ? .plain : .refusedDictionary
         }
+        if type is any UnorderedType.Type { return .set }
         let name = String(reflecting: type)
         return name == "Foundation.Data" || name == "FoundationEssentials.Data" ? .bytes : .plain
     }
@@ -53,6 +57,9 @@ private protocol KeyedByType {
 extension Dictionary: KeyedByType {
     static var keyType: Any.Type { Key.self }
 }
+
+private protocol UnorderedType {}
+extension Set: UnorderedType {}
 
 /// An encoder that only looks which key type it is asked with.
 private final class KeyProbe: Encoder {

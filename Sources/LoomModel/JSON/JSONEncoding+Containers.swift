@@ -24,7 +24,7 @@ extension JSONEncoding: Encoder {
     func unkeyedContainer() -> any UnkeyedEncodingContainer {
         let shape =
             frames.count > 0 ? CodedShape(of: frames[frames.count - 1].type.type) : .plain
-        let serial = begin(shape == .bytes ? .base64 : .array)
+        let serial = begin(shape == .bytes ? .base64 : shape == .set ? .set : .array)
         return JSONArrayContainer(
             encoding: self, serial: serial, isBytes: shape == .bytes,
             isRefused: shape == .refusedDictionary)
@@ -141,6 +141,7 @@ private struct JSONArrayContainer: UnkeyedEncodingContainer {
             encoding.dropElement(end)
             throw error
         }
+        encoding.endElement(end)
     }
 
     private func putBytes(_ source: some Sequence<UInt8>) throws {

@@ -63,6 +63,36 @@ extension JSONEncoding {
         frames.update(frames.count - 1) { $0.count -= 1 }
     }
 
+    /// The last element is written; the text ended at `end` before it. Of a set it is noted.
+    @inline(__always)
+    func endElement(_ end: Int) {
+        let frame = frames[frames.count - 1]
+        guard frame.kind == .set else { return }
+        let start = frame.count > 1 ? end + 1 : end
+        members.append(Member(keyStart: start, keyEnd: bytes.count, end: bytes.count))
+    }
+
+    /// Orders the elements of a set by their bytes.
+    func sortElements(_ frame: Frame) {
+        defer { members.truncate(to: frame.firstMember) }
+        let start = frame.start + 1
+        var elements: [Member] = []
+        elements.reserveCapacity(members.count - frame.firstMember)
+        for index in frame.firstMember..<members.count { elements.append(members[index]) }
+        elements.sort { compare($0, $1, false) < 0 }
+        let sorted = JSONText(capacity: bytes.count - start)
+        unsafe bytes.withElements { text in
+            for (index, element) in elements.enumerated() {
+                if index > 0 { sorted.append(0x2C) }
+                unsafe sorted.append(
+                    contentsOf: UnsafeBufferPointer(
+                        rebasing: text[element.keyStart..<element.end]))
+            }
+        }
+        bytes.truncate(to: start)
+        unsafe sorted.withElements { unsafe bytes.append(contentsOf: $0) }
+    }
+
     /// Orders the members of an object by the UTF-8 bytes of their keys.
     func sortMembers(_ frame: Frame) throws {
         defer { members.truncate(to: frame.firstMember) }
@@ -231,11 +261,15 @@ extension JSONEncoding {
     }
 
     /// An encoding whose result belongs nowhere; the value whose container asked for it is refused
-    /// when it ends, if it has not ended yet.
+    /// when it ends, if it has not ended yet. It takes nothing, so that a value that goes on below
+    /// the depth limit adds no level and no key of a path.
     private func refusedBeside(_ error: any Error, _ serial: Int) -> JSONEncoding {
         let found = (0..<frames.count).last { frames[$0].serial == serial } ?? frames.count - 1
-        if found >= 0, let error = error as? EncodingError { refuse(found, error) }
-        return JSONEncoding(root: JSONEncoding.self, parentPath: codingPath)
+        let encoding = JSONEncoding(root: JSONEncoding.self, parentPath: codingPath)
+        guard let error = error as? EncodingError else { return encoding }
+        if found >= 0 { refuse(found, error) }
+        encoding.refuse(0, error)
+        return encoding
     }
 
     /// Puts the encodings that ran beside into the places that were kept for them.

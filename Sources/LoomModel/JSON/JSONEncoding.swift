@@ -11,9 +11,15 @@
 final class JSONEncoding {
     enum Kind: Equatable {
         case undecided, object, array, base64, single
+        /// An array whose elements are put in order when it ends.
+        case set
+
+        /// Whether the value is an array or an object in the text.
+        var isNesting: Bool { self == .object || self == .array || self == .set }
     }
 
-    /// One member of an object: its key without quotes, and where its value ends.
+    /// One member of an object: its key without quotes, and where its value ends. Of an element of
+    /// a set the key is the element.
     struct Member: BitwiseCopyable {
         var keyStart: Int
         var keyEnd: Int
@@ -132,6 +138,10 @@ final class JSONEncoding {
         case .array:
             try putNested(frame)
             bytes.append(0x5D)
+        case .set:
+            try putNested(frame)
+            sortElements(frame)
+            bytes.append(0x5D)
         case .object:
             try putNested(frame)
             try sortMembers(frame)
@@ -172,13 +182,14 @@ final class JSONEncoding {
         let top = frames.count - 1
         guard top >= 0 else { return 0 }
         let frame = frames[top]
+        if frame.isRefused { return 0 }
         guard frame.kind == .undecided else {
             // A class and its superclass share one container of one kind.
             if frame.kind == kind { return frame.serial }
             refuse(top, "the value asks for containers of two kinds")
             return 0
         }
-        if kind == .object || kind == .array {
+        if kind.isNesting {
             guard frame.level < CanonicalJSONEncoder.depthMax else {
                 refuse(top, Self.tooDeep)
                 return 0
@@ -186,11 +197,11 @@ final class JSONEncoding {
         }
         frames.update(top) { frame in
             frame.kind = kind
-            if kind == .object || kind == .array { frame.level += 1 }
+            if kind.isNesting { frame.level += 1 }
         }
         switch kind {
         case .object: bytes.append(0x7B)
-        case .array: bytes.append(0x5B)
+        case .array, .set: bytes.append(0x5B)
         case .base64: bytes.append(0x22)
         case .undecided, .single: break
         }
@@ -237,7 +248,7 @@ final class JSONEncoding {
             let memberEnd = isLast ? members.count : frames[index + 1].firstMember
             if frame.kind == .object, memberEnd > frame.firstMember {
                 path.append(JSONKey(keyText(members[memberEnd - 1])))
-            } else if frame.kind == .array, frame.count > 0 {
+            } else if frame.kind != .object, frame.count > 0 {
                 path.append(JSONKey(index: frame.count - 1))
             }
         }

@@ -23,8 +23,16 @@ final class JSONTape {
         var next: Int
     }
 
+    /// A value's array or object, and its number among that one's elements.
+    private struct Place {
+        var parent: Int
+        var number: Int
+    }
+
     let bytes: [UInt8]
     let nodes: TrivialStack<Node>
+    /// Of each node; empty until an error asks for it.
+    private var places: [Place] = []
 
     init(_ bytes: [UInt8], _ nodes: TrivialStack<Node>) {
         self.bytes = bytes
@@ -130,23 +138,39 @@ final class JSONTape {
         }
     }
 
-    /// The keys and indices that lead to a value. Found by a walk from the root: it is only needed
-    /// for errors.
+    /// The keys and indices that lead to a value: only needed for errors.
+    ///
+    /// A decoder that tries one type after another makes an error for each value. So the parents
+    /// are found once, by the first error, and each path costs its own length.
     func path(to index: Int) -> [any CodingKey] {
+        if places.isEmpty { places = findPlaces() }
         var path: [any CodingKey] = []
-        var node = 0
-        while node < index {
-            let isObject = nodes[node].kind == .object
-            var place = node + 1
-            var number = 0
-            while nodes[isObject ? place + 1 : place].next <= index {
-                place = nodes[isObject ? place + 1 : place].next
+        var node = index
+        while node > 0 {
+            let place = places[node]
+            let isMember = nodes[place.parent].kind == .object
+            path.append(isMember ? JSONKey(string(node - 1)) : JSONKey(index: place.number))
+            node = place.parent
+        }
+        return path.reversed()
+    }
+
+    /// Where each value stands in its parent; a key stands as its value does.
+    private func findPlaces() -> [Place] {
+        var places = Array(repeating: Place(parent: 0, number: 0), count: nodes.count)
+        for parent in 0..<nodes.count {
+            let kind = nodes[parent].kind
+            guard kind == .array || kind == .object else { continue }
+            let keys = kind == .object ? 1 : 0
+            var (place, number) = (parent + 1, 0)
+            while place < nodes[parent].next {
+                places[place] = Place(parent: parent, number: number)
+                places[place + keys] = Place(parent: parent, number: number)
+                place = nodes[place + keys].next
                 number += 1
             }
-            path.append(isObject ? JSONKey(string(place)) : JSONKey(index: number))
-            node = isObject ? place + 1 : place
         }
-        return path
+        return places
     }
 }
 
