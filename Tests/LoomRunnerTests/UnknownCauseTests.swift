@@ -26,7 +26,7 @@ import Testing
             case .thrown: "StepFailure: the connection broke"
             case .timeout: "the attempt took longer than"
             case .cancellation: "CancellationError"
-            case .outcome: "a tool call outlived its step"
+            case .outcome: "is over: a tool call"
             }
         }
     }

@@ -220,11 +220,13 @@ public struct ToolCallTable: Sendable {
     private mutating func keepNumber(of identity: Identity) {
         guard identity.isOfStep, identity.occurrence > 0 else { return }
         let number = identity.occurrence
-        let equal = identity.withoutNumber
-        let numbers = ofStep.numbers[equal, default: []]
-        let index = Self.index(of: number, in: numbers)
-        guard index == numbers.count || numbers[index] != number else { return }
-        ofStep.numbers[equal, default: []].insert(number, at: index)
+        // In place: a copy for each would make many equal calls quadratic.
+        func add(to numbers: inout [UInt64]) {
+            let index = Self.index(of: number, in: numbers)
+            guard index == numbers.count || numbers[index] != number else { return }
+            numbers.insert(number, at: index)
+        }
+        add(to: &ofStep.numbers[identity.withoutNumber, default: []])
     }
 
     private static func identity(of start: ToolStart) -> Identity {

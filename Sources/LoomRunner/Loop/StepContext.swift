@@ -50,9 +50,10 @@ public struct StepContext: Sendable {
     ///
     /// A barrier: in the log, as durable as the mode has it, when this returns. It stays when the
     /// attempt fails.
+    ///
+    /// - Throws: ``RunnerError/stepIsOver(_:step:)`` in a task that has outlived the step.
     public func label(_ name: String, _ value: String) async throws {
-        try await scope.journal.record(
-            [.labelled([Label(name: name, value: value)])], isBarrier: true)
+        try await scope.journal.label([Label(name: name, value: value)], in: attempt)
     }
 }
 

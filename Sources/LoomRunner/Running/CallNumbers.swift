@@ -22,11 +22,15 @@ struct CallNumbers: Sendable {
     private struct Numbers {
         /// By number, the position of the call that holds it.
         var held: [UInt64: UInt64] = [:]
-        /// Every number below is held.
+        /// Every number below is held, or in `free`.
         var firstFree: UInt64 = 0
-        /// No number below is one of an earlier call that could be taken. A number that is taken
-        /// anew is none before it is given back.
-        var firstKnown: UInt64 = 0
+        /// Numbers that were given back. Some may be held again.
+        var free = LeastFirst()
+        /// Every number below was seen: those of earlier calls that could be taken and were not are
+        /// in `known`.
+        var firstSeen: UInt64 = 0
+        /// Numbers that were given back by calls without an end. Some may be held again.
+        var known = LeastFirst()
     }
 
     private var calls: [Call: Numbers] = [:]
@@ -37,33 +41,78 @@ struct CallNumbers: Sendable {
 
     /// The number that a call would take. It holds it from ``hold(_:_:)`` on.
     mutating func next(for start: ToolStart, in table: ToolCallTable) -> UInt64 {
-        let numbers = calls[Call(start)] ?? Numbers()
-        let known = table.number(of: start, from: numbers.firstKnown) { numbers.held[$0] != nil }
-        if let known { return known }
-        if numbers.firstKnown != .max { calls[Call(start), default: Numbers()].firstKnown = .max }
-        return numbers.firstFree
+        let call = Call(start)
+        // Taken out, so that its parts are not copied.
+        var numbers = calls.removeValue(forKey: call) ?? Numbers()
+        defer { calls[call] = numbers }
+        let held = numbers.held
+        let seen = table.number(of: start, from: numbers.firstSeen) { held[$0] != nil }
+        // Kept, so that nothing before it is looked at again.
+        numbers.firstSeen = seen ?? .max
+        let given = numbers.known.least { held[$0] == nil }
+        if let known = [seen, given].compactMap({ $0 }).min() { return known }
+        return numbers.free.least { held[$0] == nil } ?? numbers.firstFree
     }
 
     /// A call takes the number of its key, if that is one.
     mutating func hold(_ start: ToolStart, _ position: UInt64) {
         guard case .occurrence(let number) = start.key else { return }
-        var numbers = calls.removeValue(forKey: Call(start)) ?? Numbers()
+        let call = Call(start)
+        var numbers = calls.removeValue(forKey: call) ?? Numbers()
         numbers.held[number] = position
         while numbers.held[numbers.firstFree] != nil { numbers.firstFree += 1 }
-        if numbers.firstKnown <= number, number < .max { numbers.firstKnown = number + 1 }
-        calls[Call(start)] = numbers
+        calls[call] = numbers
     }
 
     /// A call gives its number back, if it holds one.
-    mutating func giveBack(_ start: ToolStart, _ position: UInt64) {
-        guard case .occurrence(let number) = start.key,
-            calls[Call(start)]?.held[number] == position
+    ///
+    /// - Parameter isKnown: Whether the call has no end, so that the number stands for it still.
+    mutating func giveBack(_ start: ToolStart, _ position: UInt64, isKnown: Bool) {
+        let call = Call(start)
+        guard case .occurrence(let number) = start.key, calls[call]?.held[number] == position
         else { return }
-        var numbers = calls.removeValue(forKey: Call(start)) ?? Numbers()
+        var numbers = calls.removeValue(forKey: call) ?? Numbers()
         numbers.held[number] = nil
-        numbers.firstFree = min(numbers.firstFree, number)
-        numbers.firstKnown = min(numbers.firstKnown, number)
-        calls[Call(start)] = numbers
+        if number < numbers.firstFree { numbers.free.add(number) }
+        if isKnown { numbers.known.add(number) }
+        calls[call] = numbers
+    }
+}
+
+/// Numbers of which the least is wanted: a heap.
+private struct LeastFirst: Sendable {
+    private var numbers: [UInt64] = []
+
+    mutating func add(_ number: UInt64) {
+        numbers.append(number)
+        var place = numbers.count - 1
+        while place > 0, numbers[place] < numbers[(place - 1) / 2] {
+            numbers.swapAt(place, (place - 1) / 2)
+            place = (place - 1) / 2
+        }
+    }
+
+    /// The least number that `isWanted`; those before it are forgotten.
+    mutating func least(_ isWanted: (UInt64) -> Bool) -> UInt64? {
+        while let first = numbers.first {
+            if isWanted(first) { return first }
+            removeFirst()
+        }
+        return nil
+    }
+
+    private mutating func removeFirst() {
+        numbers.swapAt(0, numbers.count - 1)
+        numbers.removeLast()
+        var place = 0
+        while true {
+            var least = place
+            for child in [2 * place + 1, 2 * place + 2]
+            where child < numbers.count && numbers[child] < numbers[least] { least = child }
+            if least == place { return }
+            numbers.swapAt(place, least)
+            place = least
+        }
     }
 }
 

@@ -66,13 +66,16 @@ public struct RunControl: Sendable {
         _ run: RunID, call position: UInt64, as outcome: ToolFinish.Outcome,
         corrects: Bool = false
     ) async throws -> ResolvedCall {
+        // A key's run is resolved through those that use it: it would wait for itself.
+        try SharedCall.checkIsFree(run)
         // The run itself first: while somebody drives it, the key is not touched either.
-        try await access.claimed(run) { claim in
+        return try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let fold = try await access.load(run).fold
             let resolved = try Self.resolving(position, outcome, corrects, run, fold)
             if case .shared(let key) = resolved.call.start.key {
-                try await SharedCall.resolve(key, as: outcome, for: run, access)
+                try await SharedCall.resolve(
+                    key, resolved.call, as: outcome, for: run, access)
             }
             var events: [RunEvent.Content] = []
             // What was said is said anew of a run at rest; the driver of this one is gone.

@@ -145,7 +145,8 @@ struct RunDriver {
         if let error = error as? StepStillRuns {
             // Also when that cannot be recorded: two steps of one run must not run at once.
             try? await pause(.interrupted)
-            journal.stop(error.reason)
+            // The calls that it still makes may end: what they come to must not be lost.
+            journal.close()
             throw error
         }
         switch journal.verdict ?? (error as? OutcomeVerdict)?.error {

@@ -110,6 +110,10 @@ extension RunJournal {
     /// A call is of the attempt that makes it: what outlives its step has no place in the log.
     private func checkIsOpen(_ attempt: AttemptID, _ state: State) throws(RunnerError) {
         if let verdict = state.failure ?? state.verdict { throw verdict }
+        try checkIsPresent(attempt, state)
+    }
+
+    private func checkIsPresent(_ attempt: AttemptID, _ state: State) throws(RunnerError) {
         guard !state.isClosed, state.fold.summary.openAttempt == attempt else {
             throw .stepIsOver(run, step: attempt.step)
         }
@@ -145,7 +149,7 @@ extension RunJournal {
             if let open = state.fold.calls.unfinished(at: position) {
                 state.once.leave(open, in: state.fold.summary.stepIndex)
             }
-            if !keepsNumber(call.start, state) { state.numbers.giveBack(call.start, position) }
+            giveNumberBack(call.start, position, &state)
             guard state.inFlight.isEmpty else { return Array(call.waiters.values) }
             defer { state.idleWaiters = [] }
             return Array(call.waiters.values) + state.idleWaiters
@@ -155,12 +159,14 @@ extension RunJournal {
 
     /// A call that completed keeps its number, and a `.once` call of the present attempt that may
     /// have happened: the step gets no second one in its place.
-    private func keepsNumber(_ start: ToolStart, _ state: State) -> Bool {
+    private func giveNumberBack(_ start: ToolStart, _ position: UInt64, _ state: inout State) {
         switch state.fold.calls.look(up: start) {
-        case .completed: true
+        case .completed: return
         case .unknown(let call):
-            call.start.safety == .once && call.start.attempt == state.fold.summary.openAttempt
-        case .none, .mismatch: false
+            let isOfPresent = call.start.attempt == state.fold.summary.openAttempt
+            if call.start.safety == .once && isOfPresent { return }
+            state.numbers.giveBack(start, position, isKnown: true)
+        case .none, .mismatch: state.numbers.giveBack(start, position, isKnown: false)
         }
     }
 
@@ -207,15 +213,25 @@ extension RunJournal {
         try await settle(appending)
     }
 
+    /// Sets labels for a step.
+    func label(_ labels: [Label], in attempt: AttemptID) async throws(RunnerError) {
+        let appending = try withState { state throws(RunnerError) in
+            try checkIsPresent(attempt, state)
+            return try append([.labelled(labels)], isBarrier: true, &state)
+        }
+        try await settle(appending)
+    }
+
     /// Notes what the body of a call of unknown outcome threw. Nothing depends on it: a call that
     /// has outlived its attempt, or a store that fails, is told by what follows.
     func note(_ error: any Error, of start: UInt64) async {
+        // Without the lock: an error takes its time to describe itself, and may look at the run.
+        let failure = Failure(recording: error)
         let appending = withState { state -> Appending? in
             guard state.fold.summary.status == .running,
                 state.fold.calls.unfinished(at: start) != nil
             else { return nil }
-            let event = RunEvent.Content.toolThrew(start: start, Failure(recording: error))
-            return try? append([event], isBarrier: false, &state)
+            return try? append([.toolThrew(start: start, failure)], isBarrier: false, &state)
         }
         if let appending { _ = try? await settle(appending) }
     }

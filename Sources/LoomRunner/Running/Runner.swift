@@ -89,6 +89,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
     ///   `held`, `storage` and others; the run is as it was.
     public func resume(_ run: RunID, stepsMax: Int? = nil) async throws -> RunResult<Loop> {
         try checkBudget(stepsMax)
+        try SharedCall.checkIsFree(run)
         return try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let loaded = try await access.load(run)

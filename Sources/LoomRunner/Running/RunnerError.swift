@@ -95,7 +95,7 @@ extension RunnerError: CustomStringConvertible {
         case .stateShape(let version, let reason):
             "the run's state, of version \(version), does not fit the program's: \(reason)"
         case .stepIsOver(let run, let step):
-            "a tool call outlived its step \(step) of run \(run)"
+            "step \(step) of run \(run) is over: a tool call or a label came too late"
         case .noSuchCall(let run, let call):
             "run \(run) has no call \(call) that can be resolved"
         case .endedByTool(let resolved): "\(resolved)"
@@ -130,7 +130,8 @@ extension RunnerError: CustomStringConvertible {
             "check the number of the call: loomlog explain RUN shows the one that is open; "
                 + "--correct overrules what the tool said"
         case .sharedCallIsOver:
-            "a call with a key of the whole store is resolved once, while it is open"
+            "resume goes on with what is known of it: a call with a key of the whole store is "
+                + "resolved once, while it is open"
         case .stillRunning: "end this process and resume the run in another one"
         case .callStillRuns:
             "wait until the call has ended; a step should wait for its calls before it returns"

@@ -85,7 +85,7 @@ struct ManagedCall<Response: Sendable>: Sendable {
         return try await kept.claimed { found in
             switch found {
             case .completed(let completed):
-                let response = try decode(completed.result)
+                let response = try decoded(completed)
                 try await journal.finish(
                     position, .completed(result: completed.result), by: completed.author,
                     isBarrier: true)
@@ -165,8 +165,13 @@ struct ManagedCall<Response: Sendable>: Sendable {
 
     /// A result that somebody gave by hand may be of another shape.
     private func decoded(_ completed: ToolCallTable.Completed) throws -> Response {
+        try Self.fitting(name) { try decode(completed.result) }
+    }
+
+    /// Decodes a recorded result of a tool.
+    static func fitting(_ name: String, _ decode: () throws -> Response) throws -> Response {
         do {
-            return try decode(completed.result)
+            return try decode()
         } catch let error as DecodingError {
             throw StepFailure(
                 "the recorded result of \(name) does not fit: \(DecodingWords.words(error)); "

@@ -94,12 +94,21 @@ struct SharedCall: Sendable {
     /// Settles the unfinished call of a key that a run made or was paused for.
     ///
     /// Not one that another run has made since: of that nobody has said anything.
+    ///
+    /// - Throws: ``RunnerError/sharedCallIsOver(_:_:)`` where the tool itself has ended the key's
+    ///   call, and its run only did not hear of it.
     static func resolve(
-        _ key: String, as outcome: ToolFinish.Outcome, for run: RunID, _ access: RunAccess
+        _ key: String, _ call: ToolCallTable.Call, as outcome: ToolFinish.Outcome, for run: RunID,
+        _ access: RunAccess
     ) async throws {
         let keeper = try keeper(of: key)
         try await access.claimed(keeper, waits: true) { claim in
             let fold = try await access.load(keeper).fold
+            if case .completed(let completed) = fold.calls.look(up: call.start),
+                completed.author == .tool
+            {
+                throw RunnerError.sharedCallIsOver(run, call.position)
+            }
             guard let call = fold.calls.unfinished.last,
                 try await users(of: call.position, in: keeper, access).contains(
                     ByteString(run.rawValue))

@@ -49,7 +49,9 @@ extension StepContext {
             name, safety: tool.safety, request: bytes, key: scope.key(key),
             reconcile: tool.reconcile,
             perform: { try await tool.perform(bytes, $0) })
-        return try CanonicalJSONDecoder().decode(Response.self, from: result)
+        return try ManagedCall<Response>.fitting(name) {
+            try CanonicalJSONDecoder().decode(Response.self, from: result)
+        }
     }
 
     /// The same over bytes: for callers whose tools live elsewhere, as in a child process.

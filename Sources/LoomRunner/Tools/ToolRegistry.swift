@@ -48,7 +48,16 @@ public struct ToolRegistry: Sendable {
         entries[ByteString(tool.name)] = Entry(
             safety: tool.safety,
             perform: { bytes, call in
-                let response = try await tool.body(try Self.decode(bytes), call)
+                // What the body never saw did not happen, whatever the tool's safety.
+                let request: Request
+                do {
+                    request = try Self.decode(bytes)
+                } catch {
+                    throw ToolDidNotHappen(
+                        "the request of \(tool.name) does not fit: \(DecodingWords.words(error))",
+                        category: .validation)
+                }
+                let response = try await tool.body(request, call)
                 return try CanonicalJSONEncoder().encode(response)
             },
             reconcile: reconcile)
