@@ -82,16 +82,19 @@ struct ProgramCommand {
     private let name: String
     private let words: [String]
     private let folder: String?
-    private let variables: [String: String]
+    private let variables: [String: [UInt8]]
 
     init(_ options: StepProgramOptions) {
         name = options.command.first ?? ""
         words = options.command
         folder = options.folder
-        var values: [String: String] = [:]
-        let present = ProcessVariables.all
-        for name in StepProgramOptions.inherited + options.passed { values[name] = present[name] }
-        variables = values.merging(options.variables) { _, given in given }
+        var values: [String: [UInt8]] = [:]
+        for name in StepProgramOptions.inherited + options.passed {
+            values[name] = ProcessVariables.value(name)
+        }
+        variables = values.merging(options.variables.mapValues { Array($0.utf8) }) { _, given in
+            given
+        }
     }
 
     /// Starts it with these descriptors as standard input, output and error.
@@ -102,13 +105,14 @@ struct ProgramCommand {
         if let folder {
             try unsafe Self.check(loom_check_folder(folder), "the folder \(folder)")
         }
-        let texts = variables.map { "\($0.key)=\($0.value)" }
-        let (arguments, environment) = (Self.joined(words), Self.joined(texts))
+        let texts = variables.map { Array("\($0.key)=".utf8) + $0.value }
+        let arguments = Self.joined(words.map { Array($0.utf8) })
+        let environment = Self.joined(texts)
         var problem = Errno.noSuchFileOrDirectory
         for path in paths {
             var process: Int32 = 0
             let result = unsafe loom_program_start(
-                path, arguments, words.count, environment, texts.count, folder,
+                Self.joined([path]), arguments, words.count, environment, texts.count, folder,
                 input, output, errors, &process)
             if result == 0 { return process }
             let error = Errno(rawValue: -result)
@@ -124,11 +128,11 @@ struct ProgramCommand {
 
     /// Files that may be meant, in the order in which they are tried. Folders of PATH that depend
     /// on the present one are left out.
-    private var paths: [String] {
-        guard !name.utf8.contains(0x2F) else { return [name] }
-        let path = variables["PATH"] ?? ProcessVariables.all["PATH"] ?? "/usr/bin:/bin"
-        return path.utf8.split(separator: 0x3A).filter { $0.first == 0x2F }
-            .map { "\(Substring($0))/\(name)" }
+    private var paths: [[UInt8]] {
+        guard !name.utf8.contains(0x2F) else { return [Array(name.utf8)] }
+        let path = variables["PATH"] ?? ProcessVariables.value("PATH")
+        return (path ?? Array("/usr/bin:/bin".utf8)).split(separator: 0x3A)
+            .filter { $0.first == 0x2F }.map { $0 + [0x2F] + name.utf8 }
     }
 
     private func validate() throws(StepProgramError) {
@@ -137,17 +141,16 @@ struct ProgramCommand {
         guard !names.contains(where: { $0.isEmpty || $0.utf8.contains(UInt8(ascii: "=")) }) else {
             throw .notStarted("a variable's name is empty or has an equals sign")
         }
-        let texts = words + [folder ?? ""] + names + variables.values
-        guard !texts.contains(where: { $0.utf8.contains(0) }) else {
+        let texts = words + [folder ?? ""] + names
+        let hasZero = texts.contains { $0.utf8.contains(0) }
+        guard !hasZero, !variables.values.contains(where: { $0.contains(0) }) else {
             throw .notStarted("an argument, a variable or the folder has a zero byte")
         }
     }
 
     /// Texts one after the other, each ended by a zero byte.
-    private static func joined(_ texts: [String]) -> [CChar] {
-        var bytes: [CChar] = []
-        for text in texts { bytes += text.utf8CString }
-        return bytes + [0]
+    private static func joined(_ texts: [[UInt8]]) -> [CChar] {
+        texts.flatMap { $0.map(CChar.init(bitPattern:)) + [0] } + [0]
     }
 
     /// Throws what the system said. What it has too little of just now is told apart from what is

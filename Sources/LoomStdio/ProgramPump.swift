@@ -104,12 +104,11 @@ struct ProgramPump {
             }
             return nil
         }
-        do throws(StepProgramError) {
-            let lines = try splitter.add(Array(buffer.prefix(Int(count))))
-            program.state.withLock { state in
-                for line in lines { state.add(line) }
-            }
-        } catch {
+        let (lines, error) = splitter.add(Array(buffer.prefix(Int(count))))
+        program.state.withLock { state in
+            for line in lines { state.add(line) }
+        }
+        if let error {
             closeOutput()
             program.fail(with: error)
         }

@@ -111,13 +111,15 @@ public final class StdioLoop: StepLoop {
 
     /// Has the program bring a state of an older version into the present shape.
     ///
+    /// Cancelled, it ends as a step does.
+    ///
     /// - Throws: `RunnerError.stateVersion` when it cannot; ``StepProgramError``; what it says.
     public func migrate(_ state: [UInt8], from version: UInt64) async throws -> JSONValue {
         guard migrates, version < stateVersion else {
             throw RunnerError.stateVersion(stored: version, expected: stateVersion)
         }
         let state = try JSONValue(parsing: state)
-        return try await exchange(for: nil) { program, _ in
+        return try await exchange(for: nil) { program in
             let turn = program.beginStep()
             program.post(
                 .object([
@@ -155,10 +157,22 @@ public final class StdioLoop: StepLoop {
     public func step(
         _ state: JSONValue, _ context: StepContext
     ) async throws -> Outcome<JSONValue, JSONValue> {
+        try await exchange(for: context.run) { program in
+            try await Conversation(program, context).run(state)
+        }
+    }
+}
+
+extension StdioLoop {
+    /// Runs `body` with a program, within the time that a step may take, and that a cancelled one
+    /// may go on.
+    private func exchange<Result: Sendable>(
+        for run: RunID?, _ body: @escaping @Sendable (StepProgram) async throws -> Result
+    ) async throws -> Result {
         do {
-            return try await exchange(for: context.run) { program, end in
+            return try await timed(for: run) { program, end in
                 // Not cancelled itself: the program is heard until it has an outcome, or is gone.
-                let talk = Task { try await Conversation(program, context).run(state) }
+                let talk = Task { try await body(program) }
                 return try await withTaskCancellationHandler {
                     try await talk.value
                 } onCancel: {
@@ -169,12 +183,10 @@ public final class StdioLoop: StepLoop {
             throw CancellationError()
         }
     }
-}
 
-extension StdioLoop {
     /// Runs `body` with a program, within the time that a step may take. A program that broke off
     /// in it, was killed, or has not said the end of its step is not used again.
-    private func exchange<Result>(
+    private func timed<Result>(
         for run: RunID?, _ body: (StepProgram, ProgramEnd) async throws -> Result
     ) async throws -> Result {
         let program = try await pool.take(for: run, meetAgain)

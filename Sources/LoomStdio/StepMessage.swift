@@ -65,21 +65,22 @@ extension ProgramLine {
         do throws(JSONError) {
             value = try JSONValue(parsing: line)
         } catch {
-            throw .garbage(Self.brief(line), "\(error)")
+            throw .garbage(brief(line), "\(error)")
         }
         guard case .object(let members) = value, let type = members["type"]?.text else {
-            throw .garbage(Self.brief(line), "it is no object with a type")
+            throw .garbage(brief(line), "it is no object with a type")
         }
-        let fields = MessageFields(members: members, line: Self.brief(line))
+        let fields = MessageFields(members: members, line: brief(line))
         message = try ProgramMessage(type, fields)
         if case .integer(let number)? = members["turn"] { turn = number }
     }
+}
 
-    private static func brief(_ line: [UInt8]) -> String {
-        let text = String(decoding: line.prefix(80), as: UTF8.self)
-        let clean = String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F })
-        return line.count > 80 ? clean + "…" : clean
-    }
+/// How a program's text begins, without control characters: for messages.
+private func brief(_ text: some Collection<UInt8>) -> String {
+    let start = String(decoding: text.prefix(80), as: UTF8.self)
+    let clean = String(start.unicodeScalars.filter { $0.properties.generalCategory != .control })
+    return text.count > 80 ? clean + "…" : clean
 }
 
 extension ProgramMessage {
@@ -92,11 +93,13 @@ extension ProgramMessage {
         case "tool": self = .tool(try fields.tool())
         case "tool_done": self = .toolEnd(id: try fields.id(), .done(try fields.value("result")))
         case "tool_failed":
-            let didNotHappen = fields.members["did_not_happen"] == .bool(true)
+            let didNotHappen = try fields.flag("did_not_happen") ?? false
             self = .toolEnd(
                 id: try fields.id(), .failed(try fields.error(), didNotHappen: didNotHappen))
         case "tool_reconciled":
-            let happened = fields.members["happened"] == .bool(true)
+            guard let happened = try fields.flag("happened") else {
+                throw fields.missing("happened", "true or false")
+            }
             self = .toolEnd(
                 id: try fields.id(), .reconciled(happened ? try fields.value("result") : nil))
         case "label":
@@ -108,17 +111,21 @@ extension ProgramMessage {
         case "outcome": self = .outcome(try fields.outcome())
         case "error": self = .error(try fields.error())
         case "migrated": self = .migrated(try fields.value("state"))
-        default: throw .garbage(fields.line, "there is no message of type \(type)")
+        default: throw .garbage(fields.line, "there is no message of type \(brief(type.utf8))")
         }
     }
 }
 
 /// The members of one message, read by name.
+///
+/// Those that decide whether a call is made are refused when they are of the wrong kind. Taken for
+/// left out, a key that is a number would be none, and `"happened": 1` would be false: either way
+/// the call would be made twice.
 private struct MessageFields {
     let members: JSONObject
     let line: String
 
-    private func missing(_ name: String, _ kind: String) -> StepProgramError {
+    func missing(_ name: String, _ kind: String) -> StepProgramError {
         .garbage(line, "its \(name) is missing or no \(kind)")
     }
 
@@ -130,6 +137,24 @@ private struct MessageFields {
     func string(_ name: String) throws(StepProgramError) -> String {
         guard let text = members[name]?.text else { throw missing(name, "string") }
         return text
+    }
+
+    func optionalString(_ name: String) throws(StepProgramError) -> String? {
+        try optional(name, "string") { $0.text }
+    }
+
+    func flag(_ name: String) throws(StepProgramError) -> Bool? {
+        try optional(name, "true or false") { if case .bool(let value) = $0 { value } else { nil } }
+    }
+
+    private func optional<Value>(
+        _ name: String, _ kind: String, _ read: (JSONValue) -> Value?
+    ) throws(StepProgramError) -> Value? {
+        guard let member = members[name], member != .null else { return nil }
+        guard let value = read(member) else {
+            throw .garbage(line, "its \(name) is no \(kind)")
+        }
+        return value
     }
 
     /// A name, which is not empty.
@@ -158,20 +183,25 @@ private struct MessageFields {
         }
         return ProgramHello(
             name: try name(), stateVersion: stateVersion, state: members["state"],
-            migrates: members["migrates"] == .bool(true))
+            migrates: try flag("migrates") ?? false)
     }
 
     func tool() throws(StepProgramError) -> ToolMessage {
-        let safety = members["safety"]?.text ?? ToolSafety.idempotent.rawValue
+        let safety = try optionalString("safety") ?? ToolSafety.idempotent.rawValue
         guard let safety = ToolSafety(rawValue: safety) else {
             throw .garbage(line, "its safety is none of pure, idempotent, once")
         }
-        let isShared = members["scope"]?.text == "store"
-        let key = members["key"]?.text.map { isShared ? ToolKey.shared($0) : .explicit($0) }
+        let isShared =
+            switch try optionalString("scope") {
+            case nil, "run"?: false
+            case "store"?: true
+            default: throw .garbage(line, "its scope is none of run, store")
+            }
+        let key = try optionalString("key").map { isShared ? ToolKey.shared($0) : .explicit($0) }
         return ToolMessage(
             id: try id(), name: try string("name"), safety: safety, key: key,
             request: members["request"] ?? .null,
-            reconciles: members["reconciles"] == .bool(true))
+            reconciles: try flag("reconciles") ?? false)
     }
 
     func outcome() throws(StepProgramError) -> StepOutcome {
@@ -180,17 +210,16 @@ private struct MessageFields {
         case "pause":
             return .pause(try value("state"), reason: members["reason"]?.text ?? "")
         case "complete": return .complete(members["result"] ?? .null)
-        case let kind: throw .garbage(line, "there is no outcome of kind \(kind)")
+        case let kind: throw .garbage(line, "there is no outcome of kind \(brief(kind.utf8))")
         }
     }
 
     func error() throws(StepProgramError) -> ProgramError {
         let text = members["category"]?.text ?? ""
         let category = FailureCategory(rawValue: text) ?? .unknown
-        var isRetryable = category == .transient
-        if case .bool(let value)? = members["retryable"] { isRetryable = value }
         return ProgramError(
-            description: try string("error"), category: category, isRetryable: isRetryable,
+            description: try string("error"), category: category,
+            isRetryable: try flag("retryable") ?? (category == .transient),
             retryAfter: members["retry_after"]?.seconds)
     }
 }

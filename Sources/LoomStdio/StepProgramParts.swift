@@ -1,7 +1,8 @@
 internal import LoomModel
 internal import Synchronization
 
-/// Cuts bytes into lines; a line beyond the limit is refused before it is kept.
+/// Cuts bytes into lines; a line beyond the limit is refused before it is kept. The lines before it
+/// count: one may tell that a call has happened.
 struct LineSplitter {
     private let limit: Int
     private var rest: [UInt8] = []
@@ -9,17 +10,21 @@ struct LineSplitter {
     init(limit: Int) { self.limit = limit }
 
     /// - Complexity: O(n) in the bytes given, however long the line grows that they belong to.
-    mutating func add(_ bytes: [UInt8]) throws(StepProgramError) -> [[UInt8]] {
+    mutating func add(_ bytes: [UInt8]) -> (lines: [[UInt8]], error: StepProgramError?) {
         var lines: [[UInt8]] = []
         var start = 0
-        while let end = bytes[start...].firstIndex(of: 0x0A) {
-            try take(bytes[start..<end])
-            if !rest.isEmpty { lines.append(rest) }
-            rest = []
-            start = end + 1
+        do throws(StepProgramError) {
+            while let end = bytes[start...].firstIndex(of: 0x0A) {
+                try take(bytes[start..<end])
+                if !rest.isEmpty { lines.append(rest) }
+                rest = []
+                start = end + 1
+            }
+            try take(bytes[start...])
+        } catch {
+            return (lines, error)
         }
-        try take(bytes[start...])
-        return lines
+        return (lines, nil)
     }
 
     private mutating func take(_ part: ArraySlice<UInt8>) throws(StepProgramError) {

@@ -258,4 +258,31 @@ import Testing
         try await pool.stop()
         #expect(third.hasEnded)
     }
+
+    /// The word of the program was dropped with the line behind it: the run waited for a person.
+    @Test("a call counts that ended before the line that was too long")
+    func callBeforeLongLine() async throws {
+        var options = Self.options("line-after-call")
+        options.lineBytesMax = 1024
+        let loop = try await StdioLoop(options)
+        await #expect(throws: StepProgramError.lineTooLong(1024)) { try await start("run", loop) }
+        let calls = try log.reader().toolCalls(RunID("run"))
+        #expect(calls.map(\.status) == [.completed])
+        try await loop.stop()
+    }
+
+    /// Nothing ended it: Ctrl-C waited for the program.
+    @Test("a migration that is cancelled ends as a step does")
+    func cancelledMigration() async throws {
+        var options = Self.options("count", "1")
+        options.cancelGrace = .milliseconds(100)
+        let loop = try await StdioLoop(options)
+        let start = ContinuousClock.now
+        let task = Task { try await loop.migrate(Array("{}".utf8), from: 0) }
+        try await Task.sleep(for: .milliseconds(300))
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(ContinuousClock.now - start < .seconds(20))
+        try await loop.stop()
+    }
 }

@@ -56,6 +56,8 @@ def descriptors():
 
 
 def step(message):
+    if message["type"] == "migrate":
+        time.sleep(60)
     turn, state = message["turn"], message["state"]
     if not isinstance(state, dict):
         state = {"pids": []}
@@ -90,6 +92,14 @@ def step(message):
         # A child in a group of its own keeps standard output and error, and writes on.
         subprocess.Popen(["sh", "-c", "while sleep 0.01; do echo; echo y >&2; done"], start_new_session=True)
         os._exit(3)
+    elif KIND == "line-after-call":
+        say({"type": "tool", "turn": turn, "id": 1, "name": "pay", "request": 1, "safety": "once"})
+        hear()
+        say({"type": "tool_done", "turn": turn, "id": 1, "result": "paid"})
+        # In the same piece as the line before it.
+        sys.stdout.buffer.write(b"x" * 3000 + b"\n")
+        sys.stdout.buffer.flush()
+        time.sleep(60)
     elif KIND == "closes-output":
         os.close(1)
         time.sleep(60)
@@ -105,7 +115,7 @@ def step(message):
 
 if KIND == "mute":
     time.sleep(60)
-say({"type": "hello", "protocol": 1, "name": "steps", "state": {"pids": []}})
+say({"type": "hello", "protocol": 1, "name": "steps", "state": {"pids": []}, "migrates": True})
 if hear()["type"] != "hello":
     sys.exit("no hello")
 while True:
