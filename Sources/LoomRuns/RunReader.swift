@@ -34,7 +34,7 @@ public struct RunReader: Sendable {
 
     /// What a run is now.
     public func get(_ run: RunID) throws -> RunView {
-        let (found, isAbandoned) = try present(run)
+        let (found, isAbandoned) = try present(run, keeping: .result)
         var pass = found
         return try pass.position.view(isAbandoned: isAbandoned)
     }
@@ -83,7 +83,7 @@ public struct RunReader: Sendable {
 
     /// Where a run stands and what is remarkable about it.
     public func explain(_ run: RunID) throws -> RunExplanation {
-        let (found, isAbandoned) = try present(run)
+        let (found, isAbandoned) = try present(run, keeping: .all)
         var pass = found
         let view = try pass.position.view(isAbandoned: isAbandoned)
         let outline = pass.position.outline
@@ -109,8 +109,10 @@ public struct RunReader: Sendable {
     }
 
     /// The run up to now, and whether whoever drove it is gone.
-    private func present(_ run: RunID) throws -> (RunPass, isAbandoned: Bool) {
-        var pass = try RunPass(log, run, keeping: .all, followsStates: true)
+    private func present(
+        _ run: RunID, keeping values: RunOutline.Values
+    ) throws -> (RunPass, isAbandoned: Bool) {
+        var pass = try RunPass(log, run, keeping: values, followsStates: true)
         try pass.readOn()
         guard pass.position.outline.isBegun else { throw RunReadError.unknownRun(run) }
         let isAbandoned = try pass.readOnAskingTheLock()

@@ -57,8 +57,8 @@ extension RunTail.Row {
     fileprivate var json: JSONValue {
         let (type, text) = event.content.words
         return .object([
-            "sequence": .integer(Int64(sequence)), "run_id": .string(run.rawValue),
-            "position": .integer(Int64(place.position)), "epoch": .number(place.epoch),
+            "sequence": .number(sequence), "run_id": .string(run.rawValue),
+            "position": .number(place.position), "epoch": .number(place.epoch),
             "time": .string(event.time.iso8601), "type": .string(type), "text": .string(text),
         ])
     }

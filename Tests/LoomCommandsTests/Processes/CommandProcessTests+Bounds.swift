@@ -1,4 +1,6 @@
 import Foundation
+import LoomFormat
+import LoomLog
 import LoomModel
 import Testing
 
@@ -52,5 +54,22 @@ extension CommandProcessTests {
         #expect(resolved.status == 66 && resolved.isOneError, resolved.words)
         let shown = try await folder.call("loomlog", ["show", "demo", "--step", "\(UInt64.max)"])
         #expect(shown.status == 66 && shown.isOneError, shown.words)
+    }
+
+    /// The process was trapped.
+    @Test("a tail shows numbers of any size that a log holds")
+    func largeNumbers() async throws {
+        let run = try RunID("demo")
+        let writer = try LogWriter(path: folder.log)
+        var unit = RecordUnit(run: run, epoch: .max, position: 1 << 63)
+        unit.append(RunEvent(time: EventTime(microseconds: .max), .retried).encoded())
+        _ = try writer.append(unit)
+        try writer.close()
+        for words in [["tail", "--jsonl"], ["tail"], ["dump"], ["list"], ["get", "demo"]] {
+            let said = try await folder.call("loomlog", words)
+            #expect([0, 65, 66].contains(said.status), said.words)
+        }
+        let tail = try await folder.call("loomlog", ["tail", "--jsonl"])
+        #expect(tail.output.contains("\(UInt64(1) << 63)"), tail.words)
     }
 }

@@ -92,4 +92,34 @@ extension CommandProcessTests {
             #expect(memory < least + 2048, "\(read)")
         }
     }
+
+    /// 106 MB for a log of half a megabyte.
+    @Test("get holds no results of tool calls, which it does not show")
+    func memoryOfGet() async throws {
+        let store = try LogRunStore(path: folder.log)
+        for (name, calls) in [("few", 1), ("many", 200)] as [(String, UInt64)] {
+            let run = try RunID(name)
+            _ = try await store.claim(run, holder: store.writer)
+            let attempt = AttemptID(step: 0, attempt: 0)
+            var position: UInt64 = 0
+            try await commit(
+                run,
+                [
+                    .created(RunCreation(loop: "large", state: Self.text(0))),
+                    .resumed(holder: store.writer), .attemptStarted(attempt),
+                ], at: &position, in: store)
+            for call in 0..<calls {
+                let start = ToolStart(
+                    attempt: attempt, name: "fetch", safety: .pure, key: .explicit("\(call)"),
+                    request: [0x30])
+                let finish = ToolFinish(
+                    start: position, outcome: .completed(result: Self.text(Int(call))))
+                try await commit(
+                    run, [.toolStarted(start), .toolFinished(finish)], at: &position, in: store)
+            }
+        }
+        try store.close()
+        let least = try await memoryAtFirstRow("get few --json")
+        #expect(try await memoryAtFirstRow("get many --json") < least + 2048)
+    }
 }
