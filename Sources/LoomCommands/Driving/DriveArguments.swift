@@ -42,7 +42,7 @@ struct DriveArguments: ParsableArguments {
         var options = RunnerOptions()
         options.retry.attemptsMax = UInt64(maxAttempts)
         options.attemptTimeout = timeout.map { .seconds($0) }
-        options.logger = Logger(label: "loomlog") { StreamLogHandler.standardError(label: $0) }
+        options.logger = Logger(label: "loomlog", factory: PrintableLogHandler.init)
         options.logger.logLevel = verbose ? .info : .warning
         return options
     }

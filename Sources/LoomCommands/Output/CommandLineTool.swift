@@ -42,9 +42,12 @@ public enum CommandLineTool {
         } catch {
             // What was told already; then help and version.
             if let code = error as? ExitCode { exit(code.rawValue) }
-            guard Root.exitCode(for: error) == .validationFailure else {
-                Root.exit(withError: error)
+            let code = Root.exitCode(for: error)
+            if code.isSuccess {
+                Output.write([Root.fullMessage(for: error)])
+                exit(0)
             }
+            guard code == .validationFailure else { Root.exit(withError: error) }
             CommandFailure(
                 message: Root.message(for: error), hint: "\(named(root)) --help says more",
                 status: .usage

@@ -8,7 +8,7 @@ public enum Output {
     private static let change = Mutex<Change?>(nil)
     private static let cleanUp = Mutex<@Sendable () -> Void>({})
 
-    /// What to do before the process ends because nobody reads any more.
+    /// What to do before the process ends because nobody reads any more, or nothing can be written.
     static func whenNobodyReads(_ body: @escaping @Sendable () -> Void) {
         cleanUp.withLock { $0 = body }
     }
@@ -32,6 +32,7 @@ public enum Output {
             endUnread()
         } catch {
             unwritable(error).tell()
+            cleanUp.withLock { $0 }()
             Foundation.exit(ExitStatus.io.rawValue)
         }
     }

@@ -243,6 +243,21 @@ extension CommandProcessTests {
         #expect(list.errors.contains("nothing in the log was changed"), list.words)
     }
 
+    /// They ended with 0. A demonstration left its folder behind.
+    @Test("help, version and the demonstration tell that they cannot be printed")
+    func unprintedWords() async throws {
+        for words in ["--help", "--version", "list --help", "help run"] {
+            let said = try await folder.shell("\"$LOOMLOG\" \(words) > /dev/full")
+            #expect(said.status == 74 && said.isOneError, said.words)
+            let whole = try await folder.shell("\"$LOOMLOG\" \(words)")
+            #expect(whole.status == 0 && whole.output.hasSuffix("\n"), whole.words)
+        }
+        let demo = try await folder.shell(
+            "mkdir -p \"$LOG.tmp\"; TMPDIR=\"$LOG.tmp\" \"$LOOMLOG\" demo > /dev/full; "
+                + "echo $? $(ls \"$LOG.tmp\"); rm -rf \"$LOG.tmp\"")
+        #expect(demo.output == "74\n", demo.words)
+    }
+
     /// The first file that is opened gets the first free number: LOCK was standard error.
     @Test("closed standard streams do not end up in the log")
     func closedStreams() async throws {

@@ -226,4 +226,25 @@ extension CommandProcessTests {
         let resumed = try await drive("resume", [], program)
         #expect(resumed.json["status"] == .string("completed"), resumed.words)
     }
+
+    /// Its escape sequences reached the terminal, and a line of it looked like ours.
+    @Test("what a program logs is one line without control characters")
+    func loggedControls() async throws {
+        let program = CommandFolder.misbehaving("logs-controls")
+        let said = try await folder.call("loomlog", ["run", "demo"], then: program)
+        #expect(said.status == 0, said.words)
+        let lines = said.errors.split(separator: "\n")
+        #expect(lines.count == 1 && lines[0].contains("forged"), said.words)
+        #expect(!said.errors.contains("\u{1B}"), said.words)
+    }
+
+    /// The program got another value than this process has.
+    @Test("a variable that is not UTF-8 is passed on as it is")
+    func variableBytes() async throws {
+        let program = CommandFolder.quoted(CommandFolder.misbehaving("variable"))
+        let said = try await folder.shell(
+            "LOOMLOG_TEST=$'a\\xffb' \"$LOOMLOG\" run demo --log \"$LOG\" --max-steps 3 "
+                + "--env LOOMLOG_TEST \(program)")
+        #expect(said.status == 0 && said.output.contains("[97,255,98]"), said.words)
+    }
 }

@@ -49,6 +49,10 @@ def misbehave(state, ctx):
         say('{"type":"tool","turn":%d,"id":1,"name":"a","request":0}\n' % turn)
         say('{"type":"tool","turn":%d,"id":1,"name":"b","request":0}\n' % turn)
         time.sleep(60)
+    elif KIND == "variable":
+        state["bytes"] = list(os.environb[b"LOOMLOG_TEST"])
+    elif KIND == "logs-controls":
+        ctx.log("\x1b[2J\nerror: forged", "warning")
     elif KIND == "dies":
         os._exit(7)
     elif KIND == "dies-once" and is_first_time():
