@@ -20,6 +20,8 @@ final class ProgramPool: Sendable {
         var order = Queue<UInt64>()
         var waiting: [UInt64: CheckedContinuation<StepProgram?, any Error>] = [:]
         var count: UInt64 = 0
+        /// How often it was stopped: no program is started for a step that began before.
+        var stops = 0
 
         /// The run's own copy or the one that was used last; those that ended meanwhile are let go.
         mutating func takeIdle(for run: RunID?) -> StepProgram? {
@@ -41,21 +43,25 @@ final class ProgramPool: Sendable {
         Task { for program in programs { try? await program.stop() } }
     }
 
+    /// How often it was stopped.
+    var stops: Int { state.withLock { $0.stops } }
+
     /// A copy for one step of a run; it is started by `begin` when there is none. Each one is given
     /// back by ``giveBack(_:run:)``.
     func take(
         for run: RunID?, _ begin: (StepProgram) async throws -> Void
     ) async throws -> StepProgram {
+        let stops = self.stops
         if let program = try await lease(for: run) { return program }
         do {
-            let program = try start()
+            let program = try start(stops)
             do {
                 try await begin(program)
                 return program
             } catch {
                 try? await program.stop()
                 forget(program)
-                throw error
+                throw self.stops == stops ? error : StepProgramError.stopped
             }
         } catch {
             passOn(nil)
@@ -73,14 +79,18 @@ final class ProgramPool: Sendable {
         try await program.stop()
     }
 
-    /// Stops every copy, those in use too: their steps are interrupted.
+    /// Stops every copy, those in use too: their steps, and those that wait, are interrupted.
     ///
     /// - Throws: ``StepProgramError/notEnded(_:)`` for the first one that could not be ended.
     func stop() async throws {
-        let programs = state.withLock { state in
+        let (programs, waiting) = state.withLock { state in
             state.idle = []
-            return Array(state.all.values)
+            state.stops += 1
+            // A cancelled one is in `order` alone, as one is now that is told here.
+            defer { state.waiting = [:] }
+            return (Array(state.all.values), state.waiting.values)
         }
+        for waiter in waiting { waiter.resume(throwing: StepProgramError.stopped) }
         let errors = await withTaskGroup(of: (any Error)?.self) { group in
             for program in programs {
                 group.addTask {
@@ -96,10 +106,14 @@ final class ProgramPool: Sendable {
         if let error = errors.first { throw error }
     }
 
-    private func start() throws -> StepProgram {
-        let program = try StepProgram(options)
-        state.withLock { $0.all[ObjectIdentifier(program)] = program }
-        return program
+    /// Starts a copy, unless the pool was stopped since.
+    private func start(_ stops: Int) throws -> StepProgram {
+        try state.withLock { state in
+            guard state.stops == stops else { throw StepProgramError.stopped }
+            let program = try StepProgram(options)
+            state.all[ObjectIdentifier(program)] = program
+            return program
+        }
     }
 
     private func forget(_ program: StepProgram) {

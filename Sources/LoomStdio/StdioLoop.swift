@@ -51,8 +51,8 @@ public final class StdioLoop: StepLoop {
     }
 
     /// Ends every copy of the program: closes its input, and kills it if it has not ended a second
-    /// later. Steps that run are interrupted. It may be called again, and the loop used again,
-    /// which starts the program anew.
+    /// later. Steps that run, or wait for a copy, throw ``StepProgramError/stopped``, which pauses
+    /// their runs. It may be called again, and the loop used again, which starts the program anew.
     ///
     /// - Throws: ``StepProgramError/notEnded(_:)`` when a copy is still there some seconds after
     ///   SIGKILL. It is then left behind.
@@ -189,6 +189,7 @@ extension StdioLoop {
     private func timed<Result>(
         for run: RunID?, _ body: (StepProgram, ProgramEnd) async throws -> Result
     ) async throws -> Result {
+        let stops = pool.stops
         let program = try await pool.take(for: run, meetAgain)
         let end = ProgramEnd(program)
         if let limit = options.stepTimeout { end.kill(after: limit, isTimeout: true) }
@@ -206,6 +207,8 @@ extension StdioLoop {
             if isOfProgram, end.isTimeout, let limit = options.stepTimeout {
                 throw AttemptTimeout(limit: limit)
             }
+            // Not that it ended: its step would be begun again, by a program that nobody stops.
+            if isOfProgram, pool.stops != stops { throw StepProgramError.stopped }
             throw error
         }
     }

@@ -23,6 +23,8 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
     case closedPipe(String)
     /// It is still there some seconds after SIGKILL: its process, once it had one.
     case notEnded(Int32?)
+    /// Its loop was stopped while its step ran, or waited for a copy of it.
+    case stopped
     /// It ended, in the words of its status.
     case ended(String)
     /// It ended before it said hello.
@@ -53,6 +55,7 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
         case .notEnded(let process):
             "the step program could not be ended: process \(process.map { "\($0)" } ?? "unknown")"
                 + " is still there after SIGKILL"
+        case .stopped: "the step program was ended: its loop was stopped"
         case .outOfTurn(let what): "protocol error: the step program sent \(what)"
         case .ended(let how): "the step program ended \(how)"
         case .endedAtStart(let how): "the step program ended \(how), before it said hello"
@@ -68,6 +71,7 @@ public enum StepProgramError: StepHostError, Hashable, CustomStringConvertible {
         case .tooManyCalls: "let calls end before the step begins others"
         case .closedPipe: "standard input and output are the protocol's until the program ends"
         case .notEnded: "see what it waits for, end it, then resume the run"
+        case .stopped: "resume the run; its step is done again"
         case .outOfTurn:
             "a message bears the turn of its step, and a step ends its calls before its outcome"
         case .endedAtStart:

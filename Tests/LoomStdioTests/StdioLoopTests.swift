@@ -285,4 +285,19 @@ import Testing
         #expect(ContinuousClock.now - start < .seconds(20))
         try await loop.stop()
     }
+
+    /// Their steps were begun again at once, by programs that outlived the stop.
+    @Test("a loop that is stopped interrupts its steps and starts no program for them")
+    func stopped() async throws {
+        var options = Self.options("hangs")
+        options.programsMax = 1
+        let loop = try await StdioLoop(options)
+        let runs = ["first", "second"].map { name in Task { try await start(name, loop) } }
+        try await Task.sleep(for: .milliseconds(500))
+        try await loop.stop()
+        for run in runs {
+            await #expect(throws: StepProgramError.stopped) { try await run.value }
+        }
+        #expect(try log.reader().list().map(\.status) == ["paused", "paused"])
+    }
 }

@@ -57,7 +57,8 @@ struct CommandFailure {
         case .garbage, .lineTooLong, .version, .outOfTurn, .tooManyCalls, .closedPipe:
             status = .damaged
         case .notStarted: status = .usage
-        case .noResources, .silent, .notEnded, .ended, .endedAtStart: status = .io
+        case .noResources, .silent, .notEnded, .stopped, .ended, .endedAtStart:
+            status = .io
         }
     }
 
