@@ -106,7 +106,9 @@ extension LogError {
             return "\(what): it \(irregular.rawValue), not a regular file"
         }
         if error.isNoFile { return "\(what): it is a folder, not a regular file" }
-        if error.isDisplaced { return "\(what): it was moved, deleted, replaced or overwritten meanwhile" }
+        if error.isDisplaced {
+            return "\(what): it was moved, deleted, replaced or overwritten meanwhile"
+        }
         return "\(what): \(error.operation.rawValue) failed: \(error.errno)"
     }
 

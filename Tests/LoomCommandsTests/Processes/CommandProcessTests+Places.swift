@@ -59,7 +59,7 @@ extension CommandProcessTests {
         let program = CommandFolder.testProgram("swap.py", folder.log.string, other.log.string)
         let said = try await folder.call("loomlog", ["run", "demo", "--json"], then: program)
         #expect(said.status == 74 && said.isOneError, said.words)
-        #expect(said.errors.contains("moved, deleted or replaced"), said.words)
+        #expect(said.errors.contains("moved, deleted, replaced"), said.words)
         let untouched = try await folder.read("verify", "demo")
         #expect(untouched.json["valid"] == .bool(true), untouched.words)
         var moved = folder
