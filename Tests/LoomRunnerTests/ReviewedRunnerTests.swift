@@ -206,4 +206,18 @@ import Testing
         #expect(try await runner.start(run, state: 0).output == 0)
         #expect(told.all.first?.contains("is over") == true, "\(told.all)")
     }
+
+    /// It said that its budget of steps was used up, and no longer what it waits for, nor why.
+    @Test("a run that waits for word of a call still does after a resume without steps")
+    func resumedWithoutSteps() async throws {
+        let charge = Tool<Int, Int>("charge", safety: .once) { _, _ in throw StepFailure("broken") }
+        let runner = Runner("l", store: store, options: .testing) {
+            (_: Int, context) async throws -> Outcome<Int, Int> in
+            .complete(try await context.call(charge, 1))
+        }
+        let paused = try await runner.start(run, state: 0)
+        #expect(paused.pauseReason?.unknownCall != nil)
+        let again = try await runner.resume(run, stepsMax: 0)
+        #expect(again.pauseReason == paused.pauseReason)
+    }
 }

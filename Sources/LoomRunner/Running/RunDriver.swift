@@ -41,14 +41,20 @@ struct RunDriver {
     /// Runs steps until the run is over, paused, or out of budget.
     ///
     /// A loop, not a recursion: a run of any number of steps needs one frame and constant memory.
-    mutating func drive(stepsMax: Int?) async throws {
+    ///
+    /// - Parameter waitsFor: What the run was paused for when it was resumed. Without a step it
+    ///   still waits for word of a call.
+    mutating func drive(stepsMax: Int?, waitsFor: PauseReason?) async throws {
         var remaining = stepsMax
         if options.clock.now().microseconds == 0 {
             scope.logger.warning(
                 "the clock is set to a time before 1970; 1970-01-01 is recorded in its place",
                 metadata: ["run": "\(journal.run)"])
         }
-        if remaining == 0 { return try await pause(.budget) }
+        if remaining == 0 {
+            let isWaiting = waitsFor?.unknownCall != nil
+            return try await pause(isWaiting ? waitsFor ?? .budget : .budget)
+        }
         // A step that is cut again and again may be what kills the process: not for ever.
         if journal.summary.interruptionsOfStep >= max(1, options.retry.interruptionsMax) {
             return try await pause(.interruptedTooOften)

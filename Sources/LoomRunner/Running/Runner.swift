@@ -121,7 +121,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
                 [.migrated(stateVersion: body.stateVersion, state: migrated)], isBarrier: true)
             track = StateTrack(initial: migrated)
         }
-        return try await drive(journal, cell, track, stepsMax)
+        return try await drive(journal, cell, track, stepsMax, waitsFor: summary.pauseReason)
     }
 
     /// Starting a run that exists: what the caller asked for in that case.
@@ -148,11 +148,11 @@ public struct Runner<Loop: StepLoop>: Sendable {
 
     private func drive(
         _ journal: RunJournal, _ cell: StateCell<Loop.State, Loop.Output>, _ track: StateTrack,
-        _ stepsMax: Int?
+        _ stepsMax: Int?, waitsFor: PauseReason? = nil
     ) async throws -> RunResult<Loop> {
         let scope = RunScope(journal, access, options)
         var driver = RunDriver(body, scope, cell, track, options)
-        try await driver.drive(stepsMax: stepsMax)
+        try await driver.drive(stepsMax: stepsMax, waitsFor: waitsFor)
         let summary = journal.summary
         let isDone = summary.status == .completed
         return result(
