@@ -119,12 +119,14 @@ import Testing
 
     @Test("cancelled before hello, the program is killed at once")
     func cancelledStart() async throws {
+        var options = Self.options("mute")
+        options.helloTimeout = .seconds(3600)
         let start = ContinuousClock.now
-        let task = Task { try await StdioLoop(Self.options("mute")) }
+        let task = Task { [options] in try await StdioLoop(options) }
         try await Task.sleep(for: .milliseconds(200))
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
-        #expect(ContinuousClock.now - start < .seconds(10))
+        #expect(ContinuousClock.now - start < .seconds(100))
     }
 
     @Test("cancelled while it waits for a copy, a run lets others through")
@@ -190,8 +192,11 @@ import Testing
         let loop = try await StdioLoop(options)
         #expect(try await start("run", loop).status == .completed)
         try await loop.stop()
+        // One that would say hello may do so before anybody looks at the clock.
+        options = Self.options("mute")
         options.helloTimeout = .seconds(-1)
-        #expect(await Self.error(options).contains("said nothing"))
+        let refusal = await Self.error(options)
+        #expect(refusal.contains("said nothing"), "\(refusal)")
     }
 
     @Test("a grandchild that keeps the pipes is not taken for the program")
@@ -293,7 +298,12 @@ import Testing
         options.programsMax = 1
         let loop = try await StdioLoop(options)
         let runs = ["first", "second"].map { name in Task { try await start(name, loop) } }
-        try await Task.sleep(for: .milliseconds(500))
+        // A step that begins after the stop would start a program again.
+        let reader = try log.reader()
+        while try reader.list().filter({ $0.summary.openAttempt != nil }).count < 2 {
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        try await Task.sleep(for: .milliseconds(300))
         try await loop.stop()
         for run in runs {
             await #expect(throws: StepProgramError.stopped) { try await run.value }
