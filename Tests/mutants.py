@@ -15,7 +15,7 @@ MUTANTS = [
            "with the newest manifest lost, readers show an old state as good",
            "Sources/LoomLog/Files/ManifestStore.swift",
            ".first(where: \\.hasUnits)", ".first(where: { _ in false })",
-           "lostManifest"),
+           "DamageCorpusTests"),
     mutant("unknown-block-is-the-end",
            "a block of a newer version is taken for the end of the log",
            "Sources/LoomLog/Recovery/RecoveryDecision.swift",
