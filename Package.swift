@@ -69,7 +69,8 @@ let package = Package(
         .target(
             name: "LoomRunner",
             dependencies: [
-                "LoomFormat", "LoomModel", "LoomLog", "LoomStorage", logging, systemPackage,
+                "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "LoomStorage", logging,
+                systemPackage,
             ],
             swiftSettings: settings),
 

@@ -1,5 +1,4 @@
 public import LoomFormat
-internal import LoomLog
 public import LoomModel
 
 /// Rows of a read, fetched one at a time.
@@ -20,7 +19,8 @@ public protocol RowCursor<Row>: ~Copyable {
 
     /// Fetches the next row; `nil` after the last one, and after an error.
     ///
-    /// - Throws: `LogError` where the log cannot be read, ``RunReadError`` where the run cannot.
+    /// - Throws: ``RunReadError`` where the run cannot be read, and what its source throws: for a
+    ///   log, `LogError`.
     mutating func next() throws -> Row?
 }
 
@@ -95,7 +95,7 @@ protocol RowCollector: RunVisitor {
     var ready: RowQueue<Row> { get set }
     /// Whether no event that follows makes or changes a row that was asked for.
     var isDone: Bool { get }
-    /// The sequence that the rows end before, where the collector had to look ahead.
+    /// The position that the rows end before, where the collector had to look ahead.
     var end: UInt64? { get }
     /// Makes the rows that were waiting, at the end of the run.
     mutating func finish(_ position: inout RunPosition) throws
@@ -117,12 +117,12 @@ private struct CollectedRows<Collector: RowCollector>: RowSource {
 
     /// Reads the creation of the run.
     mutating func begin() throws -> ValueForm {
-        while !pass.position.outline.isBegun {
+        while !pass.position.fold.isBegun {
             guard try pass.next(&collector) else {
                 throw RunReadError.unknownRun(pass.position.run)
             }
         }
-        let summary = pass.position.outline.summary
+        let summary = pass.position.fold.summary
         return ValueForm(
             run: pass.position.run, codec: summary.codec, payloads: summary.payloads)
     }

@@ -1,5 +1,4 @@
 public import LoomFormat
-internal import LoomLog
 internal import LoomModel
 
 // What a read costs while a log has no index: one pass over the log finds out what the run's
@@ -16,9 +15,9 @@ extension RunReader {
         _ run: RunID, limit: Int? = nil, offset: Int = 0
     ) throws -> RunRows<HistoryRow> {
         let window = try RowWindow(offset: offset, limit: limit)
-        let (outline, span) = try outline(of: run)
+        let outline = try row(run).outline
         return try RunRows(
-            try pass(over: span, of: run),
+            try pass(over: outline, of: run),
             HistoryCollector(policies: outline.policies, window: window))
     }
 
@@ -29,9 +28,9 @@ extension RunReader {
         _ run: RunID, step: UInt64? = nil, limit: Int? = nil, offset: Int = 0
     ) throws -> RunRows<AttemptRow> {
         let window = try RowWindow(offset: offset, limit: limit)
-        let (outline, span) = try outline(of: run)
+        let outline = try row(run).outline
         return try RunRows(
-            try pass(over: span, of: run),
+            try pass(over: outline, of: run),
             AttemptCollector(policies: outline.policies, step: step, window: window))
     }
 
@@ -45,8 +44,8 @@ extension RunReader {
     ) throws -> RunRows<ToolCallRow> {
         let window = try RowWindow(offset: offset, limit: limit)
         return try RunRows(
-            try RunPass(log, run, keeping: .none, followsStates: false),
-            ToolCallCollector(log, run, step: step, window: window))
+            try RunPass(source, run, keepsValues: false, followsStates: false),
+            ToolCallCollector(source, run, step: step, window: window))
     }
 
     /// All rows of ``historyRows(_:limit:offset:)`` at once: for pages and short runs.
@@ -70,17 +69,10 @@ extension RunReader {
         try toolCallRows(run, step: step, limit: limit, offset: offset).all()
     }
 
-    /// The run up to now without its states, and the part of the log that holds it.
-    private func outline(of run: RunID) throws -> (RunOutline, RunSpan) {
-        var pass = try RunPass(log, run, keeping: .none, followsStates: false)
-        try pass.readOn()
-        guard let span = pass.span, pass.position.outline.isBegun else {
-            throw RunReadError.unknownRun(run)
-        }
-        return (pass.position.outline, span)
-    }
-
-    private func pass(over span: RunSpan, of run: RunID) throws -> RunPass {
-        try RunPass(log, run, over: span, keeping: .none, followsStates: true)
+    /// The run as far as its row goes, with its states.
+    private func pass(over outline: RunOutline, of run: RunID) throws -> RunPass {
+        try RunPass(
+            source, run, before: outline.summary.nextPosition, keepsValues: false,
+            followsStates: true)
     }
 }

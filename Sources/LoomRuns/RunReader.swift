@@ -4,12 +4,11 @@ internal import LoomModel
 public import LoomStorage
 public import SystemPackage
 
-/// Reads the runs of a log, also while it is written: needs the log alone, not the program that
-/// made it.
+/// Reads the runs of a log, or of another source, also while they are written: needs no program.
 ///
-/// An answer shows the log as it was at one moment, however many passes it takes. In this version
-/// every answer is made from one or two passes over the log, so that its time grows with the log.
-/// Lists come as cursors, which fetch a row at a time (``RowCursor``), and as arrays.
+/// An answer shows its run as it was at one moment, however many passes it takes. What a read costs
+/// is said by its source: see ``LogRunSource``. Lists come as cursors, which fetch a row at a time
+/// (``RowCursor``), and as arrays.
 ///
 /// ```swift
 /// let runs = try RunReader(path: "runs.loom")
@@ -20,23 +19,28 @@ public import SystemPackage
 /// while let row = try rows.next() { print(row.step, row.state.count) }
 /// ```
 public struct RunReader: Sendable {
-    let log: LogReader
+    /// Where the runs are.
+    public let source: any RunSource
 
     /// Looks at a log; changes nothing in it.
     public init(
         path: FilePath, storage: any Storage = POSIXStorage()
     ) throws(LogError) {
-        log = try LogReader(path: path, storage: storage)
+        source = try LogRunSource(path: path, storage: storage)
     }
 
     /// Reads the runs of a log that is being read already.
-    public init(log: LogReader) { self.log = log }
+    public init(log: LogReader) { source = LogRunSource(log) }
+
+    /// Reads the runs of any source.
+    public init(source: any RunSource) { self.source = source }
 
     /// What a run is now.
     public func get(_ run: RunID) throws -> RunView {
-        let (found, isAbandoned) = try present(run, keeping: .result)
-        var pass = found
-        return try pass.position.view(isAbandoned: isAbandoned)
+        let row = try row(run)
+        var values = RunValues(row)
+        try values.read(from: source)
+        return try values.view()
     }
 
     /// The state that a step of a run read, or will read.
@@ -44,34 +48,27 @@ public struct RunReader: Sendable {
     /// - Throws: ``RunReadError/notKept(_:step:kept:)`` where the policy does not show it;
     ///   ``RunReadError/notReached(_:step:last:)``.
     public func state(_ run: RunID, at step: UInt64) throws -> HistoryRow {
-        var pass = try RunPass(log, run, keeping: .none, followsStates: true)
-        try pass.readOn()
-        let outline = pass.position.outline
-        guard let span = pass.span, outline.isBegun else { throw RunReadError.unknownRun(run) }
+        let row = try row(run)
+        let outline = row.outline
         let last = outline.summary.stepIndex
         guard step <= last else { throw RunReadError.notReached(run, step: step, last: last) }
         // Where it stands is shown whatever the policy keeps; of what is over only that.
-        if step == last, outline.summary.status != .completed {
-            return HistoryRow(step: step, state: try pass.position.state())
-        }
-        guard outline.policies.showsState(step) else {
+        let isPresent = step == last && outline.summary.status != .completed
+        guard isPresent || outline.policies.showsState(step) else {
             var kept = step
             while !outline.policies.showsState(kept) { kept -= 1 }
             throw RunReadError.notKept(run, step: step, kept: kept)
         }
-        var second = try RunPass(log, run, over: span, keeping: .none, followsStates: true)
+        var pass = try RunPass(
+            source, run, before: outline.summary.nextPosition, keepsValues: false,
+            followsStates: true)
         var collector = StateCollector(step: step)
-        while collector.state == nil, try second.next(&collector) {}
-        return HistoryRow(step: step, state: try collector.state ?? second.position.state())
+        while collector.state == nil, try pass.next(&collector) {}
+        return HistoryRow(step: step, state: try collector.state ?? pass.position.state())
     }
 
     /// How many rows of each kind the run's policy shows.
-    public func stats(_ run: RunID) throws -> RunStats {
-        var pass = try RunPass(log, run, keeping: .none, followsStates: false)
-        try pass.readOn()
-        guard pass.position.outline.isBegun else { throw RunReadError.unknownRun(run) }
-        return pass.position.outline.stats
-    }
+    public func stats(_ run: RunID) throws -> RunStats { try row(run).outline.stats }
 
     /// Whether the events of a run are such as a runner writes; with what is wrong when not, and
     /// with what a person corrected, which is no fault of the log.
@@ -83,20 +80,27 @@ public struct RunReader: Sendable {
 
     /// Where a run stands and what is remarkable about it.
     public func explain(_ run: RunID) throws -> RunExplanation {
-        let (found, isAbandoned) = try present(run, keeping: .all)
-        var pass = found
-        let view = try pass.position.view(isAbandoned: isAbandoned)
-        let outline = pass.position.outline
+        let row = try row(run)
+        let outline = row.outline
+        var pass = try RunPass(
+            source, run, before: outline.summary.nextPosition, keepsValues: true,
+            followsStates: true)
+        try pass.readOn()
+        let isOver = outline.summary.status == .completed
+        let view = RunView(
+            row, state: isOver ? nil : try pass.position.state(),
+            result: pass.position.fold.result)
         return RunExplanation(
             view: view, stats: outline.stats, violations: violations(of: outline, view),
-            unfinishedCalls: outline.fold.calls.unfinished, corrections: outline.corrections,
+            unfinishedCalls: pass.position.fold.calls.unfinished,
+            corrections: pass.position.fold.corrections,
             leavesAttemptsOut: outline.policies.leavesAttemptsOut)
     }
 
     private func violations(of outline: RunOutline, _ view: RunView) -> [String] {
         var notes = outline.violations.map { "event \($0.place.position): \($0.description)" }
         let summary = outline.summary
-        if summary.status == .completed && summary.result == nil {
+        if summary.status == .completed && view.result == nil {
             notes.append("completed_run_missing_result")
         }
         if summary.status == .failed && summary.failure == nil {
@@ -108,15 +112,10 @@ public struct RunReader: Sendable {
         return notes
     }
 
-    /// The run up to now, and whether whoever drove it is gone.
-    private func present(
-        _ run: RunID, keeping values: RunOutline.Values
-    ) throws -> (RunPass, isAbandoned: Bool) {
-        var pass = try RunPass(log, run, keeping: values, followsStates: true)
-        try pass.readOn()
-        guard pass.position.outline.isBegun else { throw RunReadError.unknownRun(run) }
-        let isAbandoned = try pass.readOnAskingTheLock()
-        return (pass, isAbandoned)
+    /// The newest row of a run that there is.
+    func row(_ run: RunID) throws -> RunRow {
+        guard let row = try source.row(of: run) else { throw RunReadError.unknownRun(run) }
+        return row
     }
 }
 
@@ -131,7 +130,7 @@ private struct StateCollector: RunVisitor {
         _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
     ) throws {
         guard case .stepCommitted = event.content, state == nil,
-            position.outline.summary.stepIndex == step
+            position.fold.summary.stepIndex == step
         else { return }
         state = try position.state()
     }

@@ -18,8 +18,9 @@ public enum RunReadError: Error, Hashable, Sendable, CustomStringConvertible {
     case newerVersion(RunID, String)
 
     /// Why an event cannot be read, with its place.
-    static func unreadable(_ stored: LogEvent, _ error: FormatError) -> RunReadError {
-        let place = "event \(stored.position) at \(stored.segmentID):\(stored.offset)"
+    static func unreadable(_ stored: StoredEvent, _ error: FormatError) -> RunReadError {
+        let origin = stored.origin.map { " at \($0.segmentID):\($0.offset)" } ?? ""
+        let place = "event \(stored.place.position)\(origin)"
         if case .unsupported = error { return .newerVersion(stored.run, "\(place): \(error)") }
         return .corrupt(stored.run, "\(place): \(error)")
     }
@@ -60,22 +61,35 @@ public struct RunView: Hashable, Sendable {
     public let summary: RunSummary
     /// The state that its next step reads; `nil` when it is completed.
     public let state: [UInt8]?
-    /// Whether it says `running` and the process that took it does not have the log: it died.
+    /// The result of a completed run.
+    public let result: [UInt8]?
+    /// Who holds it now, in the holder's words; `nil` when nobody does.
+    public let holder: String?
+    /// Whether it says `running` and nobody holds it: whoever drove it died.
     public let isInterrupted: Bool
     /// Why the run cannot be read further than this. Only lists have such runs: other reads throw
     /// this error.
     public let readError: RunReadError?
 
-    /// The status to show.
-    public var status: String {
-        Self.status(of: summary, isInterrupted: isInterrupted, readError)
+    init(
+        _ row: RunRow, state: [UInt8]?, result: [UInt8]?, readError: RunReadError? = nil
+    ) {
+        run = row.run
+        summary = row.outline.summary
+        (self.state, self.result) = (state, result)
+        (holder, isInterrupted) = (row.holder, row.isAbandoned)
+        self.readError = readError
     }
 
-    static func status(
-        of summary: RunSummary, isInterrupted: Bool, _ readError: RunReadError?
-    ) -> String {
+    /// The status to show.
+    public var status: String { summary.status(isInterrupted: isInterrupted, readError) }
+}
+
+extension RunSummary {
+    /// The status to show, as ``RunFilter/status`` names it.
+    fileprivate func status(isInterrupted: Bool, _ readError: RunReadError?) -> String {
         switch readError {
-        case nil: isInterrupted ? "interrupted" : summary.status.rawValue
+        case nil: isInterrupted ? "interrupted" : status.rawValue
         case .newerVersion: "newer_version"
         default: "damaged"
         }
@@ -160,8 +174,10 @@ public struct RunFilter: Hashable, Sendable {
     /// Creates a filter that lets every run through.
     public init() {}
 
-    func fits(_ summary: RunSummary, status: String) -> Bool {
-        (self.status ?? status).hasSameBytes(as: status)
+    func fits(_ row: RunRow) -> Bool {
+        let summary = row.outline.summary
+        let status = summary.status(isInterrupted: row.isAbandoned, row.readError)
+        return (self.status ?? status).hasSameBytes(as: status)
             && (loop ?? summary.loop).hasSameBytes(as: summary.loop)
             && labels.allSatisfy { label in
                 summary.labels[ByteString(label.name)]?.hasSameBytes(as: label.value) == true

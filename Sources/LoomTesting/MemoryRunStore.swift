@@ -1,77 +1,159 @@
 public import LoomFormat
 public import LoomModel
 public import LoomRunner
+public import LoomRuns
 internal import Synchronization
 
 /// Runs in memory: for tests of loops, where nothing has to survive the process.
 ///
 /// ```swift
-/// let runner = Runner(MyLoop(), store: MemoryRunStore())
+/// let store = MemoryRunStore()
+/// let runner = Runner(MyLoop(), store: store)
+/// let runs = RunReader(source: store)
 /// ```
 public final class MemoryRunStore: RunStore {
-    private struct Stored {
-        var bytes: [UInt8]
-        var epoch: UInt64
-    }
-
     private struct Entry {
         var epoch: UInt64 = 0
         var holder: String?
-        var events: [Stored] = []
+        var events: [StoredEvent] = []
+        var outline = RunOutline()
+    }
+
+    /// An event's number among all, from 1 on, is one above its index here.
+    private struct Contents {
+        var runs: [RunID: Entry] = [:]
+        var order: [StoredEvent] = []
     }
 
     /// As a process would name itself.
     public var writer: String { "memory" }
 
-    private let runs = Mutex<[RunID: Entry]>([:])
+    private let contents = Mutex(Contents())
 
     /// Creates an empty store.
     public init() {}
 
     /// See `RunStore.claim(_:holder:)`.
     public func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
-        try runs.withLock { runs throws(RunStoreError) in
-            var entry = runs[run] ?? Entry()
+        try contents.withLock { contents throws(RunStoreError) in
+            var entry = contents.runs[run] ?? Entry()
             if let other = entry.holder { throw .held(run: run, by: other) }
             entry.epoch += 1
             entry.holder = holder
-            runs[run] = entry
+            contents.runs[run] = entry
             return RunClaim(epoch: entry.epoch, position: UInt64(entry.events.count))
         }
     }
 
-    /// See `RunStore.append(_:)`.
-    public func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
-        let answer = runs.withLock { runs -> AppendAnswer in
-            guard var entry = runs[unit.run], entry.holder != nil, entry.epoch == unit.epoch,
-                UInt64(entry.events.count) == unit.position
+    /// See `RunStore.append(_:outline:)`.
+    public func append(
+        _ unit: RecordUnit, outline: () -> RunOutline
+    ) throws(RunStoreError) -> Appending {
+        let outline = outline()
+        let answer = contents.withLock { contents -> AppendAnswer in
+            guard var entry = contents.runs[unit.run], entry.holder != nil,
+                entry.epoch == unit.epoch, UInt64(entry.events.count) == unit.position
             else { return .fenced }
-            runs[unit.run] = nil
-            entry.events += unit.events.map { Stored(bytes: $0, epoch: unit.epoch) }
-            runs[unit.run] = entry
+            contents.runs[unit.run] = nil
+            for body in unit.events {
+                let place = RunFold.Place(
+                    position: UInt64(entry.events.count), epoch: unit.epoch)
+                let event = StoredEvent(run: unit.run, place: place, body: body)
+                entry.events.append(event)
+                contents.order.append(event)
+            }
+            entry.outline = outline
+            contents.runs[unit.run] = entry
             return .ok
         }
         return .answered(answer)
     }
 
-    /// See `RunStore.read(_:from:_:)`.
-    public func read(
-        _ run: RunID, from position: UInt64,
-        _ body: (RunEvent?, RunFold.Place) throws -> Void
-    ) async throws {
-        let events = runs.withLock { $0[run]?.events ?? [] }
-        for (index, stored) in events.enumerated() where UInt64(index) >= position {
-            try body(
-                try RunEvent(decoding: stored.bytes.rawSpan),
-                .init(position: UInt64(index), epoch: stored.epoch))
-        }
-    }
-
     /// See `RunStore.release(_:epoch:)`.
     public func release(_ run: RunID, epoch: UInt64) async {
-        runs.withLock { runs in
-            guard runs[run]?.epoch == epoch else { return }
-            runs[run]?.holder = nil
+        contents.withLock { contents in
+            guard contents.runs[run]?.epoch == epoch else { return }
+            contents.runs[run]?.holder = nil
         }
+    }
+}
+
+extension MemoryRunStore {
+    /// See `RunSource.row(of:)`.
+    public func row(of run: RunID) throws -> RunRow? {
+        contents.withLock { contents in contents.runs[run].flatMap { Self.row(run, $0) } }
+    }
+
+    /// See `RunSource.rows(prefix:)`.
+    public func rows(prefix: String) throws -> any RunRowCursor {
+        let rows = contents.withLock { contents in
+            contents.runs.filter { $0.key.rawValue.hasBytePrefix(prefix) }
+                .compactMap { Self.row($0.key, $0.value) }
+        }
+        return MemoryCursor(rows.sorted { $0.run < $1.run })
+    }
+
+    /// A run that was claimed and has no event is none yet.
+    private static func row(_ run: RunID, _ entry: Entry) -> RunRow? {
+        guard !entry.events.isEmpty else { return nil }
+        return RunRow(run: run, outline: entry.outline, holder: entry.holder)
+    }
+
+    /// See `RunSource.events(_:)`.
+    public func events(_ parts: [RunPart]) throws -> any RunEventCursor {
+        let events = contents.withLock { contents in
+            parts.flatMap { part in
+                let events = contents.runs[part.run]?.events ?? []
+                let range = part.positions.clamped(to: 0..<UInt64(events.count))
+                return events[Int(range.lowerBound)..<Int(range.upperBound)]
+            }
+        }
+        return MemoryCursor(events)
+    }
+
+    /// See `RunSource.tail(of:last:)`.
+    public func tail(of run: RunID?, last count: Int?) throws -> any RunEventTail {
+        let found = contents.withLock { contents in
+            contents.order.indices.filter { run == nil || contents.order[$0].run == run }
+        }
+        if let run, count != nil, found.isEmpty { throw RunReadError.unknownRun(run) }
+        let first = count.flatMap { found.suffix(max(0, $0)).first ?? found.last.map { $0 + 1 } }
+        return MemoryTail(
+            store: self, run: run, index: first ?? 0,
+            end: count == nil ? nil : found.last.map { $0 + 1 } ?? 0)
+    }
+
+    /// The event of a number, counted from 0 on.
+    fileprivate func event(at index: Int) -> StoredEvent? {
+        contents.withLock { $0.order.indices.contains(index) ? $0.order[index] : nil }
+    }
+}
+
+private struct MemoryCursor<Element> {
+    private var elements: ArraySlice<Element>
+
+    init(_ elements: [Element]) { self.elements = elements[...] }
+
+    mutating func next() throws -> Element? { elements.popFirst() }
+}
+
+extension MemoryCursor: RunRowCursor where Element == RunRow {}
+extension MemoryCursor: RunEventCursor where Element == StoredEvent {}
+
+private struct MemoryTail: RunEventTail {
+    let store: MemoryRunStore
+    let run: RunID?
+    var index: Int
+    /// Where the last events end that were asked for.
+    var end: Int?
+
+    mutating func next() throws -> [(sequence: UInt64, event: StoredEvent)]? {
+        if let end, index >= end {
+            self.end = nil
+            return nil
+        }
+        guard let event = store.event(at: index) else { return nil }
+        index += 1
+        return run == nil || event.run == run ? [(UInt64(index), event)] : []
     }
 }

@@ -1,6 +1,7 @@
 package import LoomFormat
 package import LoomModel
 package import LoomRunner
+package import LoomRuns
 
 /// A store over another one, to which it passes everything on that it does not do itself: for
 /// stores that fail, forget or remember in tests.
@@ -18,16 +19,31 @@ extension RunStoreWrapper {
         try await base.claim(run, holder: holder)
     }
 
-    package func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
-        try base.append(unit)
+    package func append(
+        _ unit: RecordUnit, outline: () -> RunOutline
+    ) throws(RunStoreError) -> Appending {
+        try base.append(unit, outline: outline)
     }
-
-    package func read(
-        _ run: RunID, from position: UInt64,
-        _ body: (RunEvent?, RunFold.Place) throws -> Void
-    ) async throws { try await base.read(run, from: position, body) }
 
     package func release(_ run: RunID, epoch: UInt64) async {
         await base.release(run, epoch: epoch)
+    }
+}
+
+extension RunStoreWrapper {
+    package func row(of run: RunID) throws -> RunRow? { try base.row(of: run) }
+    package func rows(prefix: String) throws -> any RunRowCursor { try base.rows(prefix: prefix) }
+    package func events(_ parts: [RunPart]) throws -> any RunEventCursor { try base.events(parts) }
+
+    package func place(
+        ofRow number: UInt64, of kind: RowKind, in run: RunID
+    ) throws -> RowPlace { try base.place(ofRow: number, of: kind, in: run) }
+
+    package func calls(of key: ToolKey, in run: RunID) throws -> [UInt64] {
+        try base.calls(of: key, in: run)
+    }
+
+    package func tail(of run: RunID?, last count: Int?) throws -> any RunEventTail {
+        try base.tail(of: run, last: count)
     }
 }

@@ -39,8 +39,10 @@ struct WitnessStore: RunStoreWrapper {
         state.state.withLock { losesPower ? $0.durable : $0.acknowledged }
     }
 
-    func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
-        let appending = try base.append(unit)
+    func append(
+        _ unit: RecordUnit, outline: () -> RunOutline
+    ) throws(RunStoreError) -> Appending {
+        let appending = try base.append(unit, outline: outline)
         let isDurable =
             switch durability {
             case .off: false

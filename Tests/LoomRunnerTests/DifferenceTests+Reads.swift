@@ -108,7 +108,7 @@ extension DifferenceTests {
         #expect(try reader.get(strange).summary.loop == "private")
         #expect(try reader.get(strange).summary.codec == "stars")
         #expect(try reader.history(strange).map(\.state.count) == [0, 1, 2])
-        #expect(try reader.get(RunID("other")).summary.result == Array("2".utf8))
+        #expect(try reader.get(RunID("other")).result == Array("2".utf8))
         for run in try reader.list().map(\.run) {
             #expect(try reader.attempts(run).count >= 2)
             #expect(try reader.toolCalls(run) == [])

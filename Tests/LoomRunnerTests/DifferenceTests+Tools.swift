@@ -75,7 +75,7 @@ extension DifferenceTests {
         let (runner, reader, store) = try await startAndCut(safety, cut, notes)
         // A timeout is tried again at once; the others at the next resume.
         if cut != .timeout { _ = try await runner.resume(run) }
-        #expect(try reader.get(run).summary.result == Array(#""paid""#.utf8))
+        #expect(try reader.get(run).result == Array(#""paid""#.utf8))
         #expect(notes.count("made") == 2)
         #expect(Set(notes.all.filter { $0 != "made" }).count == 1)
         #expect(try reader.verify(run).isValid)
@@ -143,7 +143,7 @@ extension DifferenceTests {
                 _ = try await runner.resume(run)
             }
             let expected = happened ? #""paid before""# : #""paid""#
-            #expect(try reader.get(run).summary.result == Array(expected.utf8))
+            #expect(try reader.get(run).result == Array(expected.utf8))
             #expect(notes.count("made") == (happened ? 1 : 2))
             let keys = Set(notes.all.filter { $0 != "made" })
             #expect(keys.count == 1)
@@ -257,7 +257,7 @@ extension DifferenceTests {
         if first.status == .failed { try await runner.retry(run) }
         if first.status != .completed { _ = try await runner.resume(run) }
         let reader = try RunReader(path: path)
-        #expect(try reader.get(run).summary.result == Array("4".utf8))
+        #expect(try reader.get(run).result == Array("4".utf8))
         #expect(notes.all.count == 2)
         #expect(Set(notes.all).count == 1)
         #expect(try reader.verify(run).isValid)

@@ -321,7 +321,7 @@ extension DifferenceTests {
         try await control.setPolicy(run, .compact)
         #expect(try reader.history(run).map(\.step) == [0, 2, 4, 6, 8, 9, 10])
         #expect(try reader.attempts(run).map(\.id.step) == [4, 4])
-        #expect(try reader.get(run).summary.result == Array("10".utf8))
+        #expect(try reader.get(run).result == Array("10".utf8))
         #expect(try reader.verify(run).isValid)
         try store.close()
     }

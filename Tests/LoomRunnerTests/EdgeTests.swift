@@ -180,9 +180,11 @@ import Testing
         let base: any RunStore = MemoryRunStore()
         let isFull = Mutex(false)
 
-        func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
+        func append(
+            _ unit: RecordUnit, outline: () -> RunOutline
+        ) throws(RunStoreError) -> Appending {
             if isFull.withLock({ $0 }) { throw .unavailable("no space left") }
-            return try base.append(unit)
+            return try base.append(unit, outline: outline)
         }
     }
 

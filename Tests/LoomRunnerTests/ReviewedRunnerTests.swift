@@ -155,9 +155,11 @@ import Testing
             }
         }
 
-        func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
+        func append(
+            _ unit: RecordUnit, outline: () -> RunOutline
+        ) throws(RunStoreError) -> Appending {
             if isShut.value && unit.run == run { throw .unavailable("shut") }
-            return try base.append(unit)
+            return try base.append(unit, outline: outline)
         }
     }
 

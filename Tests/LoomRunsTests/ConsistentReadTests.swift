@@ -51,7 +51,7 @@ private struct WatchedStorage: StorageForwarding {
                     return !isDone
                 }
                 guard isFirst else { return }
-                _ = try? store.append(last)
+                _ = try? store.append(last) { RunOutline() }
                 try? store.close()
             }
             let reader = try RunReader(path: "/runs.loom", storage: watched)
@@ -59,7 +59,7 @@ private struct WatchedStorage: StorageForwarding {
             filter.prefix = name
             let view = try isList ? reader.list(filter)[0] : reader.get(raw.run)
             #expect(view.status == "completed")
-            #expect(view.summary.result == Array("2".utf8))
+            #expect(view.result == Array("2".utf8))
         }
     }
 }

@@ -2,6 +2,7 @@ import LoomFormat
 import LoomLog
 import LoomModel
 import LoomRunner
+import LoomTesting
 
 /// Writes the events of a run one by one, as a runner would, without a loop.
 struct RawRun {

@@ -27,12 +27,14 @@ import Testing
     /// Forgets to look at the epoch.
     private struct Careless: RunStoreWrapper {
         let base: any RunStore = MemoryRunStore()
-        func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
+        func append(
+            _ unit: RecordUnit, outline: () -> RunOutline
+        ) throws(RunStoreError) -> Appending {
             var unit = unit
-            let appending = try base.append(unit)
+            let appending = try base.append(unit, outline: outline)
             if case .answered(.ok) = appending { return appending }
             unit.epoch += 1
-            return try base.append(unit)
+            return try base.append(unit, outline: outline)
         }
     }
 

@@ -11,7 +11,10 @@ import Testing
         "LoomStorage": ["CLoomSystem", "SystemPackage", "Glibc", "Darwin", "Synchronization"],
         "LoomLog": ["LoomFormat", "LoomStorage", "SystemPackage", "Synchronization"],
         "LoomModel": ["LoomFormat", "Synchronization"],
-        "LoomRuns": ["LoomFormat", "LoomModel", "LoomLog", "LoomStorage", "SystemPackage"],
+        "LoomRuns": [
+            "LoomFormat", "LoomModel", "LoomLog", "LoomStorage", "SystemPackage",
+            "Synchronization",
+        ],
         "LoomInspect": ["LoomFormat", "LoomModel", "LoomStorage", "SystemPackage"],
         "LoomRunner": [
             "LoomFormat", "LoomModel", "LoomLog", "LoomRuns", "LoomStorage", "Logging",

@@ -94,7 +94,7 @@ struct DemoCommand: AsyncParsableCommand {
             RunReader(path: FilePath(work.log)), RunReader(path: FilePath(work.whole))
         )
         let (first, second) = (try cut.get(run), try whole.get(run))
-        guard first.summary.result != nil, first.summary.result == second.summary.result else {
+        guard first.result != nil, first.result == second.result else {
             throw DemoFailure(description: "the answers differ")
         }
         print("transcript and answer: equal to the uninterrupted run's, byte for byte")

@@ -14,7 +14,7 @@ extension RunView {
             "status": .string(status),
             "step_index": .integer(Int64(summary.stepIndex)),
             "state": state.map { shown($0, summary.codec) } ?? .null,
-            "result": summary.result.map { shown($0, summary.codec) } ?? .null,
+            "result": result.map { shown($0, summary.codec) } ?? .null,
         ])
     }
 }
@@ -40,7 +40,7 @@ extension RunExplanation {
             "corrections": .array(corrections.map(\.json)),
         ]
         members["state"] = view.state.map { shown($0, summary.codec) } ?? .null
-        members["result"] = summary.result.map { shown($0, summary.codec) } ?? .null
+        members["result"] = view.result.map { shown($0, summary.codec) } ?? .null
         members["error"] = .text(summary.failure?.message)
         members["pause_reason"] = .text(summary.pauseReason?.words)
         return .object(members)

@@ -9,7 +9,7 @@ extension RunView {
     var lines: [String] {
         var lines = ["run      \(run)", "status   \(status)", "step     \(summary.stepIndex)"]
         if let state { lines.append("state    \(Self.brief(state))") }
-        if let result = summary.result { lines.append("result   \(Self.brief(result))") }
+        if let result { lines.append("result   \(Self.brief(result))") }
         if let failure = summary.failure { lines.append("error    \(failure.message)") }
         if let reason = summary.pauseReason { lines.append("paused   \(reason.words)") }
         if isInterrupted { lines.append("holder   \(summary.holder), which is gone") }

@@ -3,14 +3,14 @@ internal import LoomStorage
 internal import SystemPackage
 
 /// Where a unit begins: for whoever remembers where the events of a run are.
-package struct LogPlace: Hashable, Sendable {
+public struct LogPlace: Hashable, Sendable {
     /// The segment.
-    package let segmentID: UInt64
+    public let segmentID: UInt64
     /// The offset of the unit's first block in it.
-    package let offset: Int
+    public let offset: Int
 
     /// Creates a place.
-    package init(segmentID: UInt64, offset: Int) {
+    public init(segmentID: UInt64, offset: Int) {
         self.segmentID = segmentID
         self.offset = offset
     }

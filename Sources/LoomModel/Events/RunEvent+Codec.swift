@@ -148,6 +148,15 @@ extension ByteReader {
         try readArray(try readLength(field, limit: FormatLimits.unitBytesMax))
     }
 
+    /// A byte that is 0 or 1.
+    mutating func readFlag() throws(FormatError) -> Bool {
+        switch try readUInt8() {
+        case 0: return false
+        case 1: return true
+        case let other: throw .invalid("a flag of \(other)")
+        }
+    }
+
     /// A length and that many bytes of UTF-8.
     mutating func readText(_ field: String) throws(FormatError) -> String {
         try readString(field, limit: FormatLimits.unitBytesMax)

@@ -130,11 +130,21 @@ extension FailureCategory {
     }
 
     init(decoding reader: inout ByteReader) throws(FormatError) {
-        let code = try reader.readUInt8()
+        try self.init(code: try reader.readUInt8())
+    }
+
+    private init(code: UInt8) throws(FormatError) {
         guard let category = Self.allCases.first(where: { $0.code == code }) else {
             throw .unsupported("failure category", found: UInt64(code))
         }
         self = category
+    }
+
+    /// Reads a category, or the byte 0 for none.
+    init?(optionallyDecoding reader: inout ByteReader) throws(FormatError) {
+        let code = try reader.readUInt8()
+        if code == 0 { return nil }
+        try self.init(code: code)
     }
 }
 
@@ -149,15 +159,7 @@ extension Failure {
         self.init(
             message: try reader.readText("error message"),
             category: try FailureCategory(decoding: &reader),
-            isRetryable: try Self.decodeFlag(&reader))
-    }
-
-    private static func decodeFlag(_ reader: inout ByteReader) throws(FormatError) -> Bool {
-        switch try reader.readUInt8() {
-        case 0: return false
-        case 1: return true
-        case let other: throw .invalid("a flag of \(other)")
-        }
+            isRetryable: try reader.readFlag())
     }
 }
 

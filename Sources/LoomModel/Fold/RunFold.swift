@@ -16,6 +16,8 @@ public struct RunFold: Sendable {
     public private(set) var summary = RunSummary()
     /// Tool calls that a resumed attempt may be answered from, or must decide about.
     public private(set) var calls = ToolCallTable()
+    /// The result of a completed run.
+    public private(set) var result: [UInt8]?
 
     /// Creates the fold of no event.
     public init() {}
@@ -65,11 +67,11 @@ public struct RunFold: Sendable {
                 summary.pauseReason = .requested("call \(finish.start) is settled")
             }
         case .toolReused: break
-        case .stepCommitted: commitStep()
+        case .stepCommitted: commitStep(at: place.position)
         case .runCompleted(_, let result):
-            summary.result = result
+            self.result = result
             calls.endStep()
-            end(.completed)
+            end(.completed, at: place.position)
         case .snapshot: break
         case .paused(let reason): pause(reason)
         case .resumed(let holder):
@@ -78,10 +80,10 @@ public struct RunFold: Sendable {
             run()
         case .failed(let failure):
             summary.failure = failure
-            end(.failed)
+            end(.failed, at: place.position)
         case .cancelled:
             interruptOpenAttempt()
-            end(.cancelled)
+            end(.cancelled, at: place.position)
         case .retried: reopen()
         case .labelled(let labels): label(labels)
         case .policyChanged(let policy): summary.policy = policy
@@ -113,7 +115,7 @@ public struct RunFold: Sendable {
             self = copy
             return
         }
-        commitStep()
+        commitStep(at: place.position)
         start(advance.next)
         summary.nextPosition += UInt64(advance.eventCount)
         summary.epoch = place.epoch
@@ -171,8 +173,9 @@ public struct RunFold: Sendable {
         summary.interruptedAttemptCount += 1
     }
 
-    private mutating func commitStep() {
+    private mutating func commitStep(at position: UInt64) {
         summary.stepIndex += 1
+        summary.stepStart = position + 1
         summary.openAttempt = nil
         summary.nextAttempt = 0
         summary.failuresOfStep = 0
@@ -199,8 +202,9 @@ public struct RunFold: Sendable {
         }
     }
 
-    private mutating func end(_ status: RunStatus) {
+    private mutating func end(_ status: RunStatus, at position: UInt64) {
         summary.status = status
+        summary.end = position
         summary.openAttempt = nil
         summary.pauseReason = nil
     }
@@ -209,7 +213,7 @@ public struct RunFold: Sendable {
     private mutating func reopen() {
         summary.status = .paused
         summary.pauseReason = .requested("opened again by retry")
-        summary.failure = nil
+        (summary.failure, summary.end) = (nil, nil)
         summary.failuresOfStep = 0
         summary.interruptionsOfStep = 0
     }

@@ -43,8 +43,8 @@ public struct RunSummary: Hashable, Sendable {
     public internal(set) var created = EventTime(microseconds: 0)
     /// When the last event was recorded.
     public internal(set) var updated = EventTime(microseconds: 0)
-    /// The result of a completed run.
-    public internal(set) var result: [UInt8]?
+    /// The position of the event that ended the run: with its result, its failure, or neither.
+    public internal(set) var end: UInt64?
     /// The failure of a failed run.
     public internal(set) var failure: Failure?
     /// Why it is paused.
@@ -52,6 +52,8 @@ public struct RunSummary: Hashable, Sendable {
     /// Who holds or held it, in the holder's words.
     public internal(set) var holder = ""
 
+    /// The position of the first event of the present step: behind the commit of the one before.
+    public internal(set) var stepStart: UInt64 = 0
     /// The attempt that was started and has not ended.
     public internal(set) var openAttempt: AttemptID?
     /// The index that the next attempt of the present step gets.

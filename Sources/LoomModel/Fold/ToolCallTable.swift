@@ -167,7 +167,12 @@ public struct ToolCallTable: Sendable {
 
     /// Calls that were started and not finished, oldest first. Costs their number.
     public var unfinished: [Call] {
-        (Array(ofStep.open.keys) + ofRun.open.keys).sorted().compactMap { unfinished(at: $0) }
+        unfinishedPositions.compactMap { unfinished(at: $0) }
+    }
+
+    /// The positions of their starts, in order. Costs their number.
+    public var unfinishedPositions: [UInt64] {
+        hasUnfinished ? (Array(ofStep.open.keys) + ofRun.open.keys).sorted() : []
     }
 
     /// The oldest `.once` call of a step that was started and not finished. Costs nothing, however

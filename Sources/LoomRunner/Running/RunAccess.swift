@@ -1,5 +1,7 @@
 internal import LoomFormat
+internal import LoomLog
 internal import LoomModel
+internal import LoomRuns
 
 /// How a runner gets at a run in its store: claims it, reads it, lets go of it.
 struct RunAccess: Sendable {
@@ -18,7 +20,8 @@ struct RunAccess: Sendable {
 
     /// A run as its events say it is.
     struct Loaded: Sendable {
-        var fold = RunFold()
+        var outline = OutlineFold()
+        var fold: RunFold { outline.fold }
         var track = StateTrack()
         var creation: RunCreation?
     }
@@ -79,13 +82,8 @@ struct RunAccess: Sendable {
     func load(_ run: RunID) async throws -> Loaded {
         var loaded = Loaded()
         do {
-            try await store.read(run, from: 0) { event, place in
-                // What it means is not known, so the run cannot be driven past it.
-                guard let event else { throw RunnerError.newerVersion(run, at: place.position) }
-                try loaded.fold.apply(event, at: place)
-                try loaded.track.apply(event)
-                if case .created(let creation) = event.content { loaded.creation = creation }
-            }
+            var events = try store.events([RunPart(run)])
+            while let stored = try events.next() { try loaded.take(stored) }
         } catch let error as RunFold.Violation {
             throw RunnerError.corrupt(run, error.description)
         } catch FormatError.unsupported {
@@ -95,14 +93,36 @@ struct RunAccess: Sendable {
             throw RunnerError.corrupt(run, error.description)
         } catch let error as RunStoreError {
             throw RunnerError(error)
+        } catch let error as LogError {
+            throw RunnerError(RunStoreError(error))
         }
         return loaded
     }
 
-    func journal(_ claimed: ClaimedRun, _ fold: RunFold) -> RunJournal {
+    func journal(_ claimed: ClaimedRun, _ outline: OutlineFold = OutlineFold()) -> RunJournal {
         let journal = RunJournal(
-            run: claimed.run, store: store, clock: clock, epoch: claimed.epoch, fold: fold)
+            run: claimed.run, store: store, clock: clock, epoch: claimed.epoch, outline: outline)
         claimed.keep(journal)
         return journal
+    }
+}
+
+extension RunAccess.Loaded {
+    /// Takes the next event in.
+    fileprivate mutating func take(_ stored: StoredEvent) throws {
+        guard let event = try RunEvent(decoding: stored.body.rawSpan) else {
+            // What it means is not known, so the run cannot be driven past it.
+            throw RunnerError.newerVersion(stored.run, at: stored.place.position)
+        }
+        do throws(OutlineFold.Refusal) {
+            try outline.apply(event, at: stored.place)
+        } catch {
+            switch error {
+            case .violation(let violation): throw violation
+            case .delta(let error): throw error
+            }
+        }
+        try track.apply(event)
+        if case .created(let creation) = event.content { self.creation = creation }
     }
 }

@@ -71,21 +71,21 @@ public struct RunControl: Sendable {
         // The run itself first: while somebody drives it, the key is not touched either.
         return try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
-            let fold = try await access.load(run).fold
-            let resolved = try Self.resolving(position, outcome, corrects, run, fold)
+            let loaded = try await access.load(run)
+            let resolved = try Self.resolving(position, outcome, corrects, run, loaded.fold)
             if case .shared(let key) = resolved.call.start.key {
                 try await SharedCall.resolve(
                     key, resolved.call, as: outcome, for: run, access)
             }
             var events: [RunEvent.Content] = []
             // What was said is said anew of a run at rest; the driver of this one is gone.
-            if resolved.before != nil, fold.summary.status == .running {
+            if resolved.before != nil, loaded.fold.summary.status == .running {
                 events.append(.paused(.interrupted))
             }
             events.append(
                 .toolFinished(
                     ToolFinish(start: position, outcome: outcome, by: resolved.author)))
-            try await access.journal(claim, fold).record(events, isBarrier: true)
+            try await access.journal(claim, loaded.outline).record(events, isBarrier: true)
             return resolved
         }
     }
@@ -121,9 +121,9 @@ public struct RunControl: Sendable {
         try SharedCall.checkIsFree(run)
         try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
-            let fold = try await access.load(run).fold
-            let events = try contents(fold)
-            try await access.journal(claim, fold).record(events, isBarrier: true)
+            let loaded = try await access.load(run)
+            let events = try contents(loaded.fold)
+            try await access.journal(claim, loaded.outline).record(events, isBarrier: true)
         }
     }
 

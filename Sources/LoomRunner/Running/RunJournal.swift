@@ -16,7 +16,9 @@ final class RunJournal: Sendable {
     private let hasCalls: Atomic<Bool>
 
     struct State: Sendable {
-        var fold: RunFold
+        var outline: OutlineFold
+        /// The summary, and the calls of the run.
+        var fold: RunFold { outline.fold }
         var unit: RecordUnit
         /// The bytes of one event; kept for its memory.
         var event = ByteWriter(capacity: 256)
@@ -45,13 +47,14 @@ final class RunJournal: Sendable {
         }
     }
 
-    init(run: RunID, store: any RunStore, clock: any RunClock, epoch: UInt64, fold: RunFold) {
+    init(run: RunID, store: any RunStore, clock: any RunClock, epoch: UInt64, outline: OutlineFold)
+    {
         self.run = run
         self.store = store
         self.clock = clock
-        let unit = RecordUnit(run: run, epoch: epoch, position: fold.summary.nextPosition)
-        hasCalls = Atomic(fold.calls.hasUnfinished)
-        state = Mutex(State(fold: fold, unit: unit, once: OnceCalls(fold)))
+        let unit = RecordUnit(run: run, epoch: epoch, position: outline.summary.nextPosition)
+        hasCalls = Atomic(outline.fold.calls.hasUnfinished)
+        state = Mutex(State(outline: outline, unit: unit, once: OnceCalls(outline.fold)))
     }
 
     var summary: RunSummary { state.withLock { $0.fold.summary } }
@@ -107,8 +110,8 @@ final class RunJournal: Sendable {
         let appending = try state.withLock { state throws(RunnerError) -> Appending in
             let advance = StepAdvance(attempt, change, time: try begin(&state))
             try checkIsSettled(state)
-            do throws(RunFold.Violation) {
-                try state.fold.apply(advance, at: place(&state))
+            do throws(OutlineFold.Refusal) {
+                try state.outline.apply(advance, at: place(&state))
             } catch {
                 throw fail(.corrupt(run, error.description), &state)
             }
@@ -166,8 +169,8 @@ final class RunJournal: Sendable {
         default: break
         }
         let event = RunEvent(time: time, content)
-        do throws(RunFold.Violation) {
-            try state.fold.apply(event, at: place(&state))
+        do throws(OutlineFold.Refusal) {
+            try state.outline.apply(event, at: place(&state))
         } catch {
             throw fail(.corrupt(run, error.description), &state)
         }
@@ -200,7 +203,7 @@ final class RunJournal: Sendable {
     ) throws(RunnerError) -> Appending {
         state.unit.isBarrier = isBarrier
         do throws(RunStoreError) {
-            return try store.append(state.unit)
+            return try store.append(state.unit) { state.outline.outline }
         } catch {
             throw fail(RunnerError(error), &state)
         }

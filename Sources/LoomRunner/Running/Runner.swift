@@ -76,7 +76,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
             guard claim.position == 0 else {
                 return try await attach(run, claim, bytes, stepsMax, ifExists)
             }
-            let journal = access.journal(claim, RunFold())
+            let journal = access.journal(claim)
             try await journal.record(events, isBarrier: true)
             let cell = StateCell<Loop.State, Loop.Output>(state)
             return try await drive(journal, cell, StateTrack(initial: bytes), stepsMax)
@@ -113,7 +113,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
             try RunnerLimits.checkValue(bytes.count, "migrated state")
             migrated = bytes
         }
-        let journal = access.journal(claim, loaded.fold)
+        let journal = access.journal(claim, loaded.outline)
         try await journal.record([.resumed(holder: access.holder)])
         if let migrated {
             // From here on the run is one of this version.
@@ -143,7 +143,8 @@ public struct Runner<Loop: StepLoop>: Sendable {
             cell = try await load(loaded.track.materialise(), of: summary)
         }
         return result(
-            run, summary, cell?.state, try summary.result.map { try loop.outputCodec.decode($0) })
+            run, summary, cell?.state,
+            try loaded.fold.result.map { try loop.outputCodec.decode($0) })
     }
 
     private func drive(

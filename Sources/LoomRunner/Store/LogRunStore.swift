@@ -1,6 +1,7 @@
 public import LoomFormat
 public import LoomLog
 public import LoomModel
+public import LoomRuns
 public import LoomStorage
 internal import Synchronization
 public import SystemPackage
@@ -25,6 +26,7 @@ public final class LogRunStore: RunStore {
     public let log: LogWriter
     /// Reads the same log, also after it was closed, whatever its path leads to by then.
     public let reader: LogReader
+    private let source: LogRunSource
     private let table = Mutex(Table())
 
     private struct Entry {
@@ -70,6 +72,7 @@ public final class LogRunStore: RunStore {
     ) throws(LogError) {
         log = try LogWriter(path: path, options: options, storage: storage)
         reader = try log.reader()
+        source = LogRunSource(reader)
     }
 
     /// Closes the log in good order: everything in it is durable when this returns.
@@ -96,7 +99,7 @@ public final class LogRunStore: RunStore {
         do {
             try reader.scan { loaded.see($0) }
         } catch let error as LogError {
-            throw Self.storeError(error)
+            throw RunStoreError(error)
         } catch {
             throw .unavailable(ErrorText.words(error))
         }
@@ -104,16 +107,11 @@ public final class LogRunStore: RunStore {
         table.isLoaded = true
     }
 
-    private static func storeError(_ error: LogError) -> RunStoreError {
-        switch error.code {
-        case .corrupt: .corrupt(error.description)
-        case .unsupportedVersion: .unsupported(error.description)
-        default: .unavailable(error.description)
-        }
-    }
-
-    /// See ``RunStore/append(_:)``.
-    public func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending {
+    /// See ``RunStore/append(_:outline:)``. The outline is not asked for: a log is folded when it
+    /// is read.
+    public func append(
+        _ unit: RecordUnit, outline: () -> RunOutline
+    ) throws(RunStoreError) -> Appending {
         let answer: Result<Appended, LogError>? = table.withLock { table in
             // In place: one look into the table, as this is the path of every step.
             guard let index = table.runs.index(forKey: unit.run) else { return nil }
@@ -150,31 +148,9 @@ public final class LogRunStore: RunStore {
         }
     }
 
-    /// See ``RunStore/read(_:from:_:)``.
-    public func read(
-        _ run: RunID, from position: UInt64,
-        _ body: (RunEvent?, RunFold.Place) throws -> Void
-    ) async throws {
-        func visit(_ stored: LogEvent) throws {
-            guard stored.position >= position else { return }
-            try body(
-                try RunEvent(decoding: stored.body.rawSpan),
-                .init(position: stored.position, epoch: stored.epoch))
-        }
-        if let events = keptEvents(of: run) {
-            for event in events { try visit(event) }
-            return
-        }
-        do {
-            try reader.scan(run: run) { try visit($0) }
-        } catch let error as LogError {
-            throw Self.storeError(error)
-        }
-    }
-
     /// The events of a run that keeps a shared key, by the places of its units; `nil` when only a
     /// scan can tell.
-    private func keptEvents(of run: RunID) -> [LogEvent]? {
+    private func keptEvents(of run: RunID) -> [StoredEvent]? {
         let known = table.withLock { table -> (units: [LogPlace], end: UInt64)? in
             // Also of a run that was claimed and has no event yet.
             guard let entry = table.runs[run], entry.isKeeper else { return nil }
@@ -185,7 +161,12 @@ public final class LogRunStore: RunStore {
         }
         // All of them, and nothing else; more may have come since.
         let isWhole = events.enumerated().allSatisfy { UInt64($0) == $1.position }
-        return isWhole && UInt64(events.count) == known.end ? events : nil
+        guard isWhole, UInt64(events.count) == known.end else { return nil }
+        return events.map {
+            StoredEvent(
+                run: $0.run, place: .init(position: $0.position, epoch: $0.epoch), body: $0.body,
+                origin: LogPlace(segmentID: $0.segmentID, offset: $0.offset))
+        }
     }
 
     /// See ``RunStore/release(_:epoch:)``.
@@ -197,5 +178,67 @@ public final class LogRunStore: RunStore {
             // suite).
             table.runs[run]?.holder = nil
         }
+    }
+}
+
+// Reading: as from any log, but that this process knows itself which runs it holds, and where the
+// units of keepers are.
+extension LogRunStore {
+    /// See `RunSource.row(of:)`.
+    public func row(of run: RunID) throws -> RunRow? {
+        try source.row(of: run).map(held)
+    }
+
+    /// See `RunSource.rows(prefix:)`.
+    public func rows(prefix: String) throws -> any RunRowCursor {
+        HeldRows(rows: try source.rows(prefix: prefix), store: self)
+    }
+
+    /// See `RunSource.events(_:)`.
+    public func events(_ parts: [RunPart]) throws -> any RunEventCursor {
+        if parts.count == 1, let part = parts.first, let kept = keptEvents(of: part.run) {
+            return KeptEvents(
+                kept.filter { part.positions.contains($0.place.position) }[...])
+        }
+        return try source.events(parts)
+    }
+
+    /// See `RunSource.tail(of:last:)`.
+    public func tail(of run: RunID?, last count: Int?) throws -> any RunEventTail {
+        try source.tail(of: run, last: count)
+    }
+
+    /// The row with the holder that this process knows.
+    fileprivate func held(_ row: RunRow) -> RunRow {
+        RunRow(
+            run: row.run, outline: row.outline,
+            holder: table.withLock { $0.runs[row.run]?.holder }, readError: row.readError)
+    }
+}
+
+private struct HeldRows: RunRowCursor {
+    var rows: any RunRowCursor
+    let store: LogRunStore
+
+    mutating func next() throws -> RunRow? { try rows.next().map(store.held) }
+}
+
+private struct KeptEvents: RunEventCursor {
+    private var events: ArraySlice<StoredEvent>
+
+    init(_ events: ArraySlice<StoredEvent>) { self.events = events }
+
+    mutating func next() throws -> StoredEvent? { events.popFirst() }
+}
+
+extension RunStoreError {
+    /// What a log refused, as its store says it.
+    init(_ error: LogError) {
+        self =
+            switch error.code {
+            case .corrupt: .corrupt(error.description)
+            case .unsupportedVersion: .unsupported(error.description)
+            default: .unavailable(error.description)
+            }
     }
 }

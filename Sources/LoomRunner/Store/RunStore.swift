@@ -1,5 +1,6 @@
 public import LoomFormat
 public import LoomModel
+public import LoomRuns
 
 /// Where a runner keeps its runs: the one narrow seam under it.
 ///
@@ -8,10 +9,10 @@ public import LoomModel
 /// compare on the two is the fence that keeps an older holder out. What any implementation must do
 /// is said by the conformance suite in LoomTesting.
 ///
-/// Units come encoded: what is stored and compared is the same in every store.
-public protocol RunStore: Sendable {
-    /// Who this store writes as, in words that a reader of the store can compare: a run that says
-    /// `running` and was taken by somebody else is an interrupted one.
+/// Units come encoded: what is stored and compared is the same in every store. What was stored is
+/// read through `RunSource`, by the runner as by everybody else.
+public protocol RunStore: RunSource {
+    /// Who this store writes as: readers in other processes compare it with the holder of a run.
     var writer: String { get }
 
     /// Takes a run, also one that does not exist yet; raises its epoch.
@@ -25,15 +26,14 @@ public protocol RunStore: Sendable {
     /// without waiting. A unit that is a barrier must survive a power loss before it is answered
     /// with `ok`, in a store that distinguishes.
     ///
+    /// - Parameters:
+    ///   - unit: What is appended.
+    ///   - outline: What is known of the run after the unit, for a store that keeps it: the fold of
+    ///     the whole run, so that no store has to fold. Made when it is called, and only then.
     /// - Throws: When the events were certainly not appended.
-    func append(_ unit: RecordUnit) throws(RunStoreError) -> Appending
-
-    /// Calls `body` with the events of a run from a position on, in order; with `nil` for one of a
-    /// kind that this version does not know.
-    func read(
-        _ run: RunID, from position: UInt64,
-        _ body: (RunEvent?, RunFold.Place) throws -> Void
-    ) async throws
+    func append(
+        _ unit: RecordUnit, outline: () -> RunOutline
+    ) throws(RunStoreError) -> Appending
 
     /// Gives a run up. Of a claim that was fenced, nothing happens.
     func release(_ run: RunID, epoch: UInt64) async
@@ -41,8 +41,10 @@ public protocol RunStore: Sendable {
 
 extension RunStore {
     /// Appends a unit and waits for the answer.
-    public func commit(_ unit: RecordUnit) async throws(RunStoreError) -> AppendAnswer {
-        try await append(unit).answer
+    public func commit(
+        _ unit: RecordUnit, outline: () -> RunOutline
+    ) async throws(RunStoreError) -> AppendAnswer {
+        try await append(unit, outline: outline).answer
     }
 }
 

@@ -1,5 +1,6 @@
 internal import LoomFormat
 internal import LoomModel
+internal import LoomRuns
 
 /// A call whose key holds for the whole store: kept in a run of its own, which outlives the runs
 /// that use it. Claiming that run is what makes two callers wait for each other.
@@ -47,9 +48,9 @@ struct SharedCall: Sendable {
     }
 
     private func look(_ claim: ClaimedRun) async throws -> Found {
-        let fold = try await access.load(claim.run).fold
-        let keeper = access.journal(claim, fold)
-        switch fold.calls.look(up: start) {
+        let loaded = try await access.load(claim.run)
+        let keeper = access.journal(claim, loaded.outline)
+        switch loaded.fold.calls.look(up: start) {
         case .completed(let completed): return .completed(completed)
         case .mismatch: return .mismatch
         case .unknown(let call) where call.mustBeSettled(before: start):
@@ -103,17 +104,17 @@ struct SharedCall: Sendable {
     ) async throws {
         let keeper = try keeper(of: key)
         try await access.claimed(keeper, waits: true) { claim in
-            let fold = try await access.load(keeper).fold
-            if case .completed(let completed) = fold.calls.look(up: call.start),
+            let loaded = try await access.load(keeper)
+            if case .completed(let completed) = loaded.fold.calls.look(up: call.start),
                 completed.author == .tool
             {
                 throw RunnerError.sharedCallIsOver(run, call.position)
             }
-            guard let call = fold.calls.unfinished.last,
+            guard let call = loaded.fold.calls.unfinished.last,
                 try await users(of: call.position, in: keeper, access).contains(
                     ByteString(run.rawValue))
             else { return }
-            try await access.journal(claim, fold)
+            try await access.journal(claim, loaded.outline)
                 .finish(call.position, outcome, by: .person, isBarrier: true)
         }
     }
@@ -123,9 +124,10 @@ struct SharedCall: Sendable {
         of position: UInt64, in keeper: RunID, _ access: RunAccess
     ) async throws -> Set<ByteString> {
         var users: Set<ByteString> = []
-        try await access.store.read(keeper, from: 0) { event, place in
-            guard case .resumed(let holder)? = event?.content else { return }
-            if place.position < position { users = [] }
+        var events = try access.store.events([RunPart(keeper)])
+        while let stored = try events.next() {
+            guard case .resumed(let holder)? = try stored.event()?.content else { continue }
+            if stored.place.position < position { users = [] }
             users.insert(ByteString(holder))
         }
         return users

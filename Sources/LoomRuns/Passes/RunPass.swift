@@ -1,5 +1,4 @@
 internal import LoomFormat
-internal import LoomLog
 internal import LoomModel
 
 /// Sees the accepted events of a run, each twice: before its change, with the state that the
@@ -23,36 +22,32 @@ extension RunVisitor {
 /// A visitor that wants the position alone.
 struct NoVisitor: RunVisitor {}
 
-/// Where a read of one run stands: its outline, and its state when it was asked for.
+/// Where a read of one run stands: its fold, and its state when it was asked for.
 struct RunPosition {
     let run: RunID
-    private(set) var outline: RunOutline
+    private(set) var fold: ReadFold
     private var track = StateTrack()
-    /// The first event of which the state is followed; `.max` where no state is needed.
-    private let followsFrom: UInt64
+    private let followsStates: Bool
 
-    /// - Parameters:
-    ///   - values: See ``RunOutline``.
-    ///   - followsFrom: The position of the event with a whole state from which on states are
-    ///     followed; `nil` for none.
-    init(_ run: RunID, keeping values: RunOutline.Values, followsFrom: UInt64?) {
+    init(_ run: RunID, keepsValues: Bool, followsStates: Bool) {
         self.run = run
-        outline = RunOutline(keeping: values)
-        self.followsFrom = followsFrom ?? .max
+        self.followsStates = followsStates
+        fold = ReadFold(keepsValues: keepsValues)
     }
 
     /// Applies one stored event, and shows it to a visitor.
-    mutating func visit(_ stored: LogEvent, _ visitor: inout some RunVisitor) throws {
-        do {
-            guard let event = try outline.accept(stored) else { return }
-            let place = stored.place
-            try visitor.before(event, at: place, &self)
-            try outline.apply(event, at: place)
-            if place.position >= followsFrom { try track.apply(event) }
-            try visitor.after(event, at: place, &self)
-        } catch let error as FormatError {
-            throw RunReadError.unreadable(stored, error)
+    mutating func visit(_ stored: StoredEvent, _ visitor: inout some RunVisitor) throws {
+        guard let event = try fold.accept(stored) else { return }
+        try visitor.before(event, at: stored.place, &self)
+        try fold.apply(event, stored)
+        if followsStates {
+            do throws(FormatError) {
+                try track.apply(event)
+            } catch {
+                throw RunReadError.unreadable(stored, error)
+            }
         }
+        try visitor.after(event, at: stored.place, &self)
     }
 
     /// The state that the present step reads.
@@ -63,86 +58,39 @@ struct RunPosition {
             throw .corrupt(run, "its state: \(error)")
         }
     }
-
-    /// What the run is now.
-    mutating func view(
-        isAbandoned: Bool, _ readError: RunReadError? = nil
-    ) throws(RunReadError) -> RunView {
-        let hidesState = outline.summary.status == .completed || readError != nil
-        return RunView(
-            run: run, summary: outline.summary, state: hidesState ? nil : try state(),
-            isInterrupted: isAbandoned, readError: readError)
-    }
 }
 
 /// A pass over the events of one run, in order, in constant memory.
 struct RunPass {
-    private let log: LogReader
-    private var events: EventCursor
+    private var events: any RunEventCursor
     var position: RunPosition
-    /// Where the run's events were: its first segment, and the sequence of the last one.
-    private(set) var span: RunSpan?
+    /// The position that the pass ends before.
+    private var end = UInt64.max
 
+    /// - Parameter end: The position to end before: a second pass sees what the first one saw.
     init(
-        _ log: LogReader, _ run: RunID, over span: RunSpan? = nil,
-        keeping values: RunOutline.Values,
-        followsStates: Bool
-    ) throws(LogError) {
-        self.log = log
-        events = try EventCursor(
-            log, run: run, from: span?.segment, before: span.map { $0.last + 1 } ?? .max)
-        position = RunPosition(
-            run, keeping: values, followsFrom: followsStates ? 0 : nil)
+        _ source: any RunSource, _ run: RunID, before end: UInt64 = .max,
+        keepsValues: Bool, followsStates: Bool
+    ) throws {
+        events = try source.events([RunPart(run, before: end)])
+        position = RunPosition(run, keepsValues: keepsValues, followsStates: followsStates)
     }
 
     /// Applies the run's next event. Returns whether there was one.
     mutating func next(_ visitor: inout some RunVisitor) throws -> Bool {
-        guard let stored = try events.next() else { return false }
-        span = RunSpan(span, stored)
+        guard position.fold.summary.nextPosition < end, let stored = try events.next() else {
+            return false
+        }
         try position.visit(stored, &visitor)
         return true
     }
 
-    /// Ends the pass before a sequence.
-    mutating func end(before sequence: UInt64) { events.end = min(events.end, sequence) }
+    /// Ends the pass before a position.
+    mutating func end(before position: UInt64) { end = min(end, position) }
 
-    /// The sequence behind everything that was read, of this run and of others.
-    var nextSequence: UInt64 { events.nextSequence }
-
-    /// Goes on to the end of the log.
+    /// Goes on to the end of the run.
     mutating func readOn() throws {
         var visitor = NoVisitor()
         while try next(&visitor) {}
-    }
-
-    /// Goes on to the end of the log, and finds out whether whoever drove the run is gone.
-    ///
-    /// A process may end the run and then let the log go, between a look at the log and one at the
-    /// lock. So the log is looked at again: whoever was gone before that look has written all that
-    /// it ever will.
-    mutating func readOnAskingTheLock() throws -> Bool {
-        try readOn()
-        while position.outline.summary.status == .running {
-            let epoch = position.outline.summary.epoch
-            guard position.outline.isAbandoned(try log.writer()) else { return false }
-            try readOn()
-            if position.outline.summary.epoch == epoch {
-                return position.outline.summary.status == .running
-            }
-        }
-        return false
-    }
-}
-
-/// The part of the log that holds the events of a run, as far as a pass went.
-struct RunSpan: Hashable, Sendable {
-    /// The segment of the first event.
-    let segment: UInt64
-    /// The sequence of the last event.
-    let last: UInt64
-
-    init(_ earlier: RunSpan?, _ event: LogEvent) {
-        segment = earlier?.segment ?? event.segmentID
-        last = event.sequence
     }
 }

@@ -1,14 +1,13 @@
 internal import LoomFormat
-internal import LoomLog
 internal import LoomModel
 
 /// Makes the rows of the managed tool calls of a run, in the order in which they began.
 ///
 /// A call whose key dies with its step is final when the step is over. One with a key of the run
 /// may be answered from, resolved or corrected as long as the run lives: when the first such row is
-/// due, one pass to the end of the log learns that of all of them.
+/// due, one pass to the end of the run learns that of all of them.
 struct ToolCallCollector: RowCollector {
-    private let log: LogReader
+    private let source: any RunSource
     private let run: RunID
     private let step: UInt64?
     private var window: RowWindow
@@ -22,8 +21,8 @@ struct ToolCallCollector: RowCollector {
     private var late: LateCalls?
     private var isPast = false
 
-    init(_ log: LogReader, _ run: RunID, step: UInt64?, window: RowWindow) {
-        (self.log, self.run, self.step, self.window) = (log, run, step, window)
+    init(_ source: any RunSource, _ run: RunID, step: UInt64?, window: RowWindow) {
+        (self.source, self.run, self.step, self.window) = (source, run, step, window)
     }
 
     var isDone: Bool { rows.isEmpty && (window.isFull || isPast) }
@@ -59,7 +58,7 @@ struct ToolCallCollector: RowCollector {
     private mutating func endStep() throws {
         for var row in rows {
             if !row.start.key.diesWithStep {
-                let late = try self.late ?? LateCalls(log, run)
+                let late = try self.late ?? LateCalls(source, run)
                 self.late = late
                 late.apply(to: &row)
             }
@@ -80,13 +79,13 @@ struct ToolCallCollector: RowCollector {
 /// What happened to tool calls after the step that made them was over.
 private struct LateCalls {
     private var collector = LateCallCollector()
-    /// The sequence behind what the pass saw: the rows end there as well.
+    /// The position behind what the pass saw: the rows end there as well.
     let end: UInt64
 
-    init(_ log: LogReader, _ run: RunID) throws {
-        var pass = try RunPass(log, run, keeping: .none, followsStates: false)
+    init(_ source: any RunSource, _ run: RunID) throws {
+        var pass = try RunPass(source, run, keepsValues: false, followsStates: false)
         while try pass.next(&collector) {}
-        end = pass.nextSequence
+        end = pass.position.fold.summary.nextPosition
     }
 
     func apply(to row: inout ToolCallRow) {

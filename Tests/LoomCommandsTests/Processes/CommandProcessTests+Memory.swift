@@ -3,6 +3,7 @@ import LoomFormat
 import LoomLog
 import LoomModel
 import LoomRunner
+import LoomTesting
 import Testing
 
 // Reads of large logs: rows come as they are found, and memory is that of a few of them.

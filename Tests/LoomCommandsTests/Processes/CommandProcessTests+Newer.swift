@@ -3,6 +3,7 @@ import LoomFormat
 import LoomLog
 import LoomModel
 import LoomRunner
+import LoomTesting
 import SystemPackage
 import Testing
 

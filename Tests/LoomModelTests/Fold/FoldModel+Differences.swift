@@ -26,7 +26,7 @@ extension FoldModel {
             ("updated", events.isEmpty || summary.updated == events[events.count - 1].time),
             ("pauseReason", summary.pauseReason == pauseReason),
             ("failure", summary.failure == failure),
-            ("result", summary.result == result),
+            ("result", fold.result == result),
             ("labels", summary.labels == labels),
             ("policy", summary.policy == policy),
             ("payloads", summary.payloads == payloads),

@@ -4,7 +4,7 @@ import LoomTesting
 import Testing
 
 /// Deals events to a run at random: mostly ones that can come, some that cannot.
-private struct EventDealer {
+struct EventDealer {
     var random: SeededGenerator
     var time: UInt64 = 0
 

@@ -1,0 +1,43 @@
+/// What is known of a run without its states and its values: what lists, filters and indexes keep.
+///
+/// A value with bytes of its own (FORMAT.md, Summaries). It does not grow with the number of steps.
+/// What it leaves out is named by position, so that it can be read when it is shown.
+public struct RunOutline: Hashable, Sendable {
+    /// The fold of the run's events.
+    public internal(set) var summary = RunSummary()
+    /// What the run's policies show.
+    public internal(set) var policies = PolicyView()
+    /// Attempts that were the first of their step and went well, by stretch of the policies.
+    public internal(set) var ordinaryAttempts: [UInt64] = []
+    /// How long the state is, and where it begins to be stored.
+    public internal(set) var state = StateExtent()
+    /// Bytes of the result of a completed run.
+    public internal(set) var resultBytes: UInt64 = 0
+    /// Events that cannot follow those before them, and were passed over: the oldest 100.
+    public internal(set) var violations: [RunFold.Violation] = []
+    /// Positions of the events by which a person said otherwise than a tool: the oldest 100.
+    public internal(set) var corrections: [UInt64] = []
+    /// Positions of the starts of tool calls that have not ended, in order.
+    public internal(set) var unfinishedCalls: [UInt64] = []
+
+    /// The outline of a run without events.
+    public init() {}
+
+    /// Whether the run exists: its creation was accepted.
+    public var isBegun: Bool { summary.nextPosition > 0 }
+}
+
+extension RunOutline {
+    /// How many of the run's attempts its policies hide.
+    public var hiddenAttemptCount: UInt64 {
+        var hidden: UInt64 = 0
+        for (stretch, count) in ordinaryAttempts.enumerated()
+        where !policies.showsOrdinaryAttempts(ofStretch: stretch) { hidden += count }
+        if let open = summary.openAttempt, open.attempt == 0,
+            !policies.showsOrdinaryAttempt(open.step)
+        {
+            hidden += 1
+        }
+        return hidden
+    }
+}

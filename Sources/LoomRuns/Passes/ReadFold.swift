@@ -1,0 +1,91 @@
+internal import LoomFormat
+internal import LoomModel
+
+/// Folds the events of a run as they are stored: what no runner writes is noted as a violation and
+/// passed over, and so is what only a newer version understands.
+struct ReadFold {
+    private var folded: OutlineFold
+    /// Tool calls of which a person said otherwise than the tool, oldest first; only where all
+    /// values are kept.
+    private(set) var corrections: [CorrectedCall] = []
+    private let keepsValues: Bool
+
+    private static let correctionsMax = 100
+
+    /// - Parameter keepsValues: Whether requests and results are kept to be shown.
+    init(keepsValues: Bool) {
+        self.keepsValues = keepsValues
+        folded = OutlineFold(keepsValues: keepsValues)
+    }
+
+    var outline: RunOutline { folded.outline }
+    var summary: RunSummary { folded.summary }
+    var policies: PolicyView { folded.policies }
+    var state: StateExtent { folded.state }
+    var calls: ToolCallTable { folded.fold.calls }
+    /// The result of a completed run, where values are kept.
+    var result: [UInt8]? { folded.fold.result }
+    /// Whether the run exists: its creation was accepted.
+    var isBegun: Bool { folded.summary.nextPosition > 0 }
+
+    /// Reads a stored event.
+    ///
+    /// - Returns: The event, or `nil` when it cannot follow those before it, or is of a kind of a
+    ///   newer version.
+    mutating func accept(_ stored: StoredEvent) throws(RunReadError) -> RunEvent? {
+        guard let event = try stored.event() else {
+            do throws(RunFold.Violation) {
+                try folded.skip(at: stored.place)
+            } catch {
+                folded.note(error)
+            }
+            return nil
+        }
+        guard let refusal = folded.refusal(of: event, at: stored.place) else {
+            return event
+        }
+        folded.note(refusal)
+        return nil
+    }
+
+    /// Applies an event that was accepted.
+    mutating func apply(_ event: RunEvent, _ stored: StoredEvent) throws(RunReadError) {
+        noteCorrection(event, at: stored.place)
+        do throws(OutlineFold.Refusal) {
+            try folded.apply(event, at: stored.place)
+        } catch {
+            switch error {
+            case .delta(let error): throw .unreadable(stored, error)
+            // Not of one that was accepted.
+            case .violation(let violation): folded.note(violation)
+            }
+        }
+    }
+
+    /// Both at once.
+    mutating func see(_ stored: StoredEvent) throws(RunReadError) {
+        if let event = try accept(stored) { try apply(event, stored) }
+    }
+
+    private mutating func noteCorrection(_ event: RunEvent, at place: RunFold.Place) {
+        guard keepsValues, case .toolFinished(let finish) = event.content,
+            finish.author == .correction, corrections.count < Self.correctionsMax,
+            let ended = calls.ended(at: finish.start)
+        else { return }
+        corrections.append(
+            CorrectedCall(position: place.position, before: ended, outcome: finish.outcome))
+    }
+}
+
+extension RunOutline {
+    /// How many rows of each kind the run's policies show.
+    var stats: RunStats {
+        RunStats(
+            stepCount: Int(policies.shownStateCount(to: summary.stepIndex)),
+            attemptCount: Int(summary.attemptCount - hiddenAttemptCount),
+            retryCount: Int(summary.retryCount),
+            failedAttemptCount: Int(summary.failedAttemptCount),
+            toolCallCount: Int(summary.toolCallCount),
+            lastErrorCategory: summary.lastFailureCategory)
+    }
+}

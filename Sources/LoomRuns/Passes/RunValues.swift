@@ -1,0 +1,89 @@
+internal import LoomFormat
+internal import LoomModel
+
+/// Fetches the values that a row leaves out and a view shows: the state of a run that is not over,
+/// the result of one that is completed.
+struct RunValues {
+    let row: RunRow
+    private var track = StateTrack()
+    private var result: [UInt8]?
+    /// Follows the states where events were passed over: only a fold knows which.
+    private var position: RunPosition?
+    private var readError: RunReadError?
+
+    init(_ row: RunRow) {
+        self.row = row
+        readError = row.readError
+        if needsState, !row.outline.violations.isEmpty {
+            position = RunPosition(row.run, keepsValues: false, followsStates: true)
+        }
+    }
+
+    private var summary: RunSummary { row.outline.summary }
+    private var needsState: Bool { summary.status != .completed && row.readError == nil }
+
+    /// The events that are needed; `nil` for none.
+    var part: RunPart? {
+        if summary.status == .completed, row.readError == nil {
+            return summary.end.map { RunPart(row.run, from: $0, before: $0 + 1) }
+        }
+        guard needsState else { return nil }
+        let first = position == nil ? row.outline.state.wholeState : 0
+        return RunPart(row.run, from: first, before: summary.nextPosition)
+    }
+
+    /// Takes one of those events.
+    mutating func take(_ stored: StoredEvent) throws {
+        guard readError == nil else { return }
+        do {
+            if position != nil {
+                var visitor = NoVisitor()
+                try position?.visit(stored, &visitor)
+            } else if let event = try stored.event() {
+                try take(event, stored)
+            }
+        } catch let error as RunReadError {
+            readError = error
+        }
+    }
+
+    private mutating func take(_ event: RunEvent, _ stored: StoredEvent) throws(RunReadError) {
+        if case .runCompleted(_, let result) = event.content { self.result = result }
+        do throws(FormatError) {
+            try track.apply(event)
+        } catch {
+            throw .unreadable(stored, error)
+        }
+    }
+
+    /// Fetches them all.
+    mutating func read(from source: any RunSource) throws {
+        guard let part else { return }
+        var events = try source.events([part])
+        while let stored = try events.next() { try take(stored) }
+    }
+
+    /// What the run is now.
+    mutating func view() throws(RunReadError) -> RunView {
+        if let readError { throw readError }
+        return RunView(row, state: needsState ? try state() : nil, result: result)
+    }
+
+    /// The same for a list, which one run that cannot be read must not end.
+    mutating func viewInList() -> RunView {
+        do throws(RunReadError) {
+            return try view()
+        } catch {
+            return RunView(row, state: nil, result: nil, readError: error)
+        }
+    }
+
+    private mutating func state() throws(RunReadError) -> [UInt8] {
+        if position != nil { return try position!.state() }
+        do {
+            return try track.materialise()
+        } catch {
+            throw .corrupt(row.run, "its state: \(error)")
+        }
+    }
+}

@@ -1,0 +1,176 @@
+internal import LoomFormat
+internal import LoomLog
+internal import LoomModel
+internal import Synchronization
+
+/// Where the events of runs begin in a log, as far as rows were read: later reads begin there.
+///
+/// 40 bytes for each run of the last rows. The index of archives takes its place.
+final class RunSegments: Sendable {
+    /// The segments of a run's first event, and of the last event that carries a whole state.
+    struct Start {
+        var first: UInt64
+        var wholeState: UInt64
+        var wholeStatePosition: UInt64 = 0
+
+        init(_ event: LogEvent) { (first, wholeState) = (event.segmentID, event.segmentID) }
+
+        /// Takes an event in, when the fold that saw it has the whole state at `position`.
+        mutating func see(_ event: LogEvent, wholeStateAt position: UInt64) {
+            guard position == event.position, position > wholeStatePosition else { return }
+            (wholeState, wholeStatePosition) = (event.segmentID, position)
+        }
+    }
+
+    private let starts = Mutex<[RunID: Start]>([:])
+
+    func keep(_ starts: [RunID: Start]) { self.starts.withLock { $0 = starts } }
+    func keep(_ start: Start?, of run: RunID) { starts.withLock { $0[run] = start } }
+
+    /// The segment to begin at to find all the parts; `nil` for the first of the log.
+    func start(of parts: [RunPart]) -> UInt64? {
+        starts.withLock { starts in
+            var least: UInt64?
+            for part in parts {
+                guard let start = starts[part.run] else { return nil }
+                let isBehind = part.positions.lowerBound >= start.wholeStatePosition
+                least = min(least ?? .max, isBehind ? start.wholeState : start.first)
+            }
+            return least
+        }
+    }
+}
+
+/// The events of one run of a log, or of all, one at a time, up to its end.
+struct LogEvents {
+    private var cursor: LogCursor
+    private let run: RunID?
+    private var unit: [LogEvent] = []
+    private var index = 0
+
+    /// - Parameter segment: The segment to begin with; what lies before it is not read.
+    init(_ log: LogReader, run: RunID?, from segment: UInt64? = nil) throws(LogError) {
+        cursor = try log.cursor(fromSegment: segment)
+        self.run = run
+    }
+
+    /// The sequence behind everything that was read.
+    var nextSequence: UInt64 { cursor.position.nextSequence }
+
+    /// The next event, or `nil` at the end; called again at the present end of the log, it returns
+    /// what was written in the meantime.
+    mutating func next() throws(LogError) -> LogEvent? {
+        while true {
+            if index < unit.count {
+                defer { index += 1 }
+                return unit[index]
+            }
+            guard let next = try cursor.nextUnit(of: run) else { return nil }
+            (unit, index) = (next, 0)
+        }
+    }
+}
+
+/// The events of parts of runs: one pass over the log, which ends with the last event of the last
+/// part.
+struct LogPartEvents: RunEventCursor {
+    private var events: LogEvents
+    /// What is still to come of each run.
+    private var left: [RunID: Range<UInt64>]
+
+    init(_ log: LogReader, _ parts: [RunPart], from segment: UInt64?) throws(LogError) {
+        left = [:]
+        for part in parts where !part.positions.isEmpty { left[part.run] = part.positions }
+        events = try LogEvents(log, run: left.count == 1 ? left.keys.first : nil, from: segment)
+    }
+
+    mutating func next() throws -> StoredEvent? {
+        while !left.isEmpty, let event = try events.next() {
+            guard let positions = left[event.run], event.position >= positions.lowerBound else {
+                continue
+            }
+            // Positions of one run rise, but for a damaged log, of which the fold tells.
+            if event.position >= positions.upperBound - 1 { left[event.run] = nil }
+            guard positions.contains(event.position) else { continue }
+            return StoredEvent(event)
+        }
+        return nil
+    }
+}
+
+/// The events of a log as they come in.
+struct LogTail: RunEventTail {
+    private var cursor: LogCursor
+    private let run: RunID?
+    /// Events of the past that were not asked for.
+    private var skipped: UInt64 = 0
+    /// The present end, as it was when those events were counted.
+    private var end: UInt64?
+
+    init(_ log: LogReader, _ run: RunID?, last count: Int?) throws {
+        self.run = run
+        guard let count else {
+            cursor = try log.cursor()
+            return
+        }
+        var tally = EventTally()
+        try tally.read(log, run)
+        if let run, !tally.isFound { throw RunReadError.unknownRun(run) }
+        let (segment, skipped) = tally.start(last: UInt64(max(0, count)))
+        cursor = try log.cursor(fromSegment: segment)
+        (self.skipped, end) = (skipped, tally.end)
+    }
+
+    mutating func next() throws -> [(sequence: UInt64, event: StoredEvent)]? {
+        if let end, cursor.position.nextSequence >= end {
+            self.end = nil
+            return nil
+        }
+        guard let events = try cursor.nextUnit(of: run) else { return nil }
+        var rows: [(UInt64, StoredEvent)] = []
+        for stored in events where RunEvent.isKnown(stored.body.rawSpan) {
+            if skipped > 0 {
+                skipped -= 1
+                continue
+            }
+            rows.append((stored.sequence, StoredEvent(stored)))
+        }
+        return rows
+    }
+}
+
+/// Counts events by segment, so that the last ones can be found again without holding any.
+private struct EventTally {
+    private var counts: [(segment: UInt64, count: UInt64)] = []
+    private(set) var isFound = false
+    private(set) var end: UInt64 = 0
+
+    mutating func read(_ log: LogReader, _ run: RunID?) throws(LogError) {
+        var events = try LogEvents(log, run: run)
+        while let event = try events.next() {
+            isFound = true
+            guard RunEvent.isKnown(event.body.rawSpan) else { continue }
+            if counts.last?.segment != event.segmentID { counts.append((event.segmentID, 0)) }
+            counts[counts.count - 1].count += 1
+        }
+        end = events.nextSequence
+    }
+
+    /// The segment in which the last `count` events begin, and how many before them it has.
+    func start(last count: UInt64) -> (segment: UInt64?, skipped: UInt64) {
+        var left = count
+        for (segment, found) in counts.reversed() {
+            if found >= left { return (segment, found - left) }
+            left -= found
+        }
+        return (nil, 0)
+    }
+}
+
+extension StoredEvent {
+    init(_ event: LogEvent) {
+        self.init(
+            run: event.run, place: .init(position: event.position, epoch: event.epoch),
+            body: event.body, origin: LogPlace(segmentID: event.segmentID, offset: event.offset))
+    }
+}
