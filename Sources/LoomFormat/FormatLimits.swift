@@ -25,6 +25,10 @@ public enum FormatLimits {
     /// data.
     public static let pageBytes = 4096
 
+    /// Bytes of rows that a writer aims at in a block of an archive: the event that reaches it ends
+    /// the block.
+    public static let archiveBlockRows = 32 << 10
+
     /// Room that a writer keeps free at the end of a segment for the filler and the seal block.
     public static let sealReserveBytes = 2 * pageBytes
 }

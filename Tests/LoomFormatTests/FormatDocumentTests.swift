@@ -171,6 +171,42 @@ import Testing
         #expect(found == expected, "\n\(expected.joined(separator: "\n"))")
     }
 
+    /// The rows and payload that the example of packed rows stands for.
+    @Test("the worked example of packed rows is what the code packs")
+    func packedExample() throws {
+        let start = try #require(lines.firstIndex { $0.hasPrefix("### 6.1") })
+        let found = lines[start...].drop { !$0.hasPrefix("```text") }.dropFirst()
+            .prefix { !$0.hasPrefix("```") }
+            .map { $0.prefix { $0 != "|" }.trimmingCharacters(in: .whitespaces) }
+        let payload = PackedRowsTests.examplePayload
+        var packing = RowPacking()
+        let isPacked = packing.pack(payload.rawSpan)
+        #expect(isPacked)
+        let bytes = [UInt8](copying: packing.packed)
+        #expect(found.joined(separator: " ") == bytes.map { hex([$0]) }.joined(separator: " "))
+    }
+
+    @Test("the table of leading numbers is the code's")
+    func leadingNumbers() throws {
+        let start = try #require(lines.firstIndex { $0.hasPrefix("| Kind | Numbers |") })
+        let names: [(String, EventHead.Numbers)] = [
+            ("step", .step), ("attempt", .attempt), ("position", .position),
+        ]
+        var table = [EventHead.Numbers](repeating: [], count: 256)
+        for line in lines[(start + 2)...].prefix(while: { $0.hasPrefix("|") }) {
+            let cells = line.split(separator: "|")
+            for kind in cells[0].split(separator: ",") {
+                guard let kind = Int(kind.trimmingCharacters(in: .whitespaces)) else { continue }
+                for (name, number) in names where cells[1].contains(name) {
+                    table[kind].insert(number)
+                }
+            }
+        }
+        for kind in UInt8.min...UInt8.max {
+            #expect(table[Int(kind)] == EventHead.numbers(ofKind: kind), "kind \(kind)")
+        }
+    }
+
     private func spaced(_ bytes: some Sequence<UInt8>) -> String {
         bytes.map { hex([$0]).uppercased() }.joined(separator: " ")
     }

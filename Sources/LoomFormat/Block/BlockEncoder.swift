@@ -78,6 +78,27 @@ public enum BlockEncoder {
             stored = payload.count
             if stored > 0 { unsafe body.copyMemory(from: payload) }
         }
+        return unsafe finish(
+            fields, Content(codec: codec, stored: stored, raw: payload.count, rawCheck: rawCheck),
+            seed: seed, target)
+    }
+
+    /// The fields of a header that follow from the payload and how it is stored.
+    struct Content {
+        let codec: BlockCodec
+        let stored: Int
+        let raw: Int
+        let rawCheck: UInt32
+        var aux: UInt32 = 0
+    }
+
+    /// Pads and hashes the stored payload, which is in its place, and writes the header before it.
+    static func finish(
+        _ fields: Fields, _ content: Content, seed: UInt64,
+        _ target: UnsafeMutableRawBufferPointer
+    ) -> Written {
+        let body = unsafe UnsafeMutableRawBufferPointer(rebasing: target[BlockHeader.byteCount...])
+        let stored = content.stored
         let padded = stored.roundedUp(to: FormatLimits.alignment)
         for index in stored..<padded { unsafe body[index] = 0 }
         let payloadHash = unsafe BlockHash.hash(
@@ -85,17 +106,17 @@ public enum BlockEncoder {
 
         let base = unsafe target.baseAddress.unsafelyUnwrapped
         let kinds =
-            UInt32(fields.kind.rawValue) | UInt32(codec.rawValue) << 8
+            UInt32(fields.kind.rawValue) | UInt32(content.codec.rawValue) << 8
             | UInt32(fields.flags.rawValue) << 16
         unsafe put(BlockHeader.magic, base, 0)
         unsafe put(kinds, base, 4)
         unsafe put(UInt32(stored), base, 8)
-        unsafe put(UInt32(payload.count), base, 12)
+        unsafe put(UInt32(content.raw), base, 12)
         unsafe put(fields.firstSequence, base, 16)
         unsafe put(fields.eventCount, base, 24)
-        unsafe put(rawCheck, base, 28)
+        unsafe put(content.rawCheck, base, 28)
         unsafe put(fields.durableUpTo, base, 32)
-        unsafe put(UInt32(0), base, 36)
+        unsafe put(content.aux, base, 36)
         unsafe put(fields.previousHash, base, 40)
         unsafe put(payloadHash, base, 48)
         let headerHash = unsafe BlockHash.hash(
@@ -115,7 +136,14 @@ public enum BlockEncoder {
     private static func compressed(
         _ payload: UnsafeRawBufferPointer, into body: UnsafeMutableRawBufferPointer
     ) -> Int {
-        let budget = min(body.count, payload.count - payload.count / 8)
+        unsafe compressed(payload, into: body, max: payload.count - payload.count / 8)
+    }
+
+    /// Bytes that LZ4 wrote, or 0 when it would take more than `max`.
+    static func compressed(
+        _ payload: UnsafeRawBufferPointer, into body: UnsafeMutableRawBufferPointer, max: Int
+    ) -> Int {
+        let budget = Swift.max(0, min(body.count, max))
         return Int(
             unsafe LZ4_compress_default(
                 payload.baseAddress?.assumingMemoryBound(to: CChar.self),

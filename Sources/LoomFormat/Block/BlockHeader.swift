@@ -21,6 +21,8 @@ public struct BlockKind: RawRepresentable, Hashable, Sendable {
 
     /// The kinds that may stand in a segment.
     public static let inSegments: Set<BlockKind> = [.events, .filler, .syncMark, .close, .seal]
+    /// The kinds that may stand in an archive.
+    public static let inArchives: Set<BlockKind> = [.events, .seal]
     /// The kinds that this version knows; a reader refuses others as those of a newer version.
     public static let known = inSegments.union([.manifest])
 }
@@ -37,6 +39,8 @@ public struct BlockCodec: RawRepresentable, Hashable, Sendable {
     public static let raw = BlockCodec(rawValue: 0)
     /// One LZ4 block, without the LZ4 frame.
     public static let lz4 = BlockCodec(rawValue: 1)
+    /// One LZ4 block of packed rows: blocks of events in archives only. See ``RowPacking``.
+    public static let packedRows = BlockCodec(rawValue: 2)
 }
 
 /// Bits of a block header.
@@ -91,6 +95,8 @@ public struct BlockHeader: Hashable, Sendable {
     public var rawCheck: UInt32
     /// Offset in this segment known to be synced when this block was written.
     public var durableUpTo: UInt32
+    /// The field aux: bytes of the packed rows that the stored payload decodes to, else 0.
+    public var packedLength: Int
     /// Header hash of the block before; of the segment header for the first block.
     public var previousHash: UInt64
     /// XXH3-64 of the stored payload and its padding.
@@ -117,7 +123,10 @@ extension BlockHeader {
     /// - Parameters:
     ///   - bytes: At least 64 bytes, of which the first 64 are read.
     ///   - seed: The seed for this salt and offset.
-    public init(decoding bytes: RawSpan, seed: UInt64) throws(FormatError) {
+    ///   - role: The kind of segment that it stands in: only archives have packed rows.
+    public init(
+        decoding bytes: RawSpan, seed: UInt64, in role: SegmentRole = .live
+    ) throws(FormatError) {
         guard bytes.byteCount >= Self.byteCount else {
             throw .endOfBytes(needed: Self.byteCount, available: bytes.byteCount)
         }
@@ -135,16 +144,16 @@ extension BlockHeader {
         eventCount = try reader.readUInt32()
         rawCheck = try reader.readUInt32()
         durableUpTo = try reader.readUInt32()
-        let aux = try reader.readUInt32()
+        packedLength = Int(try reader.readUInt32())
         previousHash = try reader.readUInt64()
         payloadHash = try reader.readUInt64()
         headerHash = try reader.readUInt64()
         guard headerHash == hash else { throw .hashMismatch("block header") }
-        try validate(aux: aux)
+        try validate(in: role)
     }
 
     /// The checks that follow the hash: a header that verifies may still come from a newer writer.
-    private func validate(aux: UInt32) throws(FormatError) {
+    private func validate(in role: SegmentRole) throws(FormatError) {
         guard BlockKind.known.contains(kind) else {
             throw .unsupported("block kind", found: UInt64(kind.rawValue))
         }
@@ -158,15 +167,27 @@ extension BlockHeader {
         guard flags.isSubset(of: .known) else {
             throw .unsupported("block flags", found: UInt64(flags.rawValue))
         }
-        guard aux == 0 else { throw .unsupported("block aux field", found: UInt64(aux)) }
+        let isPacked = codec == .packedRows && kind == .events && role == .archive
+        guard isPacked || packedLength == 0 else {
+            throw .unsupported("block aux field", found: UInt64(packedLength))
+        }
         switch codec {
         case .raw:
             guard storedLength == rawLength, rawCheck == 0 else {
                 throw .invalid("a raw block whose lengths differ or whose raw check is set")
             }
-        case .lz4:
+        case .lz4, .packedRows:
+            guard isPacked || codec == .lz4 else {
+                throw .unsupported("block codec in this place", found: UInt64(codec.rawValue))
+            }
             guard storedLength < rawLength else {
                 throw .invalid("a compressed block that is not smaller than its content")
+            }
+            guard packedLength <= FormatLimits.blockBytesMax else {
+                throw .limitExceeded("packed length", found: UInt64(packedLength), limit: limit)
+            }
+            guard !isPacked || packedLength > 0 else {
+                throw .invalid("packed rows without bytes")
             }
         default: throw .unsupported("block codec", found: UInt64(codec.rawValue))
         }

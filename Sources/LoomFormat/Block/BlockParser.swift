@@ -1,5 +1,3 @@
-internal import CLZ4
-
 /// What stands at an offset of a segment.
 public enum BlockParse: Hashable, Sendable {
     /// A block whose header and payload verify and that follows the block before.
@@ -44,6 +42,8 @@ extension BlockFault: CustomStringConvertible {
 public struct BlockParser: Sendable {
     /// The salt of the segment.
     public let salt: UInt64
+    /// What the segment is for: the blocks of an archive are not in order of sequence.
+    public let role: SegmentRole
     /// Where the next block must start.
     public private(set) var offset: Int
     /// What the next block must name as the one before it.
@@ -58,8 +58,14 @@ public struct BlockParser: Sendable {
     private var isSealed = false
 
     /// Creates a parser at a place of a segment whose state is known.
-    public init(salt: UInt64, offset: Int, previousHash: UInt64, nextSequence: UInt64) {
+    ///
+    /// In an archive the sequence does not matter: each unit says its own.
+    public init(
+        salt: UInt64, offset: Int, previousHash: UInt64, nextSequence: UInt64,
+        in role: SegmentRole = .live
+    ) {
         self.salt = salt
+        self.role = role
         self.offset = offset
         self.previousHash = previousHash
         self.nextSequence = nextSequence
@@ -77,7 +83,7 @@ public struct BlockParser: Sendable {
         let seed = BlockHeader.seed(salt: salt, offset: offset)
         let header: BlockHeader
         do throws(FormatError) {
-            header = try BlockHeader(decoding: window, seed: seed)
+            header = try BlockHeader(decoding: window, seed: seed, in: role)
         } catch {
             return .bad(.header(error), nil)
         }
@@ -89,7 +95,9 @@ public struct BlockParser: Sendable {
             return .bad(.payload, header)
         }
         guard header.previousHash == previousHash else { return .bad(.chain, header) }
-        if let fault = orderFault(of: header) { return .bad(fault, header) }
+        if let fault = role == .archive ? archiveFault(of: header) : orderFault(of: header) {
+            return .bad(fault, header)
+        }
         advance(over: header)
         return .block(header)
     }
@@ -129,9 +137,34 @@ public struct BlockParser: Sendable {
         return nil
     }
 
+    /// What does not fit in an archive, whose blocks of events are units in any order.
+    private func archiveFault(of header: BlockHeader) -> BlockFault? {
+        guard BlockKind.inArchives.contains(header.kind) else {
+            return .order("block kind \(header.kind.rawValue) does not belong in an archive")
+        }
+        guard !isSealed else { return .order("a block behind the seal") }
+        let isEvents = header.kind == .events
+        let goesOn = header.flags.contains(.continues)
+        guard header.flags.isSubset(of: isEvents ? .continues : []), header.durableUpTo == 0 else {
+            return .order("fields of a live block in an archive")
+        }
+        guard isEvents || !isInsideUnit else { return .order("a unit is cut by another kind") }
+        guard (header.eventCount > 0) == (isEvents && !goesOn) else {
+            return .order("an event count of \(header.eventCount) in this place")
+        }
+        guard header.codec != .packedRows || !goesOn && !isInsideUnit else {
+            return .order("packed rows in a unit of several blocks")
+        }
+        guard !isInsideUnit || header.firstSequence == nextSequence else {
+            return .order("sequence \(header.firstSequence) where \(nextSequence) was due")
+        }
+        return nil
+    }
+
     private mutating func advance(over header: BlockHeader) {
         offset += header.totalLength
         previousHash = header.headerHash
+        if role == .archive { nextSequence = header.firstSequence }
         nextSequence &+= UInt64(header.eventCount)
         isInsideUnit = header.kind == .events && header.flags.contains(.continues)
         unitFlags = header.flags.subtracting(.continues)
@@ -144,43 +177,5 @@ public struct BlockParser: Sendable {
             return false
         }
         return true
-    }
-}
-
-extension BlockHeader {
-    /// Appends the decoded payload to `target`; the payload's own hash was checked before.
-    ///
-    /// - Parameter payload: The stored bytes, without header; padding may follow them.
-    public func decodePayload(
-        _ payload: RawSpan, into target: inout [UInt8]
-    ) throws(FormatError) {
-        guard payload.byteCount >= storedLength else {
-            throw .endOfBytes(needed: storedLength, available: payload.byteCount)
-        }
-        let stored = payload.extracting(first: storedLength)
-        let start = target.count
-        guard codec == .lz4 else {
-            unsafe stored.withUnsafeBytes { unsafe target.append(contentsOf: $0) }
-            return
-        }
-        let (storedCount, rawCount) = (CInt(storedLength), CInt(rawLength))
-        target.append(addingCapacity: rawLength) { span in
-            unsafe span.withUnsafeMutableBufferPointer { target, count in
-                let written = unsafe stored.withUnsafeBytes { source in
-                    unsafe LZ4_decompress_safe(
-                        source.baseAddress?.assumingMemoryBound(to: CChar.self),
-                        UnsafeMutableRawPointer(target.baseAddress)?
-                            .assumingMemoryBound(to: CChar.self),
-                        storedCount, rawCount)
-                }
-                count = max(0, Int(written))
-            }
-        }
-        let rawHash = BlockHash.hash(target.rawSpan.extracting(droppingFirst: start))
-        guard target.count - start == rawLength, UInt32(truncatingIfNeeded: rawHash) == rawCheck
-        else {
-            target.removeLast(target.count - start)
-            throw .invalid("the payload does not decode to what its header says")
-        }
     }
 }

@@ -29,12 +29,22 @@ public struct RecordReader: ~Escapable {
     private var epoch: UInt64 = 0
     private var position: UInt64 = 0
     private var hasContext = false
+    private var nextSequence: UInt64 = 0
+    private let role: SegmentRole
 
     /// Creates a cursor over the decoded payload of a whole unit.
+    ///
+    /// - Parameter role: The kind of segment that the unit stands in. The contexts of an archive
+    ///   have a fourth number, the sequence.
     @_lifetime(copy payload)
-    public init(_ payload: RawSpan) {
+    public init(_ payload: RawSpan, in role: SegmentRole = .live) {
         reader = ByteReader(payload)
+        self.role = role
     }
+
+    /// The sequence of the event that ``next()`` returned last, in an archive. In a live segment
+    /// the header of the unit says where its events begin.
+    public var sequence: UInt64 { nextSequence &- 1 }
 
     /// Bytes read so far: behind the record that ``next()`` returned last.
     public var offset: Int { reader.offset }
@@ -57,10 +67,12 @@ public struct RecordReader: ~Escapable {
                 run = try fields.readVarint()
                 epoch = try fields.readVarint()
                 position = try fields.readVarint()
+                if role == .archive { nextSequence = try fields.readVarint() }
                 hasContext = true
             case .event:
                 guard hasContext else { throw .invalid("an event before its run is named") }
                 defer { position &+= 1 }
+                nextSequence &+= 1
                 return .event(run: run, epoch: epoch, position: position, body: content)
             default:
                 continue
