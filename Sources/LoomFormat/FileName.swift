@@ -6,6 +6,8 @@ public enum FileName {
     public static let mark = "MARK"
     /// The folder of segments.
     public static let segments = "seg"
+    /// The folder of tail tables.
+    public static let tailTables = "idx"
     /// The folder for what recovery or repair set aside.
     public static let quarantine = "quarantine"
 
@@ -25,6 +27,27 @@ public enum FileName {
     /// The number that a segment's name gives; `nil` for other files.
     public static func segmentID(_ name: String) -> UInt64? {
         number(name, prefix: "", suffix: ".llg")
+    }
+
+    /// The file of an archive, below ``segments``.
+    public static func archive(_ id: UInt64) -> String { "\(id.paddedHex).lla" }
+
+    /// The number that an archive's name gives; `nil` for other files.
+    public static func archiveID(_ name: String) -> UInt64? {
+        number(name, prefix: "", suffix: ".lla")
+    }
+
+    /// The file of a segment of this role, below ``segments``.
+    public static func segment(_ id: UInt64, role: SegmentRole) -> String {
+        role == .archive ? archive(id) : segment(id)
+    }
+
+    /// The tail table of the live events before a sequence, below ``tailTables``.
+    public static func tailTable(_ sequence: UInt64) -> String { "\(sequence.paddedHex).llt" }
+
+    /// The sequence that a tail table's name gives; `nil` for other files.
+    public static func tailTableSequence(_ name: String) -> UInt64? {
+        number(name, prefix: "", suffix: ".llt")
     }
 
     private static func number(_ name: String, prefix: String, suffix: String) -> UInt64? {

@@ -13,6 +13,8 @@ public enum FormatLimits {
     public static let runIDBytesMax = 512
     /// Segments that one manifest may list; its body then still fits one block.
     public static let manifestSegmentCountMax = 50_000
+    /// Superseded files that one manifest may list, beside as many segments as there may be.
+    public static let manifestSupersededCountMax = 8_000
     /// Bytes of a manifest file: two blocks of the largest size, each on whole pages.
     public static let manifestBytesMax =
         2 * (blockBytesMax + BlockHeader.byteCount + alignment).roundedUp(to: pageBytes)
@@ -35,10 +37,10 @@ public enum FormatLimits {
 
 /// The versions that this build writes and reads. See FORMAT.md, Versions.
 public enum FormatVersion {
-    /// Stays 0 until archives are in; a reader refuses any other major version.
+    /// A reader refuses any other major version.
     public static let major: UInt16 = 0
     /// Raised by additions that old readers may ignore.
-    public static let minor: UInt16 = 1
+    public static let minor: UInt16 = 2
 }
 
 extension Int {

@@ -9,6 +9,11 @@ extension LogDump {
         _ index: Int, of manifest: Manifest
     ) throws(Refusal) -> UInt64 {
         let entry = manifest.segments[index]
+        guard entry.role == .live else {
+            throw Refusal(
+                code: "unsupported",
+                description: "segment \(entry.segmentID) is an archive, which is not read yet")
+        }
         let path = root.appending(FileName.segments).appending(FileName.segment(entry.segmentID))
         let bytes = try readFile(path)
         let header: SegmentHeader
@@ -20,7 +25,8 @@ extension LogDump {
         }
         let before = index > 0 ? manifest.segments[index - 1] : nil
         guard header.segmentID == entry.segmentID, header.storeID == manifest.storeID,
-            header.salt == entry.salt, header.firstSequence == entry.firstSequence,
+            header.role == entry.role, header.salt == entry.salt,
+            header.firstSequence == entry.firstSequence,
             header.predecessor.segmentID == before?.segmentID ?? 0,
             header.predecessor.byteLength == before?.validEnd ?? 0,
             header.predecessor.lastHash == before?.lastHash ?? 0

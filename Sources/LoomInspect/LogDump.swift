@@ -116,7 +116,9 @@ public struct LogDump {
 
     /// A segment that holds units and is not listed was listed by a manifest that is lost.
     private func checkUnlisted(_ manifest: Manifest) throws(Refusal) {
-        let listed = Set(manifest.segments.map { FileName.segment($0.segmentID) })
+        let listed = Set(
+            (manifest.segments.map(\.segmentID) + manifest.superseded.map(\.segmentID))
+                .map(FileName.segment))
         let folder = root.appending(FileName.segments)
         for name in try segmentNames(folder) where !listed.contains(name) {
             guard FileName.segmentID(name) != nil else { continue }

@@ -33,7 +33,7 @@ import Testing
     func unsupported() throws {
         let changes: [(String, (inout [UInt8]) -> Void)] = [
             ("codec", { $0[5] = 9 }), ("flags", { $0[7] = 0x80 }), ("aux", { $0[36] = 1 }),
-            ("kind 0", { $0[4] = 0 }), ("kind 7", { $0[4] = 7 }),
+            ("kind 0", { $0[4] = 0 }), ("kind 9", { $0[4] = 9 }),
         ]
         for (name, change) in changes {
             guard case .bad(.header(.unsupported), _) = try parse(change) else {
@@ -61,7 +61,8 @@ import Testing
             }
         }
         let order: [(String, (inout [UInt8]) -> Void)] = [
-            ("kind 6", { $0[4] = 6 }), ("sequence", { $0[16] = 9 }),
+            ("kind 6", { $0[4] = 6 }), ("kind 7", { $0[4] = 7 }), ("kind 8", { $0[4] = 8 }),
+            ("sequence", { $0[16] = 9 }),
             ("no events", { $0[24] = 0 }), ("durable ahead", { put(129, at: 32, in: &$0) }),
             ("continues with a count", { $0[6] |= 1 }), ("a mark in the page", { $0[4] = 3 }),
         ]

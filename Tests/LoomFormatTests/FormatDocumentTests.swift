@@ -65,6 +65,7 @@ import Testing
         let manifest = try tables(of: "7.")
         check(manifest[0], end: 80 + ManifestSegment.byteCount)
         check(manifest[1], end: ManifestSegment.byteCount)
+        check(manifest[2], end: SupersededSegment.byteCount)
         check(try tables(of: "8.")[0], end: Mark.durableOffset + 8, isDense: false)
     }
 
@@ -79,7 +80,7 @@ import Testing
         header.predecessor = .init(segmentID: 105, byteLength: 106, lastHash: 107)
         let (bytes, hash) = header.encoded()
         let expected: [(String, UInt64)] = [
-            ("magic", SegmentHeader.magic), ("major version", 0), ("minor version", 1),
+            ("magic", SegmentHeader.magic), ("major version", 0), ("minor version", 2),
             ("role", 1), ("alignment", 3), ("segment id", 101), ("writer id", 102),
             ("writer epoch", 103), ("first sequence", 104), ("salt", header.salt),
             ("predecessor id", 105), ("predecessor length", 106), ("predecessor hash", 107),
@@ -118,7 +119,7 @@ import Testing
         let body = file.dropFirst(64)
         let tables = try tables(of: "7.")
         let expected: [(String, UInt64)] = [
-            ("major version", 0), ("minor version", 1), ("generation", 7), ("writer id", 1),
+            ("major version", 0), ("minor version", 2), ("generation", 7), ("writer id", 1),
             ("writer epoch", 3), ("next segment id", 9), ("previous hash", 0xABCD),
             ("segment count", 3),
         ]
@@ -145,6 +146,26 @@ import Testing
         }
     }
 
+    @Test("each field of an archive stands where the tables say")
+    func archive() throws {
+        let file = ArchiveManifestTests.manifest.encodedFile().bytes
+        let archive = file.dropFirst(64 + 80)
+        let superseded = archive.dropFirst(3 * ManifestSegment.byteCount + 8)
+        let tables = try tables(of: "7.")
+        let expected: [(Int, ArraySlice<UInt8>, [(String, UInt64)])] = [
+            (
+                1, archive,
+                [("segment id", 11), ("role", 2), ("state", 2), ("tier", 2), ("event count", 90)]
+            ),
+            (2, superseded, [("segment id", 3), ("generation", 9), ("role", 2)]),
+        ]
+        for (table, bytes, fields) in expected {
+            for (name, number) in fields {
+                #expect(value(name, tables[table], bytes) == number, "\(name)")
+            }
+        }
+    }
+
     @Test("the constants in the text are the code's")
     func constants() {
         for constant in [
@@ -153,7 +174,8 @@ import Testing
             "| segment file | \(FormatLimits.segmentBytesMax) |",
             "| run id | \(FormatLimits.runIDBytesMax) |",
             "| segments in a manifest | \(FormatLimits.manifestSegmentCountMax) |",
-            "0x2d06800538d394c2", "x * 0x9E3779B97F4A7C15", "Version 0.1.",
+            "| superseded files in a manifest | \(FormatLimits.manifestSupersededCountMax) |",
+            "0x2d06800538d394c2", "x * 0x9E3779B97F4A7C15", "Version 0.2.",
         ] { #expect(text.contains(constant), "\(constant)") }
         #expect(BlockHash.hash([UInt8]().rawSpan) == 0x2d06_8005_38d3_94c2)
         let mixed: UInt64 = 5 ^ 0x9E37_79B9_7F4A_7C15

@@ -105,6 +105,58 @@ import Testing
         }
     }
 
+    @Test("blocks of archives are out of place in a live segment")
+    func archiveBlocks() throws {
+        for kind in [BlockKind.table, .directory] {
+            let log = try ForgedEnd()
+            try log.lay([1, 1, 1], kind: kind, eventCount: 0)
+            #expect(verdict(log.storage, events: log.eventCount) == "corrupt", "\(kind)")
+        }
+    }
+
+    /// Writes a further generation of the manifest.
+    private func edit(
+        _ store: DamagedStore, _ change: (inout Manifest) -> Void
+    ) throws -> Manifest {
+        let generation = try #require(
+            store.files.keys.compactMap(FileName.manifestGeneration).max())
+        let bytes = try #require(store.files[FileName.manifest(generation)])
+        var (manifest, hash, _) = try Manifest.decodeFile(bytes.rawSpan, generation: generation)
+        (manifest.generation, manifest.previousHash) = (generation + 1, hash)
+        change(&manifest)
+        let place = DamagedStore.place(FileName.manifest(manifest.generation))
+        let file = try store.storage.create(place)
+        defer { try? file.close() }
+        try file.writeBytes(manifest.encodedFile().bytes, at: 0)
+        return manifest
+    }
+
+    @Test("a log that has an archive is refused as newer, not read without it")
+    func archive() throws {
+        let store = try DamagedStore(.closed, .gone)
+        _ = try edit(store) { $0.segments[0].role = .archive }
+        #expect(verdict(store.storage, events: store.eventCount) == "unsupportedVersion")
+    }
+
+    @Test("a file that is superseded is no sign of a lost manifest")
+    func superseded() throws {
+        for isNamed in [true, false] {
+            let store = try DamagedStore(.closed, .gone)
+            let manifest = try edit(store) { manifest in
+                let old = SupersededSegment(
+                    segmentID: manifest.nextSegmentID, generation: manifest.generation, role: .live)
+                manifest.nextSegmentID += 1
+                if isNamed { manifest.superseded = [old] }
+            }
+            let name = "\(FileName.segments)/\(FileName.segment(manifest.nextSegmentID - 1))"
+            let file = try store.storage.create(DamagedStore.place(name))
+            defer { try? file.close() }
+            try file.writeBytes([UInt8](repeating: 1, count: 4096), at: 0)
+            #expect(
+                verdict(store.storage, events: store.eventCount) == (isNamed ? "ok" : "corrupt"))
+        }
+    }
+
     /// A refusal named a place and nothing else; people ask which runs it concerns.
     @Test("a refusal names file, offset and the runs whose events stand behind the damage")
     func refusalNamesRuns() throws {

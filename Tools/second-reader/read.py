@@ -20,22 +20,26 @@ import lz4.block
 from xxhash import xxh3_64_intdigest as xxh64, xxh3_128_hexdigest as xxh128
 
 BLOCK_LIMIT, UNIT_LIMIT, FILE_LIMIT = 4194304, 268435456, 1073741824           # §14
-RUN_ID_LIMIT, SEGMENTS_LIMIT, MANIFEST_LIMIT = 512, 50000, 8396800
+RUN_ID_LIMIT, SEGMENTS_LIMIT, SUPERSEDED_LIMIT, MANIFEST_LIMIT = 512, 50000, 8000, 8396800
 CHUNK, PAGE, U64 = 1 << 20, 4096, (1 << 64) - 1
-KINDS = {1: "events", 2: "filler", 3: "sync-mark", 4: "close", 5: "seal", 6: "manifest"}
-EVENTS, FILLER, SYNC_MARK, CLOSE, SEAL, MANIFEST = KINDS
+NUMBERS_END = 1 << 62
+KINDS = {1: "events", 2: "filler", 3: "sync-mark", 4: "close", 5: "seal", 6: "manifest", 7: "table", 8: "directory"}
+EVENTS, FILLER, SYNC_MARK, CLOSE, SEAL, MANIFEST, TABLE, DIRECTORY = KINDS
+LIVE, ARCHIVE = 1, 2
 STATES = {1: "active", 2: "sealed", 3: "recovered"}
 CONTINUES, BARRIER, FIRST_UNIT = 1, 2, 4
 
 SegmentHeader = struct.Struct("<8sHHIIBBH16sQQQQQQQQQQQ")                      # §4, 128 bytes
 BlockHeader = struct.Struct("<4sBBHIIQIIIIQQQ")                                # §5, 64 bytes
 ManifestHead = struct.Struct("<HHIQ16sQQQQQQ")                                 # §7, 80 bytes
-ManifestEntry = struct.Struct("<QBB6sQQQQQQQQ")                                # §7, 80 bytes
+ManifestEntry = struct.Struct("<QBBB5sQQQQQQQQ")                               # §7, 80 bytes
+SupersededEntry = struct.Struct("<QQQ")                                        # §7, 24 bytes
 Block = namedtuple("Block", "offset end kind codec flags stored raw first events check durable aux "
                             "previous payload_hash hash")
-Entry = namedtuple("Entry", "id role state zero first end valid_end last_hash salt "
-                            "discarded discarded_hash zero2")
-Manifest = namedtuple("Manifest", "hash generation store writer_epoch next_segment segments")
+Entry = namedtuple("Entry", "id role state tier ending first end valid_end last_hash salt "
+                            "discarded discarded_hash events")
+Superseded = namedtuple("Superseded", "id generation role")
+Manifest = namedtuple("Manifest", "hash generation store writer_epoch next_segment segments superseded")
 
 
 class Refused(Exception):
@@ -237,23 +241,45 @@ def manifest_copy(file, offset, limit, generation):
 def parse_manifest(block, payload, generation):
     require(block.kind == MANIFEST and block.codec == block.flags == block.first == block.events
             == block.durable == 0 and len(payload) >= 80, "manifest's block")
-    (major, _, incompatible, number, store, _, epoch, next_segment, previous, _, count) = \
+    (major, minor, incompatible, number, store, _, epoch, next_segment, previous, _, count) = \
         ManifestHead.unpack(payload[:80])
     require(major == 0 and incompatible == 0, "manifest of another version", "unsupported")
     require(number == generation >= 1 and previous == block.previous, "manifest contradicts its block")
     require(generation > 1 or previous == 0, "the first manifest has a previous hash")
     require(1 <= count <= SEGMENTS_LIMIT and len(payload) >= 80 + 80 * count, "manifest's segment count")
-    entries = [Entry(*fields) for fields in ManifestEntry.iter_unpack(payload[80:80 + 80 * count])]
-    last_id, sequence = 0, 1
+    end = 80 + 80 * count
+    entries = [Entry(*fields) for fields in ManifestEntry.iter_unpack(payload[80:end])]
+    require(max(generation, epoch, next_segment, *(e.end for e in entries)) < NUMBERS_END, "a number of 2^62 or more")
+    ids, sequence = set(), 1
     for entry in entries:
-        require(entry.role == 1, "role of a segment", "unsupported")
+        require(entry.role in (LIVE, ARCHIVE), "role of a segment", "unsupported")
         require(entry.state in STATES, "state of a segment")
         require((STATES[entry.state] == "active") == (entry is entries[-1]), "active segment is not the last")
-        require(last_id < entry.id < next_segment, "segment ids do not rise")
+        if entry.role == ARCHIVE:
+            require(STATES[entry.state] == "sealed", "state of an archive")
+            require(entry.events <= entry.end - entry.first, "event count of an archive")
+        require(entry.id < next_segment and entry.id not in ids, "segment id")
         require(sequence == entry.first <= entry.end, "segments' sequences do not join")
         require(128 <= entry.valid_end <= FILE_LIMIT and entry.valid_end % 8 == 0, "segment's valid end")
-        last_id, sequence = entry.id, entry.end
-    return Manifest(block.hash, generation, store, epoch, next_segment, entries)
+        sequence = entry.end
+        ids.add(entry.id)
+    superseded = parse_superseded(payload, end, generation, next_segment, ids) if minor >= 2 else []
+    return Manifest(block.hash, generation, store, epoch, next_segment, entries, superseded)
+
+
+def parse_superseded(payload, at, generation, next_segment, ids):
+    """The files behind the segments that the log no longer needs; `ids` are those of the segments."""
+    require(len(payload) >= at + 8, "manifest ends before the superseded count")
+    count = int.from_bytes(payload[at:at + 8], "little")
+    end = at + 8 + SupersededEntry.size * count
+    require(count <= SUPERSEDED_LIMIT and len(payload) >= end, "manifest's superseded count")
+    files = [Superseded(*fields) for fields in SupersededEntry.iter_unpack(payload[at + 8:end])]
+    for file in files:
+        require(file.role in (LIVE, ARCHIVE), "role of a superseded file", "unsupported")
+        require(file.id < next_segment and file.id not in ids, "id of a superseded file")
+        require(1 <= file.generation <= generation, "generation of a superseded file")
+        ids.add(file.id)
+    return files
 
 
 def newest_manifest(directory):
@@ -276,7 +302,8 @@ def newest_manifest(directory):
 
 def unlisted_units(directory, manifest):
     """Does a segment that the manifest does not list have anything in its first page?"""
-    folder, listed = os.path.join(directory, "seg"), {entry.id for entry in manifest.segments}
+    folder = os.path.join(directory, "seg")
+    listed = {file.id for file in manifest.segments + manifest.superseded}
     try:
         names = list_folder(folder)
     except OSError as error:
@@ -342,7 +369,9 @@ def read_segment_header(file, manifest, entry, before):
     require(magic == b"\x89LOOM\r\n\x1a", "magic")
     require(major == 0, "major version", "unsupported")
     require(header_hash == xxh64(data[:120]), "header hash")
-    require((incompatible, role, alignment, dictionary) == (0, 1, 3, 0), "header field", "unsupported")
+    require((incompatible, alignment, dictionary) == (0, 3, 0), "header field", "unsupported")
+    require(role in (LIVE, ARCHIVE), "role", "unsupported")
+    require(role == entry.role, "header contradicts the manifest")
     require((store, number, first, salt) == (manifest.store, entry.id, entry.first, entry.salt),
             "header contradicts the manifest")
     expected = [before.id, before.valid_end, before.last_hash] if before else [0, 0, 0]
@@ -358,7 +387,7 @@ def check_place(block, previous, sequence, unit, sealed):
     require(block.previous == previous, "previous hash")
     require(block.first == sequence, "first sequence")
     require(block.durable <= block.offset, "durable up to")
-    require(block.kind != MANIFEST and not sealed, "a block that cannot stand here")
+    require(block.kind <= SEAL and not sealed, "a block that cannot stand here")
     if block.kind == EVENTS:
         require((block.events == 0) == bool(block.flags & CONTINUES), "event count")
         require(not unit or (unit[0].flags ^ block.flags) & (BARRIER | FIRST_UNIT) == 0, "flags within a unit")
@@ -454,6 +483,7 @@ def read_log(directory):
     require(not os.path.islink(os.path.join(directory, "seg")), "seg is a symbolic link, not a folder")
     before, events, units = None, 0, 0
     for entry in manifest.segments:
+        require(entry.role == LIVE, f"segment {entry.id} is an archive, not read yet", "unsupported")
         path = os.path.join(directory, "seg", f"{entry.id:016x}.llg")
         try:
             with File(path) as file:

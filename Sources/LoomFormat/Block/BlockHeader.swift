@@ -19,12 +19,17 @@ public struct BlockKind: RawRepresentable, Hashable, Sendable {
     /// The body of a manifest.
     public static let manifest = BlockKind(rawValue: 6)
 
-    /// The kinds that may stand in a segment.
+    /// Some rows of an archive's index.
+    public static let table = BlockKind(rawValue: 7)
+    /// Where the leaves of an archive's index stand.
+    public static let directory = BlockKind(rawValue: 8)
+
+    /// The kinds that may stand in a live segment.
     public static let inSegments: Set<BlockKind> = [.events, .filler, .syncMark, .close, .seal]
     /// The kinds that may stand in an archive.
-    public static let inArchives: Set<BlockKind> = [.events, .seal]
+    public static let inArchives: Set<BlockKind> = [.events, .table, .directory, .seal]
     /// The kinds that this version knows; a reader refuses others as those of a newer version.
-    public static let known = inSegments.union([.manifest])
+    public static let known = inSegments.union(inArchives).union([.manifest])
 }
 
 /// How a block's payload is stored.

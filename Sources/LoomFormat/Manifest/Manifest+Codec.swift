@@ -82,7 +82,9 @@ extension Manifest {
     }
 
     private func encodedBody() -> [UInt8] {
-        let size = Self.fixedBytes + segments.count * ManifestSegment.byteCount
+        let size =
+            Self.fixedBytes + segments.count * ManifestSegment.byteCount
+            + 8 + superseded.count * SupersededSegment.byteCount
         var writer = ByteWriter(capacity: size)
         writer.writeUInt16(FormatVersion.major)
         writer.writeUInt16(FormatVersion.minor)
@@ -100,7 +102,7 @@ extension Manifest {
             writer.writeUInt64(segment.segmentID)
             writer.writeUInt8(segment.role.rawValue)
             writer.writeUInt8(segment.state.rawValue)
-            writer.writeUInt8(0)  // reserved
+            writer.writeUInt8(segment.tier)
             writer.writeUInt8(segment.ending.rawValue)
             writer.writeUInt32(0)
             writer.writeUInt64(segment.firstSequence)
@@ -110,7 +112,13 @@ extension Manifest {
             writer.writeUInt64(segment.salt)
             writer.writeUInt64(segment.discardedBytes)
             writer.writeUInt64(segment.discardedHash)
-            writer.writeUInt64(0)  // reserved
+            writer.writeUInt64(segment.eventCount)
+        }
+        writer.writeUInt64(UInt64(superseded.count))
+        for file in superseded {
+            writer.writeUInt64(file.segmentID)
+            writer.writeUInt64(file.generation)
+            writer.writeUInt64(UInt64(file.role.rawValue))
         }
         return writer.bytes
     }
@@ -121,7 +129,7 @@ extension Manifest {
         guard major == FormatVersion.major else {
             throw .unsupported("format version", found: UInt64(major))
         }
-        try reader.skip(2)
+        let minor = try reader.readUInt16()
         let incompatible = try reader.readUInt32()
         guard incompatible == 0 else {
             throw .unsupported("incompatible feature set", found: UInt64(incompatible))
@@ -136,21 +144,48 @@ extension Manifest {
             throw .invalid("the previous hash differs between header and body")
         }
         created = try reader.readUInt64()
-        let count = try reader.readUInt64()
-        guard count <= UInt64(FormatLimits.manifestSegmentCountMax) else {
-            throw .limitExceeded(
-                "segment count", found: count,
-                limit: UInt64(FormatLimits.manifestSegmentCountMax))
-        }
-        guard count <= UInt64(reader.remaining / ManifestSegment.byteCount) else {
-            throw .limitExceeded(
-                "segment count", found: count,
-                limit: UInt64(reader.remaining / ManifestSegment.byteCount))
-        }
         segments = []
-        segments.reserveCapacity(Int(count))
+        let count = try Self.readCount(
+            &reader, "segment count", limit: FormatLimits.manifestSegmentCountMax,
+            entryBytes: ManifestSegment.byteCount)
+        segments.reserveCapacity(count)
         for _ in 0..<count { segments.append(try Self.readSegment(&reader)) }
+        superseded = []
+        // What a writer of 0.1 left behind the segments means nothing.
+        if minor >= 2 { superseded = try Self.readSuperseded(&reader) }
         try validate()
+        try validateSuperseded()
+    }
+
+    /// A count of entries that follow, refused when they cannot be there.
+    private static func readCount(
+        _ reader: inout ByteReader, _ field: String, limit: Int, entryBytes: Int
+    ) throws(FormatError) -> Int {
+        let count = try reader.readUInt64()
+        let bound = UInt64(min(limit, reader.remaining / entryBytes))
+        guard count <= bound else { throw .limitExceeded(field, found: count, limit: bound) }
+        return Int(count)
+    }
+
+    private static func readSuperseded(
+        _ reader: inout ByteReader
+    ) throws(FormatError) -> [SupersededSegment] {
+        let count = try readCount(
+            &reader, "superseded count", limit: FormatLimits.manifestSupersededCountMax,
+            entryBytes: SupersededSegment.byteCount)
+        var files: [SupersededSegment] = []
+        files.reserveCapacity(count)
+        for _ in 0..<count {
+            let (id, generation) = (try reader.readUInt64(), try reader.readUInt64())
+            let role = try reader.readUInt64()
+            guard let byte = UInt8(exactly: role),
+                SegmentRole.known.contains(SegmentRole(rawValue: byte))
+            else { throw .unsupported("segment role", found: role) }
+            files.append(
+                SupersededSegment(
+                    segmentID: id, generation: generation, role: SegmentRole(rawValue: byte)))
+        }
+        return files
     }
 
     private static func readSegment(
@@ -159,16 +194,17 @@ extension Manifest {
         let id = try reader.readUInt64()
         let role = SegmentRole(rawValue: try reader.readUInt8())
         let state = SegmentState(rawValue: try reader.readUInt8())
-        try reader.skip(1)
+        let tier = try reader.readUInt8()
         let ending = SegmentEnding(rawValue: try reader.readUInt8())
         try reader.skip(4)
-        let segment = ManifestSegment(
-            segmentID: id, role: role, state: state, ending: ending,
+        var segment = ManifestSegment(
+            segmentID: id, role: role, state: state, ending: ending, tier: tier,
             firstSequence: try reader.readUInt64(),
             endSequence: try reader.readUInt64(), validEnd: try reader.readUInt64(),
             lastHash: try reader.readUInt64(), salt: try reader.readUInt64(),
-            discardedBytes: try reader.readUInt64(), discardedHash: try reader.readUInt64())
-        try reader.skip(8)
+            discardedBytes: try reader.readUInt64(), discardedHash: try reader.readUInt64(),
+            eventCount: try reader.readUInt64())
+        if role == .live { (segment.tier, segment.eventCount) = (0, 0) }
         return segment
     }
 
@@ -183,26 +219,46 @@ extension Manifest {
         guard counters.allSatisfy({ $0 < FormatLimits.numberEnd }) else {
             throw .invalid("a number of 2^62 or more")
         }
+        var ids: Set<UInt64> = []
         for (index, segment) in segments.enumerated() {
             let isLast = index == segments.count - 1
-            guard segment.role == .live else {
-                throw .unsupported("segment role", found: UInt64(segment.role.rawValue))
+            try validate(segment, isLast: isLast)
+            guard ids.insert(segment.segmentID).inserted else {
+                throw .invalid("segment \(segment.segmentID) is listed twice")
             }
-            let states: [SegmentState] = isLast ? [.active] : [.sealed, .recovered]
-            guard states.contains(segment.state) else {
-                throw .invalid("segment \(segment.segmentID) is in state \(segment.state.rawValue)")
+            guard isLast || segments[index + 1].firstSequence == segment.endSequence else {
+                let next = segments[index + 1].segmentID
+                throw .invalid("segment \(next) does not follow its predecessor")
             }
-            guard segment.segmentID < nextSegmentID,
-                segment.firstSequence <= segment.endSequence,
-                segment.validEnd >= UInt64(SegmentHeader.byteCount),
-                segment.validEnd % UInt64(FormatLimits.alignment) == 0,
-                segment.validEnd <= UInt64(FormatLimits.segmentBytesMax)
-            else { throw .invalid("segment \(segment.segmentID) has impossible bounds") }
-            guard !isLast else { break }
-            let next = segments[index + 1]
-            guard next.segmentID > segment.segmentID,
-                next.firstSequence == segment.endSequence
-            else { throw .invalid("segment \(next.segmentID) does not follow its predecessor") }
+        }
+    }
+
+    private func validate(_ segment: ManifestSegment, isLast: Bool) throws(FormatError) {
+        guard SegmentRole.known.contains(segment.role) else {
+            throw .unsupported("segment role", found: UInt64(segment.role.rawValue))
+        }
+        let states: [SegmentState] =
+            isLast ? [.active] : segment.role == .archive ? [.sealed] : [.sealed, .recovered]
+        guard states.contains(segment.state), !isLast || segment.role == .live else {
+            throw .invalid("segment \(segment.segmentID) is in state \(segment.state.rawValue)")
+        }
+        guard segment.segmentID < nextSegmentID,
+            segment.firstSequence <= segment.endSequence,
+            segment.eventCount <= segment.endSequence - segment.firstSequence,
+            segment.validEnd >= UInt64(SegmentHeader.byteCount),
+            segment.validEnd % UInt64(FormatLimits.alignment) == 0,
+            segment.validEnd <= UInt64(FormatLimits.segmentBytesMax)
+        else { throw .invalid("segment \(segment.segmentID) has impossible bounds") }
+    }
+
+    private func validateSuperseded() throws(FormatError) {
+        var ids = Set(segments.map(\.segmentID))
+        for file in superseded {
+            guard file.segmentID < nextSegmentID, file.generation > 0,
+                file.generation <= generation, ids.insert(file.segmentID).inserted
+            else {
+                throw .invalid("segment \(file.segmentID) cannot be superseded")
+            }
         }
     }
 }

@@ -44,6 +44,8 @@ public struct ManifestSegment: Hashable, Sendable {
     public var state: SegmentState
     /// What recovery found at its end.
     public var ending: SegmentEnding
+    /// How often the events of an archive were merged, about; 0 for one that was live segments.
+    public var tier: UInt8
     /// Sequence of its first event.
     public var firstSequence: UInt64
     /// Sequence after its last event; for the active one, when the manifest was written.
@@ -58,18 +60,21 @@ public struct ManifestSegment: Hashable, Sendable {
     public var discardedBytes: UInt64
     /// XXH3-64 of those bytes, 0 when there are none.
     public var discardedHash: UInt64
+    /// Events in an archive: fewer than its sequences when runs were deleted. 0 in a live segment.
+    public var eventCount: UInt64
 
     /// Creates an entry.
     public init(
         segmentID: UInt64, role: SegmentRole = .live, state: SegmentState,
-        ending: SegmentEnding = .untold, firstSequence: UInt64, endSequence: UInt64,
-        validEnd: UInt64, lastHash: UInt64, salt: UInt64,
-        discardedBytes: UInt64 = 0, discardedHash: UInt64 = 0
+        ending: SegmentEnding = .untold, tier: UInt8 = 0, firstSequence: UInt64,
+        endSequence: UInt64, validEnd: UInt64, lastHash: UInt64, salt: UInt64,
+        discardedBytes: UInt64 = 0, discardedHash: UInt64 = 0, eventCount: UInt64 = 0
     ) {
         self.segmentID = segmentID
         self.role = role
         self.state = state
         self.ending = ending
+        self.tier = tier
         self.firstSequence = firstSequence
         self.endSequence = endSequence
         self.validEnd = validEnd
@@ -77,6 +82,28 @@ public struct ManifestSegment: Hashable, Sendable {
         self.salt = salt
         self.discardedBytes = discardedBytes
         self.discardedHash = discardedHash
+        self.eventCount = eventCount
+    }
+}
+
+/// A file that the log no longer needs, as its events stand in an archive: it may be there still,
+/// for readers of an older manifest, or be gone.
+public struct SupersededSegment: Hashable, Sendable {
+    /// Bytes of an entry on disk.
+    public static let byteCount = 24
+
+    /// Its number; also in its file name.
+    public var segmentID: UInt64
+    /// The first generation that does not list it as a segment.
+    public var generation: UInt64
+    /// What it was for; decides its file name.
+    public var role: SegmentRole
+
+    /// Creates an entry.
+    public init(segmentID: UInt64, generation: UInt64, role: SegmentRole) {
+        self.segmentID = segmentID
+        self.generation = generation
+        self.role = role
     }
 }
 
@@ -96,13 +123,16 @@ public struct Manifest: Hashable, Sendable {
     public var previousHash: UInt64
     /// Microseconds since 1970-01-01 UTC.
     public var created: UInt64
-    /// Every segment, in order; the last one is active.
+    /// Every segment, in order of sequence; the last one is active.
     public var segments: [ManifestSegment]
+    /// Files that were segments and may still be there.
+    public var superseded: [SupersededSegment]
 
     /// Creates a manifest.
     public init(
         generation: UInt64, storeID: StoreID, writerID: UInt64, writerEpoch: UInt64,
-        nextSegmentID: UInt64, previousHash: UInt64, created: UInt64, segments: [ManifestSegment]
+        nextSegmentID: UInt64, previousHash: UInt64, created: UInt64, segments: [ManifestSegment],
+        superseded: [SupersededSegment] = []
     ) {
         self.generation = generation
         self.storeID = storeID
@@ -112,5 +142,6 @@ public struct Manifest: Hashable, Sendable {
         self.previousHash = previousHash
         self.created = created
         self.segments = segments
+        self.superseded = superseded
     }
 }

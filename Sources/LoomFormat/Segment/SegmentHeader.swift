@@ -47,8 +47,11 @@ public struct SegmentRole: RawRepresentable, Hashable, Sendable {
 
     /// Appended to, block by block, in order of sequence.
     public static let live = SegmentRole(rawValue: 1)
-    /// Rewritten by run. Reserved: archives are not in version 0.1.
+    /// Written once, its events gathered by run, with their index. See FORMAT.md, Archives.
     public static let archive = SegmentRole(rawValue: 2)
+
+    /// The roles that this version knows; a reader refuses others as those of a newer version.
+    public static let known: Set<SegmentRole> = [.live, .archive]
 }
 
 /// The first 128 bytes of a segment. See FORMAT.md, Segment header.
@@ -160,7 +163,7 @@ extension SegmentHeader {
         guard incompatible == 0 else {
             throw .unsupported("incompatible feature set", found: UInt64(incompatible))
         }
-        guard role == .live else {
+        guard SegmentRole.known.contains(role) else {
             throw .unsupported("segment role", found: UInt64(role.rawValue))
         }
         guard alignment == 3 else {

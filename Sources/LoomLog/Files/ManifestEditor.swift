@@ -99,6 +99,11 @@ final class ManifestEditor: Sendable {
                     .limitExceeded, "a manifest of \(next.segments.count) segments",
                     path: store.directory.root)
             }
+            guard next.superseded.count <= FormatLimits.manifestSupersededCountMax else {
+                throw LogError(
+                    .limitExceeded, "a manifest of \(next.superseded.count) superseded files",
+                    path: store.directory.root)
+            }
             try checkNumbers(next)
             state.loaded = try store.write(next)
             return next

@@ -64,10 +64,11 @@ struct ManifestStore: Sendable {
         let hasUnits: Bool
     }
 
-    /// Segment files that are not in the manifest: prepared ones, and those of a roll that a crash
-    /// cut.
+    /// Segment files that the manifest does not name: prepared ones, and those of a roll that a
+    /// crash cut.
     func unlistedSegments(_ manifest: Manifest) throws(LogError) -> [Unlisted] {
         let listed = Set(manifest.segments.map(\.segmentID))
+            .union(manifest.superseded.map(\.segmentID))
         return try storing("listing the segments") { () throws(StorageError) in
             var unlisted: [Unlisted] = []
             let names: [String]
@@ -157,12 +158,19 @@ struct ManifestStore: Sendable {
         guard size <= FormatLimits.manifestBytesMax else {
             throw LogError(.corrupt, "a manifest of \(size) bytes", path: path)
         }
+        let decoded: (manifest: Manifest, hash: UInt64, hasDamagedCopy: Bool)
         do throws(FormatError) {
-            let decoded = try Manifest.decodeFile(bytes.rawSpan, generation: generation)
-            return (decoded.manifest, decoded.hash)
+            decoded = try Manifest.decodeFile(bytes.rawSpan, generation: generation)
         } catch {
             throw LogError(error, in: path, what: "manifest refused")
         }
+        if let archive = decoded.manifest.segments.first(where: { $0.role == .archive }) {
+            throw LogError(
+                .unsupportedVersion,
+                "segment \(archive.segmentID) is an archive, which this build does not read yet",
+                path: path)
+        }
+        return (decoded.manifest, decoded.hash)
     }
 
     /// Makes `manifest` the one that holds; it and its name are durable when this returns.

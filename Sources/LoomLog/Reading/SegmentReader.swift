@@ -101,7 +101,8 @@ struct SegmentReader {
             Predecessor(
                 segmentID: $0.segmentID, byteLength: $0.validEnd, lastHash: $0.lastHash)
         }
-        guard header.salt == entry.salt, header.firstSequence == entry.firstSequence,
+        guard header.role == entry.role, header.salt == entry.salt,
+            header.firstSequence == entry.firstSequence,
             header.predecessor == predecessor ?? .none
         else { return "this is not the segment that the manifest lists" }
         guard size <= FormatLimits.segmentBytesMax else {

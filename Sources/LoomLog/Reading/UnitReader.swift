@@ -75,7 +75,7 @@ struct UnitReader {
         }
         guard let bytes = try read(file, SegmentHeader.byteCount, at: 0),
             let (header, _) = try? SegmentHeader.decode(bytes.rawSpan),
-            header.segmentID == id, header.storeID == reader.storeID
+            header.segmentID == id, header.storeID == reader.storeID, header.role == .live
         else { return nil }
         segment = (id, file, header)
         return (file, header)
