@@ -18,6 +18,14 @@ public enum FormatLimits {
     /// Bytes of a manifest file: two blocks of the largest size, each on whole pages.
     public static let manifestBytesMax =
         2 * (blockBytesMax + BlockHeader.byteCount + alignment).roundedUp(to: pageBytes)
+    /// Bytes of the rows of one leaf of a table, unless it has a single row.
+    public static let leafBytesMax = 4096
+    /// Bytes of a single row of a table, and of a text in one.
+    public static let tableRowBytesMax = 65_536
+    /// Bytes of a table leaf beside its rows, and before a text: a section and two lengths.
+    public static let leafFramingBytesMax = 8
+    /// Bytes of the decoded payload of a table block.
+    public static let tablePayloadBytesMax = tableRowBytesMax + leafFramingBytesMax
     /// Generations, segment numbers, epochs and sequences stay below this: counting on from one
     /// that was read from a hostile file never overflows.
     public static let numberEnd: UInt64 = 1 << 62

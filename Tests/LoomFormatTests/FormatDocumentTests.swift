@@ -66,6 +66,7 @@ import Testing
         check(manifest[0], end: 80 + ManifestSegment.byteCount)
         check(manifest[1], end: ManifestSegment.byteCount)
         check(manifest[2], end: SupersededSegment.byteCount)
+        check(try tables(of: "18.")[0], end: ArchiveSeal.byteCount)
         check(try tables(of: "8.")[0], end: Mark.durableOffset + 8, isDense: false)
     }
 
@@ -151,13 +152,23 @@ import Testing
         let file = ArchiveManifestTests.manifest.encodedFile().bytes
         let archive = file.dropFirst(64 + 80)
         let superseded = archive.dropFirst(3 * ManifestSegment.byteCount + 8)
-        let tables = try tables(of: "7.")
+        let seal = TableTests.seal
+        let tables = try tables(of: "7.") + self.tables(of: "18.")
         let expected: [(Int, ArraySlice<UInt8>, [(String, UInt64)])] = [
             (
                 1, archive,
                 [("segment id", 11), ("role", 2), ("state", 2), ("tier", 2), ("event count", 90)]
             ),
             (2, superseded, [("segment id", 3), ("generation", 9), ("role", 2)]),
+            (
+                3, seal.encoded()[...],
+                [
+                    ("events", seal.eventCount), ("blocks", seal.blockCount),
+                    ("runs", seal.runCount), ("first sequence", seal.firstSequence),
+                    ("end sequence", seal.endSequence), ("least time", seal.leastTime),
+                    ("greatest time", seal.greatestTime), ("directory", seal.directoryOffset),
+                ]
+            ),
         ]
         for (table, bytes, fields) in expected {
             for (name, number) in fields {
@@ -175,6 +186,9 @@ import Testing
             "| run id | \(FormatLimits.runIDBytesMax) |",
             "| segments in a manifest | \(FormatLimits.manifestSegmentCountMax) |",
             "| superseded files in a manifest | \(FormatLimits.manifestSupersededCountMax) |",
+            "| rows of a leaf, unless it has one row | \(FormatLimits.leafBytesMax) |",
+            "| one row of a table; a text in one | \(FormatLimits.tableRowBytesMax) |",
+            "| payload of a table block, decoded | \(FormatLimits.tablePayloadBytesMax) |",
             "0x2d06800538d394c2", "x * 0x9E3779B97F4A7C15", "Version 0.2.",
         ] { #expect(text.contains(constant), "\(constant)") }
         #expect(BlockHash.hash([UInt8]().rawSpan) == 0x2d06_8005_38d3_94c2)

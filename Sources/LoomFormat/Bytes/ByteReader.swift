@@ -60,6 +60,18 @@ public struct ByteReader: ~Escapable {
 
     /// Reads an unsigned LEB128 integer of at most ten bytes; only the shortest form is accepted.
     public mutating func readVarint() throws(FormatError) -> UInt64 {
+        // Most numbers are small.
+        if offset < bytes.byteCount {
+            let byte = unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+            if byte < 0x80 {
+                offset += 1
+                return UInt64(byte)
+            }
+        }
+        return try readLongVarint()
+    }
+
+    private mutating func readLongVarint() throws(FormatError) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         var cursor = offset
