@@ -88,7 +88,7 @@ extension TableDirectory {
     /// Returns the leaves of the keys section that may have calls of this run and fingerprint.
     public func leafIndexes(ofKey fingerprint: KeyFingerprint, runRow: UInt32) -> Range<Int> {
         guard let section = sections[.keys] else { return 0..<0 }
-        let wanted = KeyRow.orderBytes(runRow: runRow, fingerprint: fingerprint)
+        let wanted = KeyTableRow.orderBytes(runRow: runRow, fingerprint: fingerprint)
         // Equal keys may stand on both sides of a separator.
         let first = Self.firstIndex(below: section.ends.count) {
             !section.separator($0).lexicographicallyPrecedes(wanted)

@@ -6,15 +6,15 @@ public struct TableSection: RawRepresentable, Hashable, Comparable, Sendable {
     /// Creates a section from the first byte of a leaf; any byte is accepted here.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    /// One row a run, in order of the name's bytes. See ``RunRow``.
+    /// One row a run, in order of the name's bytes. See ``RunTableRow``.
     public static let runs = TableSection(rawValue: 1)
-    /// One row a block of events, in order of offset. See ``BlockRow``.
+    /// One row a block of events, in order of offset. See ``BlockTableRow``.
     public static let blocks = TableSection(rawValue: 2)
-    /// One row a keyed tool call, in order of run and fingerprint. See ``KeyRow``.
+    /// One row a keyed tool call, in order of run and fingerprint. See ``KeyTableRow``.
     public static let keys = TableSection(rawValue: 3)
     /// The filter of run names. See ``NameFilter``.
     public static let filter = TableSection(rawValue: 4)
-    /// The texts that rows of runs name by number. See ``TextRow``.
+    /// The texts that rows of runs name by number. See ``TextTableRow``.
     public static let texts = TableSection(rawValue: 5)
 
     /// The sections that this version knows; a reader steps over others.

@@ -25,7 +25,7 @@ public struct FilledLeaf: Hashable, Sendable {
 /// Rows come in the order of the section.
 ///
 /// ```swift
-/// var writer = TableLeafWriter<RunRow>()
+/// var writer = TableLeafWriter<RunTableRow>()
 /// for row in rows { if let leaf = try writer.append(row) { place(leaf) } }
 /// if let leaf = writer.finish() { place(leaf) }
 /// ```

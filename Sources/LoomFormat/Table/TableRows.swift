@@ -1,6 +1,6 @@
 /// What an archive's index keeps of one block of events: enough to find an event by its position,
 /// its step or the number of its row.
-public struct BlockRow: TableRow {
+public struct BlockTableRow: TableRow {
     /// The section that such rows stand in.
     public static let section = TableSection.blocks
 
@@ -35,14 +35,14 @@ public struct BlockRow: TableRow {
     public var orderBytes: [UInt8] { [] }
 
     /// Refuses a row that has no place in the format, or none behind `previous`.
-    public func validate(after previous: BlockRow?) throws(FormatError) {
+    public func validate(after previous: BlockTableRow?) throws(FormatError) {
         guard byteCount > BlockHeader.byteCount, byteCount % FormatLimits.alignment == 0,
             byteCount <= BlockEncoder.byteCountMax(rawCount: FormatLimits.blockBytesMax)
         else { throw .invalid("a block of \(byteCount) bytes in the block table") }
     }
 
     /// Appends the row to both parts of a leaf, behind `previous`.
-    public func write(after previous: BlockRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
+    public func write(after previous: BlockTableRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
         let base = isOfAnotherRun ? nil : previous
         let length = UInt64(byteCount / FormatLimits.alignment)
         hot.writeVarint(length << 1 | (isOfAnotherRun ? 1 : 0))
@@ -53,10 +53,10 @@ public struct BlockRow: TableRow {
     }
 
     /// Returns every row of a leaf of this section.
-    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [BlockRow] {
+    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [BlockTableRow] {
         guard leaf.cold.byteCount == 0 else { throw .invalid("block rows with a cold part") }
         var reader = ByteReader(leaf.hot)
-        var rows: [BlockRow] = []
+        var rows: [BlockTableRow] = []
         while !reader.isAtEnd {
             let length = try reader.readVarint()
             guard length >> 1 <= UInt64(FormatLimits.segmentBytesMax) else {
@@ -65,7 +65,7 @@ public struct BlockRow: TableRow {
             }
             let isOfAnotherRun = length & 1 == 1
             let base = isOfAnotherRun ? nil : rows.last
-            let row = BlockRow(
+            let row = BlockTableRow(
                 byteCount: Int(length >> 1) * FormatLimits.alignment,
                 isOfAnotherRun: isOfAnotherRun, eventCount: try reader.readNumber("event count"),
                 endPosition: (base?.endPosition ?? 0) &+ (try reader.readVarint()),
@@ -99,7 +99,7 @@ public struct KeyFingerprint: RawRepresentable, Hashable, Comparable, Sendable {
 }
 
 /// Where a tool call of a key was started, and where it ended.
-public struct KeyRow: TableRow {
+public struct KeyTableRow: TableRow {
     /// The section that such rows stand in.
     public static let section = TableSection.keys
 
@@ -134,7 +134,7 @@ public struct KeyRow: TableRow {
     private var orderNumbers: (UInt32, UInt32, UInt64) { (runRow, fingerprint.rawValue, start) }
 
     /// Refuses a row that has no place in the format, or none behind `previous`.
-    public func validate(after previous: KeyRow?) throws(FormatError) {
+    public func validate(after previous: KeyTableRow?) throws(FormatError) {
         guard previous.map({ $0.orderNumbers < orderNumbers }) ?? true else {
             throw .invalid("the key rows of run row \(runRow) are not in order")
         }
@@ -144,7 +144,7 @@ public struct KeyRow: TableRow {
     }
 
     /// Appends the row to both parts of a leaf, behind `previous`.
-    public func write(after previous: KeyRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
+    public func write(after previous: KeyTableRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
         let isSameRun = previous?.runRow == runRow
         hot.writeVarint(UInt64(runRow &- (previous?.runRow ?? 0)))
         hot.writeUInt32(fingerprint.rawValue)
@@ -153,10 +153,10 @@ public struct KeyRow: TableRow {
     }
 
     /// Returns every row of a leaf of this section.
-    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [KeyRow] {
+    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [KeyTableRow] {
         guard leaf.cold.byteCount == 0 else { throw .invalid("key rows with a cold part") }
         var reader = ByteReader(leaf.hot)
-        var rows: [KeyRow] = []
+        var rows: [KeyTableRow] = []
         while !reader.isAtEnd {
             let previous = rows.last
             let step = try reader.readNumber("run row")
@@ -166,7 +166,7 @@ public struct KeyRow: TableRow {
             let isSameRun = previous?.runRow == runRow
             let start = try reader.readDifference(to: isSameRun ? previous?.start ?? 0 : 0)
             let length = try reader.readVarint()
-            let row = KeyRow(
+            let row = KeyTableRow(
                 runRow: runRow, fingerprint: fingerprint, start: start,
                 end: length == 0 ? nil : start &+ length)
             try row.validate(after: previous)
@@ -178,7 +178,7 @@ public struct KeyRow: TableRow {
 
 /// A text that rows of runs name by its number: a loop, or the name or value of a label. Numbers
 /// count from 0 on through the leaves of the section.
-public struct TextRow: TableRow {
+public struct TextTableRow: TableRow {
     /// The section that such rows stand in.
     public static let section = TableSection.texts
 
@@ -192,7 +192,7 @@ public struct TextRow: TableRow {
     public var orderBytes: [UInt8] { [] }
 
     /// Refuses a row that has no place in the format, or none behind `previous`.
-    public func validate(after previous: TextRow?) throws(FormatError) {
+    public func validate(after previous: TextTableRow?) throws(FormatError) {
         let count = text.text.utf8.count
         guard count <= FormatLimits.tableRowBytesMax else {
             throw .limitExceeded(
@@ -201,18 +201,18 @@ public struct TextRow: TableRow {
     }
 
     /// Appends the row to both parts of a leaf, behind `previous`.
-    public func write(after previous: TextRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
+    public func write(after previous: TextTableRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
         hot.writeString(text.text)
     }
 
     /// Returns every row of a leaf of this section.
-    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [TextRow] {
+    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [TextTableRow] {
         guard leaf.cold.byteCount == 0 else { throw .invalid("texts with a cold part") }
         var reader = ByteReader(leaf.hot)
-        var rows: [TextRow] = []
+        var rows: [TextTableRow] = []
         while !reader.isAtEnd {
             let text = try reader.readString("text", limit: FormatLimits.tableRowBytesMax)
-            rows.append(TextRow(text))
+            rows.append(TextTableRow(text))
         }
         return rows
     }

@@ -6,6 +6,11 @@ internal import SystemPackage
 struct LogDirectory: Sendable {
     let root: FilePath
 
+    /// The file of an archive.
+    func archive(_ id: UInt64) -> FilePath {
+        segments.appending(FileName.archive(id))
+    }
+
     /// The folder that holds the log's own.
     var parent: FilePath {
         let parent = root.removingLastComponent()

@@ -10,14 +10,14 @@ import Testing
         _ = try? TableDirectory(decoding: payload.rawSpan)
         _ = try? ArchiveSeal(decoding: payload.rawSpan)
         guard let leaf = try? TableLeaf(payload.rawSpan) else { return }
-        _ = try? leaf.rows(of: RunRow.self)
-        _ = try? leaf.rows(of: BlockRow.self)
-        _ = try? leaf.rows(of: KeyRow.self)
-        _ = try? leaf.rows(of: TextRow.self)
+        _ = try? leaf.rows(of: RunTableRow.self)
+        _ = try? leaf.rows(of: BlockTableRow.self)
+        _ = try? leaf.rows(of: KeyTableRow.self)
+        _ = try? leaf.rows(of: TextTableRow.self)
         for block in [-1, 0, 63, 64, Int.max] {
             _ = try? NameFilter.mayContain(.max, block: block, in: leaf)
         }
-        guard var cursor = try? RunRowCursor(leaf) else { return }
+        guard var cursor = try? RunTableCursor(leaf) else { return }
         while (try? cursor.next()) == true { if cursor.count % 3 == 0 { _ = try? cursor.row() } }
     }
 
@@ -34,7 +34,7 @@ import Testing
         filter.add(77)
         return [
             runs[0].payload, blocks[0].payload, keys[0].payload, filter.leaf(at: 0).payload,
-            try TableSamples.leaves([TextRow("demo"), TextRow("label")])[0].payload,
+            try TableSamples.leaves([TextTableRow("demo"), TextTableRow("label")])[0].payload,
             try directory.encoded(), TableTests.seal.encoded(),
         ]
     }
@@ -73,34 +73,34 @@ import Testing
         let cold: [UInt8] = [0, 1, 0, 0, 0]
         func run(_ hot: [UInt8], _ cold: [UInt8]) -> [UInt8] { [1, UInt8(hot.count)] + hot + cold }
         #expect(throws: Never.self) {
-            try TableLeaf(run([0, 1, 65] + head, cold).rawSpan).rows(of: RunRow.self)
+            try TableLeaf(run([0, 1, 65] + head, cold).rawSpan).rows(of: RunTableRow.self)
         }
-        refuses([], RunRow.self, "nothing")
-        refuses([1, 0], RunRow.self, "no row")
-        refuses([1, 200, 1], RunRow.self, "a hot part that goes on past the payload")
-        refuses([2] + run([0, 1, 65] + head, cold).dropFirst(), RunRow.self, "another section")
-        refuses(run([0, 0] + head, cold), RunRow.self, "no name")
-        refuses(run([1, 1, 65] + head, cold), RunRow.self, "shares with nothing")
-        refuses(run([0, 1, 10] + head, cold), RunRow.self, "a control character")
-        refuses(run([0, 1, 0xC3] + head, cold), RunRow.self, "a name that is not UTF-8")
-        refuses(run([0, 1, 65, 3, 0, 0, 0, 9], cold), RunRow.self, "labels that are not there")
-        refuses(run([0, 1, 65] + head, cold + [0]), RunRow.self, "bytes behind the rows")
-        refuses(run([0, 1, 65] + head, cold.dropLast()), RunRow.self, "a cold part cut off")
-        refuses(run([0, 1, 65] + head, [8] + cold.dropFirst()), RunRow.self, "flag 8")
-        refuses(run([0, 1, 65] + head, [0, 1, 1] + cold.dropFirst(3)), RunRow.self, "block -1")
+        refuses([], RunTableRow.self, "nothing")
+        refuses([1, 0], RunTableRow.self, "no row")
+        refuses([1, 200, 1], RunTableRow.self, "a hot part that goes on past the payload")
+        refuses([2] + run([0, 1, 65] + head, cold).dropFirst(), RunTableRow.self, "another section")
+        refuses(run([0, 0] + head, cold), RunTableRow.self, "no name")
+        refuses(run([1, 1, 65] + head, cold), RunTableRow.self, "shares with nothing")
+        refuses(run([0, 1, 10] + head, cold), RunTableRow.self, "a control character")
+        refuses(run([0, 1, 0xC3] + head, cold), RunTableRow.self, "a name that is not UTF-8")
+        refuses(run([0, 1, 65, 3, 0, 0, 0, 9], cold), RunTableRow.self, "labels that are not there")
+        refuses(run([0, 1, 65] + head, cold + [0]), RunTableRow.self, "bytes behind the rows")
+        refuses(run([0, 1, 65] + head, cold.dropLast()), RunTableRow.self, "a cold part cut off")
+        refuses(run([0, 1, 65] + head, [8] + cold.dropFirst()), RunTableRow.self, "flag 8")
+        refuses(run([0, 1, 65] + head, [0, 1, 1] + cold.dropFirst(3)), RunTableRow.self, "block -1")
         let two: [UInt8] = [0, 2, 65, 66] + head
         let nexts: [(String, [UInt8])] = [
             ("below", [1, 1, 65]), ("equal", [2, 0]), ("shares less than it could", [1, 1, 66]),
         ]
         for (name, next) in nexts {
-            refuses(run(two + next + head, cold + cold), RunRow.self, name)
+            refuses(run(two + next + head, cold + cold), RunTableRow.self, name)
         }
-        refuses([2, 8, 18, 1, 1, 0, 0, 0, 0, 0, 5], BlockRow.self, "a cold part")
-        refuses([2, 8, 16, 1, 1, 0, 0, 0, 0, 0], BlockRow.self, "a block without a payload")
-        refuses([3, 14, 1, 9, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0], KeyRow.self, "keys fall")
-        refuses([5, 2, 1, 0xFF], TextRow.self, "a text that is not UTF-8")
+        refuses([2, 8, 18, 1, 1, 0, 0, 0, 0, 0, 5], BlockTableRow.self, "a cold part")
+        refuses([2, 8, 16, 1, 1, 0, 0, 0, 0, 0], BlockTableRow.self, "a block without a payload")
+        refuses([3, 14, 1, 9, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0], KeyTableRow.self, "keys fall")
+        refuses([5, 2, 1, 0xFF], TextTableRow.self, "a text that is not UTF-8")
         refuses(
-            [5] + [0x89, 0x80, 0x04] + [UInt8](repeating: 0, count: 70_000), TextRow.self, "size")
+            [5] + [0x89, 0x80, 0x04] + [UInt8](repeating: 0, count: 70_000), TextTableRow.self, "size")
     }
 
     @Test("every flipped bit of a table, directory or seal block is seen by its hashes")

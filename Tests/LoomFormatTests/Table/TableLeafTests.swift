@@ -27,7 +27,7 @@ import Testing
             try checkRoundTrip(TableSamples.blocks(count, &generator))
             try checkRoundTrip(TableSamples.keys(count, &generator))
             let texts = (0..<count).map { index in
-                TextRow(String(repeating: "é\(index)", count: Int(generator.next() % 200)))
+                TextTableRow(String(repeating: "é\(index)", count: Int(generator.next() % 200)))
             }
             try checkRoundTrip(texts)
         }
@@ -35,19 +35,19 @@ import Testing
 
     @Test("a leaf is full when the next row would bring it above its limit")
     func leafLimit() throws {
-        let texts = (0..<10).map { _ in TextRow(String(repeating: "t", count: 1022)) }
+        let texts = (0..<10).map { _ in TextTableRow(String(repeating: "t", count: 1022)) }
         let leaves = try TableSamples.leaves(texts)
         #expect(leaves.map(\.rowCount) == [4, 4, 2])
         #expect(leaves[0].payload.count == 1 + 2 + 4096)
         #expect(leaves.allSatisfy { $0.separator.isEmpty })
-        let longer = try TableSamples.leaves(texts + [TextRow(String(repeating: "t", count: 2049))])
+        let longer = try TableSamples.leaves(texts + [TextTableRow(String(repeating: "t", count: 2049))])
         #expect(longer.map(\.rowCount) == [4, 4, 2, 1])
     }
 
     @Test("one row above the limit of a leaf stands alone; one above its own limit is refused")
     func largeRows() throws {
-        func run(_ name: String, summary: Int) throws -> RunRow {
-            RunRow(
+        func run(_ name: String, summary: Int) throws -> RunTableRow {
+            RunTableRow(
                 name: try RunID(name), status: 1, loop: 0, created: 5, updated: 6, endPosition: 1,
                 firstBlock: 0, summary: [UInt8](repeating: 7, count: summary))
         }
@@ -57,7 +57,7 @@ import Testing
         ]
         #expect(try TableSamples.leaves(rows).map(\.rowCount) == [1, 1, 1, 1, 1, 1])
         try checkRoundTrip(rows)
-        var writer = TableLeafWriter<RunRow>()
+        var writer = TableLeafWriter<RunTableRow>()
         _ = try writer.append(rows[0])
         let tooLarge = try run("b", summary: 65_536)
         #expect(throws: FormatError.self) { try writer.append(tooLarge) }
@@ -66,9 +66,9 @@ import Testing
         let last = writer.finish()
         #expect(try self.rows(#require(last)) == [rows[0], rows[2]])
         // A label's value may be as long as a text can be.
-        try checkRoundTrip([TextRow("x"), TextRow(String(repeating: "v", count: 65_536))])
+        try checkRoundTrip([TextTableRow("x"), TextTableRow(String(repeating: "v", count: 65_536))])
         #expect(throws: FormatError.self) {
-            try TableSamples.leaves([TextRow(String(repeating: "v", count: 65_537))])
+            try TableSamples.leaves([TextTableRow(String(repeating: "v", count: 65_537))])
         }
     }
 
@@ -81,10 +81,10 @@ import Testing
         #expect(throws: FormatError.self) { try TableSamples.leaves([runs[0], runs[0]]) }
         #expect(throws: FormatError.self) { try TableSamples.leaves(keys.reversed()) }
         #expect(throws: FormatError.self) { try TableSamples.leaves([keys[0], keys[0]]) }
-        var changes: [(inout RunRow) -> Void] = []
+        var changes: [(inout RunTableRow) -> Void] = []
         changes.append { $0.status = 16 }
         changes.append { $0.category = 16 }
-        changes.append { $0.flags = RunRowFlags(rawValue: 8) }
+        changes.append { $0.flags = RunTableFlags(rawValue: 8) }
         changes.append { ($0.firstBlock, $0.blocksMore) = (.max, 1) }
         for change in changes {
             var row = runs[0]
@@ -106,7 +106,7 @@ import Testing
         // U+E000 is below U+10000 in bytes, above it in UTF-16; `é` has two forms.
         let names = ["e\u{301}", "z", "\u{E9}", "\u{E000}", "\u{10000}"]
         let rows = try names.map { name in
-            RunRow(
+            RunTableRow(
                 name: try RunID(name), status: 1, loop: 0, created: 0, updated: 0, endPosition: 1,
                 firstBlock: 0)
         }
@@ -123,7 +123,7 @@ import Testing
             let whole = try TableLeaf(leaf.payload.rawSpan)
             let start = leaf.payload.count - whole.cold.byteCount
             let hot = try TableLeaf(leaf.payload.rawSpan.extracting(first: start))
-            var cursor = try RunRowCursor(hot)
+            var cursor = try RunTableCursor(hot)
             while try cursor.next() {
                 let row = rows[index]
                 let found = String(decoding: cursor.name, as: UTF8.self)
@@ -141,11 +141,11 @@ import Testing
     @Test("the bytes of a leaf are these")
     func golden() throws {
         let runs = [
-            RunRow(
+            RunTableRow(
                 name: try RunID("run-1"), status: 3, category: 0, loop: 0,
-                labels: [RunRow.Label(name: 1, value: 2)], created: 1000, updated: 1300,
+                labels: [RunTableRow.Label(name: 1, value: 2)], created: 1000, updated: 1300,
                 firstPosition: 0, endPosition: 12, firstBlock: 4, summary: [0xAB]),
-            RunRow(
+            RunTableRow(
                 name: try RunID("run-22"), status: 4, category: 3, loop: 3, created: 990,
                 updated: 990, firstPosition: 5, endPosition: 300, firstBlock: 4, blocksMore: 2,
                 flags: [.blankingDue],
@@ -153,20 +153,20 @@ import Testing
                     steps: 1, attempts: 2, remarkableAttempts: 0, toolCalls: 130)),
         ]
         let blocks = [
-            BlockRow(
+            BlockTableRow(
                 byteCount: 12_000, isOfAnotherRun: false, eventCount: 900, endPosition: 900,
                 counts: RowCountVector(steps: 449, attempts: 450), eventsSinceWholeState: 30),
-            BlockRow(
+            BlockTableRow(
                 byteCount: 72, isOfAnotherRun: false, eventCount: 1, endPosition: 901,
                 counts: RowCountVector(steps: 450, attempts: 450), eventsSinceWholeState: 31),
-            BlockRow(
+            BlockTableRow(
                 byteCount: 80, isOfAnotherRun: true, eventCount: 3, endPosition: 3,
                 counts: RowCountVector(steps: 1, attempts: 1), eventsSinceWholeState: 0),
         ]
         let keys = [
-            KeyRow(runRow: 7, fingerprint: .init(rawValue: 0x0102_0304), start: 40, end: 41),
-            KeyRow(runRow: 7, fingerprint: .init(rawValue: 0x1102_0304), start: 9, end: nil),
-            KeyRow(runRow: 9, fingerprint: .init(rawValue: 0), start: 2, end: 300),
+            KeyTableRow(runRow: 7, fingerprint: .init(rawValue: 0x0102_0304), start: 40, end: 41),
+            KeyTableRow(runRow: 7, fingerprint: .init(rawValue: 0x1102_0304), start: 9, end: nil),
+            KeyTableRow(runRow: 9, fingerprint: .init(rawValue: 0), start: 2, end: 300),
         ]
         func bytes(_ rows: [some TableRow]) throws -> String {
             hex(try TableSamples.leaves(rows)[0].payload)
@@ -184,7 +184,7 @@ import Testing
             try bytes(keys)
                 == "0316" + "070403020150" + "01" + "00040302113d00" + "020000000004aa02")
         #expect(
-            try bytes([TextRow("demo"), TextRow(""), TextRow("é")]) == "05090464656d6f0002c3a9")
+            try bytes([TextTableRow("demo"), TextTableRow(""), TextTableRow("é")]) == "05090464656d6f0002c3a9")
     }
 
     @Test("the fingerprint of a key is bound to its kind")

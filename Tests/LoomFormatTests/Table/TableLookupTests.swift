@@ -13,11 +13,11 @@ import Testing
     /// The row of a name, as a reader finds it.
     private func find(
         _ name: [UInt8], _ directory: TableDirectory, _ bytes: [UInt8]
-    ) throws -> RunRow? {
+    ) throws -> RunTableRow? {
         guard let index = directory.leafIndex(ofRun: name) else { return nil }
         let place = directory.leaf(index, of: .runs)
         let payload = try TableSamples.payload(place, in: bytes)
-        var cursor = try RunRowCursor(TableLeaf(payload.rawSpan))
+        var cursor = try RunTableCursor(TableLeaf(payload.rawSpan))
         return try cursor.seek(name) ? try cursor.row() : nil
     }
 
@@ -48,8 +48,8 @@ import Testing
         var rows = TableSamples.keys(4000, &generator)
         let run = UInt32(1 << 20)
         let wide = KeyFingerprint(rawValue: 5)
-        rows += (0..<2000).map { KeyRow(runRow: run, fingerprint: wide, start: $0 * 900, end: nil) }
-        rows.append(KeyRow(runRow: run, fingerprint: .init(rawValue: 6), start: 3, end: 4))
+        rows += (0..<2000).map { KeyTableRow(runRow: run, fingerprint: wide, start: $0 * 900, end: nil) }
+        rows.append(KeyTableRow(runRow: run, fingerprint: .init(rawValue: 6), start: 3, end: 4))
         var directory = TableDirectory(summaryVersion: 1)
         let bytes = try TableSamples.place(TableSamples.leaves(rows), in: &directory)
         struct Key: Hashable {
@@ -58,11 +58,11 @@ import Testing
         }
         let groups = Dictionary(grouping: rows) { Key(run: $0.runRow, fingerprint: $0.fingerprint) }
         #expect(directory.leafIndexes(ofKey: wide, runRow: run).count > 3)
-        func found(_ key: Key) throws -> [KeyRow] {
+        func found(_ key: Key) throws -> [KeyTableRow] {
             try directory.leafIndexes(ofKey: key.fingerprint, runRow: key.run).flatMap { index in
                 let place = directory.leaf(index, of: .keys)
                 let payload = try TableSamples.payload(place, in: bytes)
-                return try TableLeaf(payload.rawSpan).rows(of: KeyRow.self).filter {
+                return try TableLeaf(payload.rawSpan).rows(of: KeyTableRow.self).filter {
                     $0.runRow == key.run && $0.fingerprint == key.fingerprint
                 }
             }

@@ -32,7 +32,7 @@ enum TableSamples {
     }
 
     /// Runs with wild values, in order, their names of all lengths and often alike.
-    static func runs(_ count: Int, _ generator: inout SeededGenerator) throws -> [RunRow] {
+    static func runs(_ count: Int, _ generator: inout SeededGenerator) throws -> [RunTableRow] {
         var names: Set<RunID> = []
         while names.count < count {
             let stem = ["", "run-", "é", "tenant/a/", String(repeating: "x", count: 300)]
@@ -42,12 +42,12 @@ enum TableSamples {
             if let name = try? RunID(name) { names.insert(name) }
         }
         return names.sorted().map { name in
-            RunRow(
+            RunTableRow(
                 name: name, status: UInt8(generator.next() % 16),
                 category: UInt8(generator.next() % 16),
                 loop: UInt32(truncatingIfNeeded: number(&generator)),
                 labels: (0..<generator.next() % 4).map { _ in
-                    RunRow.Label(
+                    RunTableRow.Label(
                         name: UInt32(truncatingIfNeeded: number(&generator)),
                         value: UInt32(truncatingIfNeeded: number(&generator)))
                 },
@@ -55,15 +55,15 @@ enum TableSamples {
                 firstPosition: number(&generator), endPosition: number(&generator),
                 firstBlock: UInt32(number(&generator) % (1 << 31)),
                 blocksMore: UInt32(generator.next() % 100),
-                flags: RunRowFlags(rawValue: UInt8(generator.next() % 8)),
+                flags: RunTableFlags(rawValue: UInt8(generator.next() % 8)),
                 countsBefore: counts(&generator),
                 summary: (0..<generator.next() % 60).map { _ in UInt8(generator.next() % 256) })
         }
     }
 
-    static func blocks(_ count: Int, _ generator: inout SeededGenerator) -> [BlockRow] {
+    static func blocks(_ count: Int, _ generator: inout SeededGenerator) -> [BlockTableRow] {
         (0..<count).map { _ in
-            BlockRow(
+            BlockTableRow(
                 byteCount: 8 * Int(9 + generator.next() % 5000),
                 isOfAnotherRun: generator.next() % 3 == 0,
                 eventCount: UInt32(truncatingIfNeeded: number(&generator)),
@@ -73,18 +73,18 @@ enum TableSamples {
     }
 
     /// Calls in order, some keys many times.
-    static func keys(_ count: Int, _ generator: inout SeededGenerator) -> [KeyRow] {
-        var rows: Set<KeyRow> = []
+    static func keys(_ count: Int, _ generator: inout SeededGenerator) -> [KeyTableRow] {
+        var rows: Set<KeyTableRow> = []
         while rows.count < count {
             let start = generator.next() >> (1 + generator.next() % 63)
             rows.insert(
-                KeyRow(
+                KeyTableRow(
                     runRow: UInt32(generator.next() % UInt64(count / 8 + 1)),
                     fingerprint: KeyFingerprint(
                         rawValue: UInt32(truncatingIfNeeded: number(&generator) << 24)),
                     start: start, end: generator.next() % 3 == 0 ? nil : start + 1 + start % 9))
         }
-        var last: KeyRow?
+        var last: KeyTableRow?
         return rows.sorted {
             ($0.runRow, $0.fingerprint, $0.start) < ($1.runRow, $1.fingerprint, $1.start)
         }.filter { row in
@@ -96,15 +96,15 @@ enum TableSamples {
     }
 
     /// Runs as a store has them: few loops and labels, times that rise, opaque rests of 17 bytes.
-    static func plainRuns(_ count: Int, name: (Int) -> String) throws -> [RunRow] {
+    static func plainRuns(_ count: Int, name: (Int) -> String) throws -> [RunTableRow] {
         var generator = SeededGenerator(5)
         let names = try (0..<count).map { try RunID(name($0)) }.sorted()
         return names.enumerated().map { index, name in
             let created = 1_760_000_000_000_000 + generator.next() % 86_400_000_000
             let steps = 3 + generator.next() % 18
-            return RunRow(
+            return RunTableRow(
                 name: name, status: generator.next() % 50 == 0 ? 4 : 3, loop: 0,
-                labels: [RunRow.Label(name: 1, value: 2 + UInt32(generator.next() % 5))],
+                labels: [RunTableRow.Label(name: 1, value: 2 + UInt32(generator.next() % 5))],
                 created: created, updated: created + steps * 2_000_000 + generator.next() % 99_999,
                 endPosition: steps * 4, firstBlock: UInt32(index / 7),
                 blocksMore: index % 7 / 6 == 1 ? 1 : 0,

@@ -1,5 +1,5 @@
 /// Bits of a row of the runs section.
-public struct RunRowFlags: OptionSet, Hashable, Sendable {
+public struct RunTableFlags: OptionSet, Hashable, Sendable {
     /// The byte in the row.
     public let rawValue: UInt8
 
@@ -7,18 +7,18 @@ public struct RunRowFlags: OptionSet, Hashable, Sendable {
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
     /// The run was deleted: the row only keeps its last epoch.
-    public static let deleted = RunRowFlags(rawValue: 1)
+    public static let deleted = RunTableFlags(rawValue: 1)
     /// Some stored bytes are hidden by a policy that came later; a rewrite would blank them.
-    public static let blankingDue = RunRowFlags(rawValue: 2)
+    public static let blankingDue = RunTableFlags(rawValue: 2)
     /// Some events are of kinds that the writer of the row did not know.
-    public static let unknownKinds = RunRowFlags(rawValue: 4)
+    public static let unknownKinds = RunTableFlags(rawValue: 4)
 
     /// The bits that this version knows; a reader refuses others.
-    public static let known: RunRowFlags = [.deleted, .blankingDue, .unknownKinds]
+    public static let known: RunTableFlags = [.deleted, .blankingDue, .unknownKinds]
 }
 
 /// What an archive's index keeps of one run: where its events are, and what lists show of it.
-public struct RunRow: TableRow {
+public struct RunTableRow: TableRow {
     /// The section that such rows stand in.
     public static let section = TableSection.runs
 
@@ -58,8 +58,8 @@ public struct RunRow: TableRow {
     public var firstBlock: UInt32
     /// How many of the blocks behind that one hold some too.
     public var blocksMore: UInt32
-    /// See ``RunRowFlags``.
-    public var flags: RunRowFlags
+    /// See ``RunTableFlags``.
+    public var flags: RunTableFlags
     /// The run's counts before its first event in this archive.
     public var countsBefore: RowCountVector
     /// What the layer above knows of the run; opaque here.
@@ -69,7 +69,7 @@ public struct RunRow: TableRow {
     public init(
         name: RunID, status: UInt8, category: UInt8 = 0, loop: UInt32, labels: [Label] = [],
         created: UInt64, updated: UInt64, firstPosition: UInt64 = 0, endPosition: UInt64,
-        firstBlock: UInt32, blocksMore: UInt32 = 0, flags: RunRowFlags = [],
+        firstBlock: UInt32, blocksMore: UInt32 = 0, flags: RunTableFlags = [],
         countsBefore: RowCountVector = RowCountVector(), summary: [UInt8] = []
     ) {
         self.name = name
@@ -89,7 +89,7 @@ public struct RunRow: TableRow {
     }
 }
 
-extension RunRow {
+extension RunTableRow {
     /// Beside the flags of a row: its first position and its counts before follow. They are left
     /// out where all are 0, as for every run that begins in the archive.
     static let continuedBit: UInt8 = 0x80
@@ -98,7 +98,7 @@ extension RunRow {
     public var orderBytes: [UInt8] { Array(name.rawValue.utf8) }
 
     /// Refuses a row that has no place in the format, or none behind `previous`.
-    public func validate(after previous: RunRow?) throws(FormatError) {
+    public func validate(after previous: RunTableRow?) throws(FormatError) {
         guard status < 16, category < 16 else {
             throw .invalid("status \(status) or category \(category) takes more than four bits")
         }
@@ -114,7 +114,7 @@ extension RunRow {
     }
 
     /// Appends the row to both parts of a leaf, behind `previous`.
-    public func write(after previous: RunRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
+    public func write(after previous: RunTableRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
         let own = name.rawValue.utf8
         let shared = previous.map { commonPrefix(own, $0.name.rawValue.utf8) } ?? 0
         hot.writeLength(shared)
@@ -142,9 +142,9 @@ extension RunRow {
     }
 
     /// Returns every row of a leaf of this section.
-    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [RunRow] {
-        var cursor = try RunRowCursor(leaf)
-        var rows: [RunRow] = []
+    public static func rows(in leaf: borrowing TableLeaf) throws(FormatError) -> [RunTableRow] {
+        var cursor = try RunTableCursor(leaf)
+        var rows: [RunTableRow] = []
         while try cursor.next() { rows.append(try cursor.row()) }
         try cursor.checkEnd()
         return rows
@@ -154,10 +154,10 @@ extension RunRow {
 /// Goes through the rows of one leaf of runs; decodes the hot part only, until a row is asked for.
 ///
 /// ```swift
-/// var cursor = try RunRowCursor(leaf)
+/// var cursor = try RunTableCursor(leaf)
 /// while try cursor.next() where cursor.status == wanted { names.append(cursor.name) }
 /// ```
-public struct RunRowCursor: ~Escapable {
+public struct RunTableCursor: ~Escapable {
     private var hot: ByteReader
     private var cold: ByteReader
     /// Rows whose cold part has been read.
@@ -171,18 +171,18 @@ public struct RunRowCursor: ~Escapable {
     private var nameCount = 0
     /// How many bytes of the name are those of the one before.
     private var sharedCount = 0
-    /// See ``RunRow/status``.
+    /// See ``RunTableRow/status``.
     public private(set) var status: UInt8 = 0
-    /// See ``RunRow/category``.
+    /// See ``RunTableRow/category``.
     public private(set) var category: UInt8 = 0
-    /// See ``RunRow/loop``.
+    /// See ``RunTableRow/loop``.
     public private(set) var loop: UInt32 = 0
-    /// See ``RunRow/created``.
+    /// See ``RunTableRow/created``.
     public private(set) var created: UInt64 = 0
-    /// See ``RunRow/updated``.
+    /// See ``RunTableRow/updated``.
     public private(set) var updated: UInt64 = 0
-    /// See ``RunRow/labels``.
-    public private(set) var labels: [RunRow.Label] = []
+    /// See ``RunTableRow/labels``.
+    public private(set) var labels: [RunTableRow.Label] = []
 
     /// Creates a cursor before the first row.
     @_lifetime(copy leaf)
@@ -208,7 +208,7 @@ public struct RunRowCursor: ~Escapable {
         // A label takes two bytes at least.
         for _ in 0..<(try hot.readLength("label count", limit: hot.remaining / 2)) {
             let name = try hot.readNumber("text number")
-            labels.append(RunRow.Label(name: name, value: try hot.readNumber("text number")))
+            labels.append(RunTableRow.Label(name: name, value: try hot.readNumber("text number")))
         }
         count += 1
         return true
@@ -261,11 +261,11 @@ public struct RunRowCursor: ~Escapable {
     /// Returns the row that the cursor stands at, its cold part included.
     ///
     /// May be called once a row. Costs a pass over the cold parts of the rows since the last call.
-    public mutating func row() throws(FormatError) -> RunRow {
+    public mutating func row() throws(FormatError) -> RunTableRow {
         guard count > coldCount else { throw .invalid("a row that was already read") }
         while coldCount < count - 1 { _ = try readCold(keepsSummary: false) }
         let cold = try readCold(keepsSummary: true)
-        return RunRow(
+        return RunTableRow(
             name: try RunID(decoding: name.rawSpan), status: status, category: category,
             loop: loop, labels: labels, created: created, updated: updated,
             firstPosition: cold.firstPosition, endPosition: cold.endPosition,
@@ -278,19 +278,19 @@ public struct RunRowCursor: ~Escapable {
         var endPosition: UInt64
         var firstBlock: UInt32
         var blocksMore: UInt32
-        var flags: RunRowFlags
+        var flags: RunTableFlags
         var countsBefore: RowCountVector
         var summary: [UInt8]
     }
 
     private mutating func readCold(keepsSummary: Bool) throws(FormatError) -> ColdPart {
         let bits = try cold.readUInt8()
-        let flags = RunRowFlags(rawValue: bits & ~RunRow.continuedBit)
+        let flags = RunTableFlags(rawValue: bits & ~RunTableRow.continuedBit)
         guard flags.isSubset(of: .known) else {
             throw .unsupported("run row flags", found: UInt64(bits))
         }
         var (first, counts) = (UInt64(0), RowCountVector())
-        if bits & RunRow.continuedBit != 0 {
+        if bits & RunTableRow.continuedBit != 0 {
             first = try cold.readVarint()
             counts = try RowCountVector(&cold, above: RowCountVector())
         }

@@ -1,0 +1,201 @@
+internal import LoomFormat
+internal import LoomStorage
+
+/// Reads single blocks of an archive by their places, each checked by its own hashes: the seed binds
+/// a block to its file and offset.
+struct ArchiveBlocks {
+    let file: any StorageFile
+    let salt: UInt64
+
+    /// A block and what its payload decodes to.
+    struct Block {
+        let header: BlockHeader
+        let payload: [UInt8]
+    }
+
+    /// Reads a block of a kind that stands at an offset and ends before another.
+    func read(at offset: Int, kind: BlockKind, end: Int) throws(LogError) -> Block {
+        guard offset >= SegmentHeader.byteCount, offset < end,
+            end <= FormatLimits.segmentBytesMax
+        else {
+            throw LogError(
+                .corrupt, "a block of an archive cannot stand here", path: file.path,
+                offset: max(0, offset))
+        }
+        let header = try self.header(at: offset)
+        guard header.kind == kind, offset + header.totalLength <= end else {
+            throw LogError(
+                .corrupt, "another block stands here than the archive's index says",
+                path: file.path, offset: offset)
+        }
+        let (file, length) = (self.file, header.totalLength - BlockHeader.byteCount)
+        let stored = try storing("reading an archive") { () throws(StorageError) in
+            try file.readBytes(count: length, at: offset + BlockHeader.byteCount)
+        }
+        return try refusing(file.path, at: offset, "block refused") { () throws(FormatError) in
+            let hash = BlockHash.hash(
+                stored.rawSpan, seed: BlockHeader.seed(salt: salt, offset: offset))
+            guard stored.count == length, hash == header.payloadHash else {
+                throw .hashMismatch("block payload")
+            }
+            var payload: [UInt8] = []
+            try header.decodePayload(stored.rawSpan, into: &payload)
+            return Block(header: header, payload: payload)
+        }
+    }
+
+    private func header(at offset: Int) throws(LogError) -> BlockHeader {
+        let file = self.file
+        let bytes = try storing("reading an archive") { () throws(StorageError) in
+            try file.readBytes(count: BlockHeader.byteCount, at: offset)
+        }
+        return try refusing(file.path, at: offset, "block refused") { () throws(FormatError) in
+            guard bytes.count == BlockHeader.byteCount else {
+                throw .endOfBytes(needed: BlockHeader.byteCount, available: bytes.count)
+            }
+            return try BlockHeader(
+                decoding: bytes.rawSpan, seed: BlockHeader.seed(salt: salt, offset: offset),
+                in: .archive)
+        }
+    }
+}
+
+/// An event of an archive, with its place in the log.
+struct ArchivedEvent {
+    let run: RunID
+    let epoch: UInt64
+    let position: UInt64
+    let sequence: UInt64
+    let body: [UInt8]
+    /// Where the block of its unit begins.
+    let offset: Int
+}
+
+/// The events of one run in an archive, from a position on, in order; a block in memory at a time.
+struct ArchiveEvents {
+    private let blocks: ArchiveBlocks
+    private let run: RunID
+    private let position: UInt64
+    private var offset: Int
+    private let end: Int
+    private var ready: [ArchivedEvent] = []
+    private var index = 0
+
+    init(_ blocks: ArchiveBlocks, run: RunID, from position: UInt64, at offset: Int, end: Int) {
+        (self.blocks, self.run, self.position) = (blocks, run, position)
+        (self.offset, self.end) = (offset, end)
+    }
+
+    /// Fetches the next event; `nil` after the run's last one in the archive.
+    mutating func next() throws(LogError) -> ArchivedEvent? {
+        while true {
+            if index < ready.count {
+                defer { index += 1 }
+                return ready[index]
+            }
+            guard offset < end else { return nil }
+            try readUnit()
+        }
+    }
+
+    /// Reads one unit: a block, or several of a single long event.
+    private mutating func readUnit() throws(LogError) {
+        let start = offset
+        var payload: [UInt8] = []
+        while true {
+            let block = try blocks.read(at: offset, kind: .events, end: end)
+            offset += block.header.totalLength
+            payload += block.payload
+            guard block.header.flags.contains(.continues), offset < end else { break }
+        }
+        let (run, position) = (self.run, self.position)
+        (ready, index) = (
+            try refusing(blocks.file.path, at: start, "unit refused") { () throws(FormatError) in
+                try ArchiveUnit.events(in: payload.rawSpan, at: start) {
+                    $0 == run && $1 >= position
+                }
+            }, 0
+        )
+    }
+}
+
+/// Reads the records of a unit of an archive.
+enum ArchiveUnit {
+    /// The events that are wanted, by run and position.
+    static func events(
+        in payload: RawSpan, at offset: Int, _ isWanted: (RunID, UInt64) -> Bool
+    ) throws(FormatError) -> [ArchivedEvent] {
+        var declared: [UInt64: RunID] = [:]
+        var events: [ArchivedEvent] = []
+        var reader = RecordReader(payload, in: .archive)
+        while let record = try reader.next() {
+            switch record {
+            case .declaration(let number, let id): declared[number] = try RunID(decoding: id)
+            case .event(let number, let epoch, let position, let body):
+                guard let run = declared[number] else {
+                    throw .invalid("run number \(number) was never declared")
+                }
+                guard isWanted(run, position) else { continue }
+                events.append(
+                    ArchivedEvent(
+                        run: run, epoch: epoch, position: position, sequence: reader.sequence,
+                        body: [UInt8](copying: body), offset: offset))
+            }
+        }
+        return events
+    }
+}
+
+/// Goes through all blocks of an archive in order, checking every hash and the chain.
+struct ArchiveWalk {
+    private let blocks: ArchiveBlocks
+    private var parser: BlockParser
+    private let end: Int
+    private var window: SegmentWindow
+
+    init(_ blocks: ArchiveBlocks, _ header: SegmentHeader, hash: UInt64, end: Int) {
+        self.blocks = blocks
+        self.end = end
+        window = SegmentWindow(file: blocks.file)
+        parser = BlockParser(
+            salt: header.salt, offset: SegmentHeader.byteCount,
+            previousHash: hash, nextSequence: header.firstSequence, in: .archive)
+    }
+
+    /// The next block; `nil` behind the seal.
+    ///
+    /// - Throws: ``LogError`` with code `corrupt` and the offset for anything but a whole chain that
+    ///   ends with the file's end.
+    mutating func next() throws(LogError) -> (block: ArchiveBlocks.Block, offset: Int)? {
+        let offset = parser.offset
+        guard offset < end else { return nil }
+        var needed = BlockHeader.byteCount
+        while true {
+            try window.load(offset: offset, count: needed, limit: end)
+            var parser = self.parser
+            switch parser.next(in: window.span(from: offset, limit: end)) {
+            case .block(let header):
+                self.parser = parser
+                let stored = window.span(
+                    from: offset + BlockHeader.byteCount, limit: offset + header.totalLength)
+                let payload = try refusing(blocks.file.path, at: offset, "block refused") {
+                    () throws(FormatError) in
+                    var payload: [UInt8] = []
+                    try header.decodePayload(stored, into: &payload)
+                    return payload
+                }
+                return (.init(header: header, payload: payload), offset)
+            case .truncated(let count) where offset + count <= end && count > needed:
+                needed = count
+            case .bad(let fault, _):
+                throw LogError(
+                    .corrupt, "a block of the archive is damaged: \(fault)",
+                    path: blocks.file.path, offset: offset)
+            default:
+                throw LogError(
+                    .corrupt, "the archive ends before its seal", path: blocks.file.path,
+                    offset: offset)
+            }
+        }
+    }
+}
