@@ -1,11 +1,11 @@
 internal import LoomFormat
-internal import LoomModel
-internal import LoomRunner
-internal import LoomRuns
+package import LoomModel
+package import LoomRunner
+package import LoomRuns
 internal import Synchronization
 
 /// Writes runs into a store, as a runner would, and remembers what was written.
-final class SourceScript: Sendable {
+package final class SourceScript: Sendable {
     let store: any RunStore
     private let reopen: @Sendable (any RunStore) async throws -> any RunSource
     private let state = Mutex(State())
@@ -15,17 +15,17 @@ final class SourceScript: Sendable {
         var events: [RunID: [StoredEvent]] = [:]
     }
 
-    init(
+    package init(
         _ store: any RunStore,
         _ reopen: @escaping @Sendable (any RunStore) async throws -> any RunSource
     ) {
         (self.store, self.reopen) = (store, reopen)
     }
 
-    func source() async throws -> any RunSource { try await reopen(store) }
+    package func source() async throws -> any RunSource { try await reopen(store) }
 
     /// Writes a whole run; some of its attempts fail, and it is paused at its end.
-    func write(_ name: String, steps: Int, calls: Bool = false) async throws -> RunOutline {
+    package func write(_ name: String, steps: Int, calls: Bool = false) async throws -> RunOutline {
         let run = try RunID(name)
         let claim = try await begin(run)
         for step in 0..<UInt64(steps) {
@@ -113,7 +113,7 @@ final class SourceScript: Sendable {
         }
     }
 
-    func written(_ name: String) -> [StoredEvent] {
+    package func written(_ name: String) -> [StoredEvent] {
         state.withLock { state in
             state.events.first { $0.key.rawValue.hasSameBytes(as: name) }?.value ?? []
         }

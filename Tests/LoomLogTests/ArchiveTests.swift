@@ -6,7 +6,7 @@ import Testing
 @testable import LoomStorage
 
 /// Archives of real segments, written, read back, and damaged.
-@Suite(.timeLimit(.minutes(3))) struct ArchiveTests {
+@Suite(.timeLimit(.minutes(10))) struct ArchiveTests {
     /// Counts events: what they mean is the business of the layer above.
     private struct Counting: ArchiveSemantics {
         var summaryVersion: UInt32 { 7 }

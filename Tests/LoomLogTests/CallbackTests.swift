@@ -26,7 +26,7 @@ import Testing
     /// The sync thread told a waiter of a failure before its sync had ended: it waited for itself.
     @Test(
         "a callback with the last reference is told of a failed sync, and the lock is given up",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(10)))
     func lastReferenceAndFailedSync() throws {
         let storage = SimulatedStorage()
         let options = LogOptions(durability: .off)
@@ -48,7 +48,7 @@ import Testing
     /// A waiter told before the sync was over could not close the writer: that waits for the sync.
     @Test(
         "a callback may close the writer whose sync failed, in a sync and in a roll",
-        .timeLimit(.minutes(1)), arguments: [false, true])
+        .timeLimit(.minutes(10)), arguments: [false, true])
     func closeAfterFailure(inRoll: Bool) throws {
         let storage = SimulatedStorage()
         var options = Self.smallSegments(.normal)
@@ -84,7 +84,7 @@ import Testing
 
     /// A callback that found the segment full waited for the roll of its own thread, for ever.
     @Test(
-        "a callback appends across rolls, commits and waits", .timeLimit(.minutes(1)),
+        "a callback appends across rolls, commits and waits", .timeLimit(.minutes(10)),
         arguments: Durability.allCases)
     func appendInCallback(durability: Durability) throws {
         let folder = try TemporaryFolder()
@@ -114,7 +114,7 @@ import Testing
     }
 
     /// Callbacks told by a roll on the worker append, and so roll again, while others append too.
-    @Test("callbacks and other threads append beside each other", .timeLimit(.minutes(1)))
+    @Test("callbacks and other threads append beside each other", .timeLimit(.minutes(10)))
     func manyCallbacks() throws {
         let folder = try TemporaryFolder()
         let writer = try LogWriter(path: folder.log, options: Self.smallSegments(.normal))

@@ -4,7 +4,7 @@ import SystemPackage
 import Testing
 
 /// A process that forks with an open log: `fork-writer` in Tools.
-@Suite(.timeLimit(.minutes(1))) struct ForkTests {
+@Suite(.timeLimit(.minutes(10))) struct ForkTests {
     private func start(_ log: FilePath, _ mode: String) throws -> (Process, Pipe) {
         let (process, pipe) = (Process(), Pipe())
         process.executableURL = URL(filePath: CommandLine.arguments[0])

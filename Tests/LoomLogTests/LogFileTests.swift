@@ -6,7 +6,7 @@ import SystemPackage
 import Testing
 
 /// The files of a log: who may read them, and what is no file of a log.
-@Suite(.timeLimit(.minutes(1))) struct LogFileTests {
+@Suite(.timeLimit(.minutes(10))) struct LogFileTests {
     private static let segment = "seg/" + FileName.segment(1)
     /// Generation 1 is that of the creation, 2 that of the close.
     private static let manifest = FileName.manifest(2)

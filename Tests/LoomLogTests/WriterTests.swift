@@ -155,7 +155,7 @@ import Testing
     }
 
     /// The writer's end waited for a sync that was itself inside the callback.
-    @Test("a callback may hold the last reference to the writer", .timeLimit(.minutes(1)))
+    @Test("a callback may hold the last reference to the writer", .timeLimit(.minutes(10)))
     func lastReferenceInCallback() throws {
         let folder = try TemporaryFolder()
         let isTold = Monitor(false)
@@ -175,7 +175,7 @@ import Testing
     }
 
     /// Who waited for a writer that went away waited for ever.
-    @Test("a writer that goes away tells everybody who waits", .timeLimit(.minutes(1)))
+    @Test("a writer that goes away tells everybody who waits", .timeLimit(.minutes(10)))
     func abandonTells() throws {
         let folder = try TemporaryFolder()
         let told = Monitor(0)

@@ -125,7 +125,7 @@ import Testing
     /// It claimed the run of the key, and then waited for ever for whoever had it.
     @Test(
         "the run of a shared key is neither resolved nor resumed by hand",
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(10)))
     func keeperByHand() async throws {
         let charge = Tool<Int, Int>("charge", safety: .once) { _, _ in throw StepFailure("broken") }
         let runner = Runner("l", store: store, options: .testing) {

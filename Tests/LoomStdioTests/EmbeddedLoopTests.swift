@@ -3,7 +3,7 @@ import LoomModel
 import Testing
 
 /// A ``StdioLoop`` inside a program of a user's: real processes that embed the library.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct EmbeddedLoopTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct EmbeddedLoopTests {
     /// The process that drove the run died of SIGPIPE.
     @Test("a program that closes its input is an error of that run")
     func closedInput() async throws {

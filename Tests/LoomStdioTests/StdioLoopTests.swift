@@ -10,7 +10,7 @@ import Testing
 @testable import LoomStdio
 
 /// ``StdioLoop`` in this process: its pool of programs, its starts and its ends.
-@Suite(.timeLimit(.minutes(2))) struct StdioLoopTests {
+@Suite(.timeLimit(.minutes(10))) struct StdioLoopTests {
     private let log: TemporaryLog
     private let store: LogRunStore
 
@@ -219,7 +219,7 @@ import Testing
         await #expect(throws: StepProgramError.ended("with status 3")) {
             try await self.start("other", other)
         }
-        #expect(ContinuousClock.now - start < .seconds(60))
+        #expect(ContinuousClock.now - start < .seconds(500))
         try await other.stop()
     }
 

@@ -61,7 +61,7 @@ import Testing
     }
 
     @Test(
-        "a protocol that syncs all it must survives every crash", .timeLimit(.minutes(2)),
+        "a protocol that syncs all it must survives every crash", .timeLimit(.minutes(10)),
         arguments: [true, false])
     func sound(supportsMapping: Bool) throws {
         #expect(try Cells().violations(supportsMapping: supportsMapping) == 0)

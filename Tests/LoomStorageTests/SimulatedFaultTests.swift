@@ -186,7 +186,7 @@ import Testing
         #expect(storage.killImage(.nothingPending).machine.monotonicNanoseconds() == 1_000_003_000)
     }
 
-    @Test("space that is only filled costs next to nothing", .timeLimit(.minutes(1)))
+    @Test("space that is only filled costs next to nothing", .timeLimit(.minutes(10)))
     func sparse() throws {
         let storage = SimulatedStorage()
         let file = try storage.create("/f")

@@ -42,7 +42,8 @@ public struct BlockTableRow: TableRow {
     }
 
     /// Appends the row to both parts of a leaf, behind `previous`.
-    public func write(after previous: BlockTableRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
+    public func write(after previous: BlockTableRow?, hot: inout ByteWriter, cold: inout ByteWriter)
+    {
         let base = isOfAnotherRun ? nil : previous
         let length = UInt64(byteCount / FormatLimits.alignment)
         hot.writeVarint(length << 1 | (isOfAnotherRun ? 1 : 0))
@@ -201,7 +202,8 @@ public struct TextTableRow: TableRow {
     }
 
     /// Appends the row to both parts of a leaf, behind `previous`.
-    public func write(after previous: TextTableRow?, hot: inout ByteWriter, cold: inout ByteWriter) {
+    public func write(after previous: TextTableRow?, hot: inout ByteWriter, cold: inout ByteWriter)
+    {
         hot.writeString(text.text)
     }
 

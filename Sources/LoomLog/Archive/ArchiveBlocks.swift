@@ -1,8 +1,8 @@
 internal import LoomFormat
 internal import LoomStorage
 
-/// Reads single blocks of an archive by their places, each checked by its own hashes: the seed binds
-/// a block to its file and offset.
+/// Reads single blocks of an archive by their places, each checked by its own hashes: the seed
+/// binds a block to its file and offset.
 struct ArchiveBlocks {
     let file: any StorageFile
     let salt: UInt64
@@ -164,8 +164,8 @@ struct ArchiveWalk {
 
     /// The next block; `nil` behind the seal.
     ///
-    /// - Throws: ``LogError`` with code `corrupt` and the offset for anything but a whole chain that
-    ///   ends with the file's end.
+    /// - Throws: ``LogError`` with code `corrupt` and the offset for anything but a whole chain
+    ///   that ends with the file's end.
     mutating func next() throws(LogError) -> (block: ArchiveBlocks.Block, offset: Int)? {
         let offset = parser.offset
         guard offset < end else { return nil }

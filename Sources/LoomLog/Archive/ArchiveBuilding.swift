@@ -16,8 +16,8 @@ struct ArchiveBuilding {
     ///   - segments: Ended live segments of the manifest, in order.
     ///   - id: The archive's number, that of no other segment.
     /// - Returns: The archive's entry for a manifest.
-    /// - Throws: ``LogError`` when a segment is damaged, or when the file does not read back to what
-    ///   was gathered. The file is removed then, as far as the system lets go of it.
+    /// - Throws: ``LogError`` when a segment is damaged, or when the file does not read back to
+    ///   what was gathered. The file is removed then, as far as the system lets go of it.
     func build(
         _ segments: Range<Int>, of manifest: Manifest, as id: UInt64
     ) throws(LogError) -> ManifestSegment {

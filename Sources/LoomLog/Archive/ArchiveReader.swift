@@ -64,7 +64,8 @@ struct ArchiveReader {
 
     private var blocks: ArchiveBlocks { ArchiveBlocks(file: file, salt: header.salt) }
 
-    /// The row of a run, and its number; `nil` when the archive has none. The filter is asked first.
+    /// The row of a run, and its number; `nil` when the archive has none. The filter is asked
+    /// first.
     func row(of run: RunID) throws(LogError) -> (row: RunTableRow, number: Int)? {
         let name = Array(run.rawValue.utf8)
         guard try mayContain(name), let index = directory.leafIndex(ofRun: name) else { return nil }

@@ -1,9 +1,10 @@
 package import LoomFormat
 
-/// What the layer above knows of events, as whoever makes an archive needs it. The log knows none of
-/// it: to the log an event is a place and bytes, a summary is bytes, a count is a number.
+/// What the layer above knows of events, as whoever makes an archive needs it. The log knows none
+/// of it: to the log an event is a place and bytes, a summary is bytes, a count is a number.
 package protocol ArchiveSemantics: Sendable {
-    /// Names the version of summaries and counts; a table of another one is as if it were not there.
+    /// Names the version of summaries and counts; a table of another one is as if it were not
+    /// there.
     var summaryVersion: UInt32 { get }
 
     /// Begins the part of a run that one archive will hold.

@@ -106,11 +106,15 @@ struct ArchiveTables {
         let offset = output.offset
         // The filter is noise: it would not get smaller.
         try output.write(.table, leaf.payload, compresses: leaf.section != .filter)
-        let start = firstBlock == 0 ? SegmentHeader.byteCount : blockEnds[firstBlock - 1]
+        // Only the rows of that section are numbered as the blocks of events are.
+        var start: Int?
+        if leaf.section == .blocks {
+            start = firstBlock == 0 ? SegmentHeader.byteCount : blockEnds[firstBlock - 1]
+        }
         try archiving("placing a table") { () throws(FormatError) in
             try directory.append(
                 leaf, at: offset, byteCount: output.offset - offset,
-                firstBlockOffset: leaf.section == .blocks ? start : nil)
+                firstBlockOffset: start)
         }
     }
 }

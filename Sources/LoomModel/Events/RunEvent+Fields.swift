@@ -119,7 +119,7 @@ extension PauseReason {
 
 extension FailureCategory {
     /// The byte on disk.
-    var code: UInt8 {
+    package var code: UInt8 {
         switch self {
         case .transient: 1
         case .validation: 2

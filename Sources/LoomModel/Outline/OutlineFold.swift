@@ -28,6 +28,15 @@ public struct OutlineFold: Sendable {
         return outline
     }
 
+    /// How many rows of each kind the run has, whatever its policies show.
+    public var rowCounts: RowCountVector {
+        let isOpenFirst = summary.openAttempt?.attempt == 0
+        let ordinary = parts.ordinaryAttempts.reduce(0, +) + (isOpenFirst ? 1 : 0)
+        return RowCountVector(
+            steps: summary.stepIndex, attempts: summary.attemptCount,
+            remarkableAttempts: summary.attemptCount &- ordinary,
+            toolCalls: summary.toolCallCount)
+    }
     /// The fold of the run's events.
     public var summary: RunSummary { fold.summary }
     /// What the run's policies show.

@@ -253,7 +253,7 @@ extension RunOutline {
 
 extension RunStatus {
     /// The byte on disk.
-    var code: UInt8 {
+    package var code: UInt8 {
         switch self {
         case .running: 1
         case .paused: 2

@@ -22,6 +22,7 @@ struct ReadFold {
     var summary: RunSummary { folded.summary }
     var policies: PolicyView { folded.policies }
     var state: StateExtent { folded.state }
+    var rowCounts: RowCountVector { folded.rowCounts }
     var calls: ToolCallTable { folded.fold.calls }
     /// The result of a completed run, where values are kept.
     var result: [UInt8]? { folded.fold.result }

@@ -3,7 +3,7 @@ import Testing
 
 /// Damaged copies of a log of two segments, read by the command: every read refuses with 65, and
 /// names the file. Copies have no MARK that counts, as those that people make.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct CommandDamageTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct CommandDamageTests {
     private let folder: CommandFolder
 
     init() throws { folder = try CommandFolder() }

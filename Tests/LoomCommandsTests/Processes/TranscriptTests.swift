@@ -6,7 +6,7 @@ import Testing
 /// in other languages depend on it.
 ///
 /// LOOMLOG_RECORD=1 swift test --filter TranscriptTests writes them anew.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct TranscriptTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct TranscriptTests {
     private let folder: CommandFolder
     private var recording: String { folder.path("transcript") }
 

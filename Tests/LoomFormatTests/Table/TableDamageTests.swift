@@ -78,16 +78,19 @@ import Testing
         refuses([], RunTableRow.self, "nothing")
         refuses([1, 0], RunTableRow.self, "no row")
         refuses([1, 200, 1], RunTableRow.self, "a hot part that goes on past the payload")
-        refuses([2] + run([0, 1, 65] + head, cold).dropFirst(), RunTableRow.self, "another section")
+        refuses(
+            [2] + run([0, 1, 65] + head, cold).dropFirst(), RunTableRow.self, "another section")
         refuses(run([0, 0] + head, cold), RunTableRow.self, "no name")
         refuses(run([1, 1, 65] + head, cold), RunTableRow.self, "shares with nothing")
         refuses(run([0, 1, 10] + head, cold), RunTableRow.self, "a control character")
         refuses(run([0, 1, 0xC3] + head, cold), RunTableRow.self, "a name that is not UTF-8")
-        refuses(run([0, 1, 65, 3, 0, 0, 0, 9], cold), RunTableRow.self, "labels that are not there")
+        refuses(
+            run([0, 1, 65, 3, 0, 0, 0, 9], cold), RunTableRow.self, "labels that are not there")
         refuses(run([0, 1, 65] + head, cold + [0]), RunTableRow.self, "bytes behind the rows")
         refuses(run([0, 1, 65] + head, cold.dropLast()), RunTableRow.self, "a cold part cut off")
         refuses(run([0, 1, 65] + head, [8] + cold.dropFirst()), RunTableRow.self, "flag 8")
-        refuses(run([0, 1, 65] + head, [0, 1, 1] + cold.dropFirst(3)), RunTableRow.self, "block -1")
+        refuses(
+            run([0, 1, 65] + head, [0, 1, 1] + cold.dropFirst(3)), RunTableRow.self, "block -1")
         let two: [UInt8] = [0, 2, 65, 66] + head
         let nexts: [(String, [UInt8])] = [
             ("below", [1, 1, 65]), ("equal", [2, 0]), ("shares less than it could", [1, 1, 66]),
@@ -100,7 +103,8 @@ import Testing
         refuses([3, 14, 1, 9, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0], KeyTableRow.self, "keys fall")
         refuses([5, 2, 1, 0xFF], TextTableRow.self, "a text that is not UTF-8")
         refuses(
-            [5] + [0x89, 0x80, 0x04] + [UInt8](repeating: 0, count: 70_000), TextTableRow.self, "size")
+            [5] + [0x89, 0x80, 0x04] + [UInt8](repeating: 0, count: 70_000), TextTableRow.self,
+            "size")
     }
 
     @Test("every flipped bit of a table, directory or seal block is seen by its hashes")

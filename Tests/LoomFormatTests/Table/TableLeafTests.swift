@@ -40,7 +40,8 @@ import Testing
         #expect(leaves.map(\.rowCount) == [4, 4, 2])
         #expect(leaves[0].payload.count == 1 + 2 + 4096)
         #expect(leaves.allSatisfy { $0.separator.isEmpty })
-        let longer = try TableSamples.leaves(texts + [TextTableRow(String(repeating: "t", count: 2049))])
+        let longer = try TableSamples.leaves(
+            texts + [TextTableRow(String(repeating: "t", count: 2049))])
         #expect(longer.map(\.rowCount) == [4, 4, 2, 1])
     }
 
@@ -184,7 +185,8 @@ import Testing
             try bytes(keys)
                 == "0316" + "070403020150" + "01" + "00040302113d00" + "020000000004aa02")
         #expect(
-            try bytes([TextTableRow("demo"), TextTableRow(""), TextTableRow("é")]) == "05090464656d6f0002c3a9")
+            try bytes([TextTableRow("demo"), TextTableRow(""), TextTableRow("é")])
+                == "05090464656d6f0002c3a9")
     }
 
     @Test("the fingerprint of a key is bound to its kind")

@@ -48,7 +48,9 @@ import Testing
         var rows = TableSamples.keys(4000, &generator)
         let run = UInt32(1 << 20)
         let wide = KeyFingerprint(rawValue: 5)
-        rows += (0..<2000).map { KeyTableRow(runRow: run, fingerprint: wide, start: $0 * 900, end: nil) }
+        rows += (0..<2000).map {
+            KeyTableRow(runRow: run, fingerprint: wide, start: $0 * 900, end: nil)
+        }
         rows.append(KeyTableRow(runRow: run, fingerprint: .init(rawValue: 6), start: 3, end: 4))
         var directory = TableDirectory(summaryVersion: 1)
         let bytes = try TableSamples.place(TableSamples.leaves(rows), in: &directory)

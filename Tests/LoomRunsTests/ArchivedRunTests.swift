@@ -1,0 +1,133 @@
+import Foundation
+import LoomFormat
+import LoomModel
+import LoomRunner
+import LoomStorage
+import LoomTesting
+import SystemPackage
+import Testing
+
+@testable import LoomLog
+@testable import LoomRuns
+
+/// Runs in archives: their rows, their events and what they cost.
+@Suite(.timeLimit(.minutes(10))) struct ArchivedRunTests {
+    private static let isHeavy = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil
+
+    /// Everything of a log but its last segment, as one archive.
+    private func archived(
+        _ storage: SimulatedStorage
+    ) throws -> (reader: ArchiveReader, entry: ManifestSegment) {
+        let directory = LogDirectory(root: "/a.loom")
+        let manifest = try ManifestStore(directory: directory, storage: storage).load().manifest
+        let entry = try ArchiveBuilding(
+            directory: directory, storage: storage, semantics: RunIndexer()
+        ).build(0..<(manifest.segments.count - 1), of: manifest, as: 1000)
+        let file = try storage.open(directory.archive(1000), for: .reading)
+        return (try ArchiveReader(file: file, entry: entry, storeID: manifest.storeID), entry)
+    }
+
+    private func options() -> LogOptions {
+        var options = LogOptions(durability: .off)
+        options.driver = .inline
+        options.firstSegmentBytes = 256 << 10
+        options.segmentBytesMax = 256 << 10
+        return options
+    }
+
+    /// Leaves the runs that are there in ended segments: a unit that fits in none begins another.
+    private func endSegment(_ writer: LogWriter) throws {
+        var unit = RecordUnit(run: try RunID("filler"), epoch: 1, position: 0)
+        var noise = SeededGenerator(1)
+        unit.append((0..<(300 << 10)).map { _ in UInt8(truncatingIfNeeded: noise.next()) })
+        try writer.append(unit)
+    }
+
+    @Test("rows and events of an archive are those that a read of the log gives")
+    func rows() async throws {
+        let storage = SimulatedStorage(seed: 5)
+        let store = try LogRunStore(path: "/a.loom", options: options(), storage: storage)
+        let script = SourceScript(store) { $0 }
+        for number in 0..<30 {
+            _ = try await script.write("run \(number)", steps: number * 3, calls: number % 2 == 0)
+        }
+        try endSegment(store.log)
+        try store.close()
+        let (reader, _) = try archived(storage)
+        let source = try LogRunSource(path: "/a.loom", storage: storage)
+        for number in 0..<30 {
+            let run = try RunID("run \(number)")
+            let (row, rowNumber) = try #require(try reader.row(of: run))
+            let outline = try #require(try source.row(of: run)?.outline)
+            #expect(try RunOutline(decoding: row.summary.rawSpan) == outline)
+            #expect(row.status == outline.summary.status.code)
+            #expect(row.created == outline.summary.created.microseconds)
+            var (events, bodies) = (try reader.events(of: row, from: 0), [[UInt8]]())
+            while let event = try events.next() { bodies.append(event.body) }
+            #expect(bodies == script.written("run \(number)").map(\.body))
+            let key = ToolKey.explicit("caf\u{e9}")
+            let print = KeyFingerprint(kind: 1, key: Array("caf\u{e9}".utf8))
+            let starts = try reader.calls(of: print, runRow: rowNumber).map(\.start)
+            #expect(try starts == source.calls(of: key, in: run))
+        }
+        // The block table counts as the fold does: a place never lies behind its row.
+        let last = try reader.blockRow(reader.directory.rowCount(of: .blocks) - 1).row
+        #expect(last.endPosition > 0 && last.counts.steps > 0)
+    }
+
+    /// One run of a counter, archived: bytes a step, index included.
+    private func bytesOfStep(_ policy: CheckpointPolicy, steps: UInt64, noise: Bool) throws
+        -> Double
+    {
+        let storage = SimulatedStorage(seed: 6)
+        let writer = try LogWriter(path: "/a.loom", options: options(), storage: storage)
+        let (run, epoch) = (try RunID("counter"), UInt64(1))
+        func state(_ step: UInt64) -> [UInt8] { Array("{\"count\":\(step),\"sum\":0}".utf8) }
+        var (unit, time, random) = (
+            RecordUnit(run: run, epoch: epoch, position: 0), UInt64(1_700_000_000_000_000),
+            SeededGenerator(2)
+        )
+        let creation = RunCreation(loop: "counter", policy: policy, state: state(0))
+        for content in [
+            .created(creation), .resumed(holder: "h"),
+            .attemptStarted(AttemptID(step: 0, attempt: 0)),
+        ] as [RunEvent.Content] {
+            unit.append(RunEvent(time: EventTime(microseconds: time), content).encoded())
+        }
+        try writer.append(unit)
+        var (track, position) = (StateTrack(initial: state(0)), UInt64(3))
+        for step in 0..<steps {
+            // About lognormal with a mean of a millisecond.
+            let spread = (0..<6).reduce(0.0) { sum, _ in
+                sum + Double.random(in: -0.5...0.5, using: &random)
+            }
+            time += noise ? UInt64(600 * exp(spread)) : 0
+            let advance = StepAdvance(
+                AttemptID(step: step, attempt: 0), track.commit(state(step + 1), pauses: false),
+                time: EventTime(microseconds: time))
+            unit.removeAll(nextPosition: position)
+            advance.encode(to: &unit)
+            position += UInt64(advance.eventCount)
+            try writer.append(unit)
+        }
+        try endSegment(writer)
+        try writer.close()
+        let (reader, entry) = try archived(storage)
+        let row = try #require(try reader.row(of: run)?.row)
+        let outline = try RunOutline(decoding: row.summary.rawSpan)
+        // The last ones may stand in the segment that is not archived.
+        #expect(outline.summary.stepIndex > steps / 2 && outline.violations.isEmpty)
+        return Double(entry.validEnd) / Double(outline.summary.stepIndex)
+    }
+
+    @Test("a step of a counter costs at most 1.2 bytes, and 4 where the clock is noisy")
+    func sizes() throws {
+        let steps: UInt64 = Self.isHeavy ? 100_000 : 20_000
+        for policy in [CheckpointPolicy.full, .interval(100), .compact] {
+            let still = try bytesOfStep(policy, steps: steps, noise: false)
+            let noisy = try bytesOfStep(policy, steps: steps, noise: true)
+            print("bytes a step, \(policy): \(still), with a noisy clock \(noisy)")
+            #expect(still <= 1.2 && noisy <= 4)
+        }
+    }
+}
