@@ -16,7 +16,6 @@ public final class MemoryRunStore: RunStore {
         var epoch: UInt64 = 0
         var holder: String?
         var events: [StoredEvent] = []
-        var outline = RunOutline()
     }
 
     /// An event's number among all, from 1 on, is one above its index here.
@@ -45,11 +44,11 @@ public final class MemoryRunStore: RunStore {
         }
     }
 
-    /// See `RunStore.append(_:outline:)`.
+    /// See `RunStore.append(_:outline:)`. The outline is not asked for: events are folded when a
+    /// row is read.
     public func append(
         _ unit: RecordUnit, outline: () -> RunOutline
     ) throws(RunStoreError) -> Appending {
-        let outline = outline()
         let answer = contents.withLock { contents -> AppendAnswer in
             guard var entry = contents.runs[unit.run], entry.holder != nil,
                 entry.epoch == unit.epoch, UInt64(entry.events.count) == unit.position
@@ -62,7 +61,6 @@ public final class MemoryRunStore: RunStore {
                 entry.events.append(event)
                 contents.order.append(event)
             }
-            entry.outline = outline
             contents.runs[unit.run] = entry
             return .ok
         }
@@ -81,22 +79,30 @@ public final class MemoryRunStore: RunStore {
 extension MemoryRunStore {
     /// See `RunSource.row(of:)`.
     public func row(of run: RunID) throws -> RunRow? {
-        contents.withLock { contents in contents.runs[run].flatMap { Self.row(run, $0) } }
+        try contents.withLock { $0.runs[run] }.flatMap { try Self.row(run, $0) }
     }
 
     /// See `RunSource.rows(prefix:)`.
     public func rows(prefix: String) throws -> any RunRowCursor {
-        let rows = contents.withLock { contents in
+        let found = contents.withLock { contents in
             contents.runs.filter { $0.key.rawValue.hasBytePrefix(prefix) }
-                .compactMap { Self.row($0.key, $0.value) }
         }
-        return MemoryCursor(rows.sorted { $0.run < $1.run })
+        return MemoryCursor(
+            try found.sorted { $0.key < $1.key }.compactMap { try Self.row($0.key, $0.value) })
     }
 
     /// A run that was claimed and has no event is none yet.
-    private static func row(_ run: RunID, _ entry: Entry) -> RunRow? {
+    private static func row(_ run: RunID, _ entry: Entry) throws -> RunRow? {
         guard !entry.events.isEmpty else { return nil }
-        return RunRow(run: run, outline: entry.outline, holder: entry.holder)
+        var fold = OutlineFold(keepsValues: false)
+        for stored in entry.events {
+            if let event = try stored.event() {
+                try fold.apply(event, at: stored.place)
+            } else {
+                try fold.skip(at: stored.place)
+            }
+        }
+        return RunRow(run: run, outline: fold.outline, holder: entry.holder)
     }
 
     /// See `RunSource.events(_:)`.

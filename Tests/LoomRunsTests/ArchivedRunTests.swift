@@ -70,9 +70,45 @@ import Testing
             let starts = try reader.calls(of: print, runRow: rowNumber).map(\.start)
             #expect(try starts == source.calls(of: key, in: run))
         }
+        try leaveSample(storage, reader, runs: (0..<30).map { try RunID("run \($0)") })
         // The block table counts as the fold does: a place never lies behind its row.
         let last = try reader.blockRow(reader.directory.rowCount(of: .blocks) - 1).row
         #expect(last.endPosition > 0 && last.counts.steps > 0)
+    }
+
+    /// Leaves the archive, and what it holds in lines, for the reader in another language
+    /// (Tools/second-reader).
+    private func leaveSample(
+        _ storage: SimulatedStorage, _ reader: ArchiveReader, runs: [RunID]
+    ) throws {
+        func hex(_ bytes: some Sequence<UInt8>) -> String {
+            bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        }
+        let file = try storage.open(reader.path, for: .reading)
+        var lines: [String] = []
+        for run in runs.sorted() {
+            guard let (row, number) = try reader.row(of: run) else { continue }
+            let fields = [
+                "row", hex(run.rawValue.utf8), "\(number)", "\(row.status)", "\(row.category)",
+                try reader.text(row.loop) ?? "", "\(row.created)", "\(row.updated)",
+                "\(row.firstPosition)", "\(row.endPosition)", "\(row.firstBlock)",
+                "\(row.blocksMore)", "\(row.flags.rawValue)", hex(row.summary),
+            ]
+            lines.append(fields.joined(separator: "\t"))
+            var events = try reader.events(of: row, from: 0)
+            while let event = try events.next() {
+                let numbers = [event.epoch, event.position, event.sequence].map { "\($0)" }
+                lines.append(
+                    (["event", hex(run.rawValue.utf8)] + numbers + [hex(event.body)])
+                        .joined(separator: "\t"))
+            }
+        }
+        let folder = FileManager.default.currentDirectoryPath + "/.build/archive-sample"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try Data(file.readBytes(count: file.size(), at: 0)).write(
+            to: URL(filePath: folder + "/sample.lla"))
+        try (lines.joined(separator: "\n") + "\n").write(
+            toFile: folder + "/sample.txt", atomically: true, encoding: .utf8)
     }
 
     /// One run of a counter, archived: bytes a step, index included.

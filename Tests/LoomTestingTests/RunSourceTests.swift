@@ -5,6 +5,7 @@ import LoomRunner
 import LoomRuns
 import LoomStorage
 import LoomTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -83,5 +84,41 @@ import Testing
             #expect(try a.get(run).status == b.get(run).status)
             #expect(try a.state(run, at: 0) == b.state(run, at: 0))
         }
+    }
+
+    /// Asks for the outline that it is offered, and compares it with what it holds.
+    private final class Asking: RunStoreWrapper {
+        let base: any RunStore = MemoryRunStore()
+        let seen = Mutex((equal: 0, other: 0))
+
+        func append(
+            _ unit: RecordUnit, outline: () -> RunOutline
+        ) throws(RunStoreError) -> Appending {
+            let offered = outline()
+            let appending = try base.append(unit, outline: outline)
+            let isEqual = (try? base.row(of: unit.run)?.outline) == offered
+            seen.withLock { $0 = isEqual ? ($0.equal + 1, $0.other) : ($0.equal, $0.other + 1) }
+            return appending
+        }
+    }
+
+    private struct Adding: StepLoop {
+        let name = "adding"
+
+        func step(_ state: Int, _ context: StepContext) async throws -> Outcome<Int, Int> {
+            let add = Tool<Int, Int>("add", safety: .once) { number, _ in number + 1 }
+            let next = try await context.call(add, state)
+            return next < 40 ? .continue(next) : .complete(next)
+        }
+    }
+
+    @Test("the outline that a runner offers beside a unit is the fold of all events")
+    func offered() async throws {
+        let store = Asking()
+        let runner = Runner(Adding(), store: store)
+        _ = try await runner.start(RunID("demo"), state: 0, stepsMax: 15)
+        _ = try await runner.resume(RunID("demo"))
+        let seen = store.seen.withLock { $0 }
+        #expect(seen.equal > 80 && seen.other == 0)
     }
 }

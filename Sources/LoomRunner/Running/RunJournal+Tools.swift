@@ -33,7 +33,8 @@ extension RunJournal {
                 state throws(RunnerError) -> (Decision, ToolStart) in
                 var start = call
                 if isNumbered {
-                    start.key = .occurrence(state.numbers.next(for: call, in: state.fold.calls))
+                    start.key = .occurrence(
+                        state.numbers.next(for: call, in: state.outline.fold.calls))
                 }
                 return (try decide(start, &state), start)
             }
@@ -62,7 +63,7 @@ extension RunJournal {
         _ start: ToolStart, _ state: inout State
     ) throws(RunnerError) -> Decision {
         try checkIsOpen(start.attempt, state)
-        switch state.fold.calls.look(up: start) {
+        switch state.outline.fold.calls.look(up: start) {
         case .completed(let completed):
             state.numbers.hold(start, completed.position)
             return .found(.completed(completed))
@@ -77,7 +78,7 @@ extension RunJournal {
             if start.safety == .once, let decided = try unsettled(start, &state) {
                 return decided
             }
-            let position = state.fold.summary.nextPosition
+            let position = state.outline.fold.summary.nextPosition
             let appending = try append(
                 [.toolStarted(start)], isBarrier: start.safety == .once, &state)
             begin(start, position, &state)
@@ -114,7 +115,7 @@ extension RunJournal {
     }
 
     private func checkIsPresent(_ attempt: AttemptID, _ state: State) throws(RunnerError) {
-        guard !state.isClosed, state.fold.summary.openAttempt == attempt else {
+        guard !state.isClosed, state.outline.fold.summary.openAttempt == attempt else {
             throw .stepIsOver(run, step: attempt.step)
         }
     }
@@ -146,8 +147,8 @@ extension RunJournal {
         let waiters = withState { state -> [CheckedContinuation<Void, Never>] in
             guard let call = state.inFlight.removeValue(forKey: position) else { return [] }
             state.once.end(position)
-            if let open = state.fold.calls.unfinished(at: position) {
-                state.once.leave(open, in: state.fold.summary.stepIndex)
+            if let open = state.outline.fold.calls.unfinished(at: position) {
+                state.once.leave(open, in: state.outline.fold.summary.stepIndex)
             }
             giveNumberBack(call.start, position, &state)
             guard state.inFlight.isEmpty else { return Array(call.waiters.values) }
@@ -160,10 +161,10 @@ extension RunJournal {
     /// A call that completed keeps its number, and a `.once` call of the present attempt that may
     /// have happened: the step gets no second one in its place.
     private func giveNumberBack(_ start: ToolStart, _ position: UInt64, _ state: inout State) {
-        switch state.fold.calls.look(up: start) {
+        switch state.outline.fold.calls.look(up: start) {
         case .completed: return
         case .unknown(let call):
-            let isOfPresent = call.start.attempt == state.fold.summary.openAttempt
+            let isOfPresent = call.start.attempt == state.outline.fold.summary.openAttempt
             if call.start.safety == .once && isOfPresent { return }
             state.numbers.giveBack(start, position, isKnown: true)
         case .none, .mismatch: state.numbers.giveBack(start, position, isKnown: false)
@@ -181,7 +182,7 @@ extension RunJournal {
 
     /// The call that began at a position, if it has no end.
     func unfinishedCall(_ position: UInt64) -> ToolCallTable.Call? {
-        withState { $0.fold.calls.unfinished(at: position) }
+        withState { $0.outline.fold.calls.unfinished(at: position) }
     }
 
     /// Nobody drives the run any more: from now on no call begins.
@@ -203,8 +204,9 @@ extension RunJournal {
         isBarrier: Bool
     ) async throws(RunnerError) {
         let appending = try withState { state throws(RunnerError) in
-            guard state.failure != nil || state.fold.calls.unfinished(at: start) != nil else {
-                throw .stepIsOver(run, step: state.fold.summary.stepIndex)
+            guard state.failure != nil || state.outline.fold.calls.unfinished(at: start) != nil
+            else {
+                throw .stepIsOver(run, step: state.outline.fold.summary.stepIndex)
             }
             return try append(
                 [.toolFinished(ToolFinish(start: start, outcome: outcome, by: author))],
@@ -228,8 +230,8 @@ extension RunJournal {
         // Without the lock: an error takes its time to describe itself, and may look at the run.
         let failure = Failure(recording: error)
         let appending = withState { state -> Appending? in
-            guard state.fold.summary.status == .running,
-                state.fold.calls.unfinished(at: start) != nil
+            guard state.outline.fold.summary.status == .running,
+                state.outline.fold.calls.unfinished(at: start) != nil
             else { return nil }
             return try? append([.toolThrew(start: start, failure)], isBarrier: false, &state)
         }
@@ -252,7 +254,7 @@ extension RunJournal {
 extension RunJournal.State {
     /// A `.once` call of a tool that was left open in this step, and that nobody makes now.
     fileprivate mutating func callLeftOpen(of tool: String) -> ToolCallTable.Call? {
-        let (calls, inFlight) = (fold.calls, inFlight)
+        let (calls, inFlight) = (outline.fold.calls, inFlight)
         return once.firstLeft(of: tool) {
             inFlight[$0] == nil && calls.unfinished(at: $0) != nil
         }.flatMap { calls.unfinished(at: $0) }

@@ -16,9 +16,8 @@ final class RunJournal: Sendable {
     private let hasCalls: Atomic<Bool>
 
     struct State: Sendable {
+        /// Read and changed in place: a copy that is alive while a call is added copies all calls.
         var outline: OutlineFold
-        /// The summary, and the calls of the run.
-        var fold: RunFold { outline.fold }
         var unit: RecordUnit
         /// The bytes of one event; kept for its memory.
         var event = ByteWriter(capacity: 256)
@@ -41,7 +40,7 @@ final class RunJournal: Sendable {
 
         /// That the present step has a `.once` call open.
         var unsettled: RunnerError? {
-            fold.calls.unsettled(ofStep: fold.summary.stepIndex).map {
+            outline.fold.calls.unsettled(ofStep: outline.fold.summary.stepIndex).map {
                 .unknownOutcome(tool: $0.start.name, call: $0.position)
             }
         }
@@ -57,7 +56,7 @@ final class RunJournal: Sendable {
         state = Mutex(State(outline: outline, unit: unit, once: OnceCalls(outline.fold)))
     }
 
-    var summary: RunSummary { state.withLock { $0.fold.summary } }
+    var summary: RunSummary { state.withLock { $0.outline.fold.summary } }
 
     /// What decides about the run, whatever the step of the present attempt makes of it.
     var verdict: RunnerError? { state.withLock { $0.failure ?? $0.verdict } }
@@ -96,7 +95,7 @@ final class RunJournal: Sendable {
     ) async throws(RunnerError) -> UInt64 {
         let (first, appending) = try state.withLock {
             state throws(RunnerError) -> (UInt64, Appending) in
-            let first = state.fold.summary.nextPosition
+            let first = state.outline.fold.summary.nextPosition
             return (first, try append(contents, isBarrier: isBarrier, &state))
         }
         try await settle(appending)
@@ -131,7 +130,7 @@ final class RunJournal: Sendable {
         _ contents: [RunEvent.Content], isBarrier: Bool, _ state: inout State
     ) throws(RunnerError) -> Appending {
         for content in contents {
-            try RunnerLimits.check(content, labels: state.fold.summary.labels)
+            try RunnerLimits.check(content, labels: state.outline.fold.summary.labels)
         }
         let time = try begin(&state)
         for content in contents { try add(content, time, &state) }
@@ -156,7 +155,7 @@ final class RunJournal: Sendable {
 
     private func begin(_ state: inout State) throws(RunnerError) -> EventTime {
         if let failure = state.failure { throw failure }
-        state.unit.removeAll(nextPosition: state.fold.summary.nextPosition)
+        state.unit.removeAll(nextPosition: state.outline.fold.summary.nextPosition)
         return clock.now()
     }
 
@@ -180,7 +179,9 @@ final class RunJournal: Sendable {
             if !state.numbers.isEmpty { state.numbers.removeAll() }
             // What an earlier attempt began and this process still makes.
             for position in state.inFlight.keys {
-                if let call = state.fold.calls.unfinished(at: position) { state.once.take(call) }
+                if let call = state.outline.fold.calls.unfinished(at: position) {
+                    state.once.take(call)
+                }
             }
         }
         state.event.removeAll()
@@ -195,7 +196,7 @@ final class RunJournal: Sendable {
     }
 
     private func place(_ state: inout State) -> RunFold.Place {
-        RunFold.Place(position: state.fold.summary.nextPosition, epoch: state.unit.epoch)
+        RunFold.Place(position: state.outline.fold.summary.nextPosition, epoch: state.unit.epoch)
     }
 
     private func append(
