@@ -111,6 +111,79 @@ import Testing
             toFile: folder + "/sample.txt", atomically: true, encoding: .utf8)
     }
 
+    @Test("runs with the longest labels and failures are archived, their summaries left out")
+    func longSummaries() async throws {
+        let storage = SimulatedStorage(seed: 8)
+        var large = options()
+        (large.firstSegmentBytes, large.segmentBytesMax) = (4 << 20, 4 << 20)
+        let writer = try LogWriter(path: "/a.loom", options: large, storage: storage)
+        func write(_ name: String, _ contents: [RunEvent.Content]) throws {
+            var unit = RecordUnit(run: try RunID(name), epoch: 1, position: 0)
+            for content in contents {
+                unit.append(RunEvent(time: EventTime(microseconds: 5), content).encoded())
+            }
+            try writer.append(unit)
+        }
+        let labels = (0..<1000).map {
+            Label(name: "label \($0)", value: String(repeating: "v", count: 100) + "\($0)")
+        }
+        try write(
+            "a", [.created(RunCreation(loop: "l", labels: labels, state: [0x30]))])
+        let failure = Failure(
+            message: String(repeating: "m", count: 65_536), category: .unknown,
+            isRetryable: false)
+        try write(
+            "b",
+            [
+                .created(RunCreation(loop: "l", state: [0x30])), .resumed(holder: "h"),
+                .failed(failure),
+            ])
+        var unit = RecordUnit(run: try RunID("filler"), epoch: 1, position: 0)
+        unit.append(RawRun.noise(1, 5 << 20))
+        try writer.append(unit)
+        try writer.close()
+        let (reader, _) = try archived(storage)
+        for (name, status) in [("a", RunStatus.running), ("b", .failed)] {
+            let row = try #require(try reader.row(of: RunID(name))?.row)
+            #expect(row.summary.isEmpty && row.status == status.code)
+        }
+        #expect(try reader.row(of: RunID("a"))?.row.labels.count == 1000)
+    }
+
+    /// The row went on behind the event that a read of the log ends at.
+    @Test("of a run that cannot be read on, an archive knows what the log tells, and no more")
+    func unreadable() throws {
+        let storage = SimulatedStorage(seed: 9)
+        let writer = try LogWriter(path: "/a.loom", options: options(), storage: storage)
+        let attempt = AttemptID(step: 0, attempt: 0)
+        // A delta against a state of another length.
+        let delta = StateDelta.encode(from: [0x30, 0x30], to: [0x31])
+        var unit = RecordUnit(run: try RunID("r"), epoch: 1, position: 0)
+        for content in [
+            .created(RunCreation(loop: "l", state: [0x30])), .resumed(holder: "h"),
+            .attemptStarted(attempt), .stepCommitted(attempt, delta: delta),
+            .cancelled(reason: "x"),
+        ] as [RunEvent.Content] {
+            unit.append(RunEvent(time: EventTime(microseconds: 5), content).encoded())
+        }
+        try writer.append(unit)
+        unit = RecordUnit(run: try RunID("strange"), epoch: 1, position: 0)
+        unit.append([1, 2, 3])
+        try writer.append(unit)
+        try endSegment(writer)
+        try writer.close()
+        let (reader, _) = try archived(storage)
+        let rows = try LogRunSource(path: "/a.loom", storage: storage).rows(prefix: "r")
+        var cursor = rows
+        let live = try #require(try cursor.next())
+        #expect(live.readError != nil)
+        let row = try #require(try reader.row(of: RunID("r"))?.row)
+        #expect(try RunOutline(decoding: row.summary.rawSpan) == live.outline)
+        #expect(row.status == live.outline.summary.status.code)
+        // A run that never began has no status.
+        #expect(try reader.row(of: RunID("strange"))?.row.status == 0)
+    }
+
     /// One run of a counter, archived: bytes a step, index included.
     private func bytesOfStep(_ policy: CheckpointPolicy, steps: UInt64, noise: Bool) throws
         -> Double

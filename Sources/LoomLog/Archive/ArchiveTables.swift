@@ -21,7 +21,7 @@ struct ArchiveTables {
         _ run: ArchivedRun, id: RunID, positions: Range<UInt64>, blocks: ClosedRange<Int>
     ) throws(LogError) {
         let number = UInt32(nameHashes.count)
-        let row = RunTableRow(
+        var row = RunTableRow(
             name: id, status: run.status, category: run.category, loop: self.number(of: run.loop),
             labels: run.labels.map { label in
                 .init(name: self.number(of: label.name), value: self.number(of: label.value))
@@ -31,7 +31,15 @@ struct ArchiveTables {
             blocksMore: UInt32(blocks.upperBound - blocks.lowerBound), flags: run.flags,
             countsBefore: run.countsBefore, summary: run.summary)
         try archiving("keeping the row of run \(id)") { () throws(FormatError) in
-            if let leaf = try runs.append(row) { leaves[.runs, default: []].append(leaf) }
+            var leaf: FilledLeaf?
+            do throws(FormatError) {
+                leaf = try runs.append(row)
+            } catch .limitExceeded where !row.summary.isEmpty {
+                // A summary that has no room is as if it were not there.
+                row.summary = []
+                leaf = try runs.append(row)
+            }
+            if let leaf { leaves[.runs, default: []].append(leaf) }
         }
         nameHashes.append(NameFilter.hash(of: Array(id.rawValue.utf8).rawSpan))
         // By fingerprint and start, as the table has them.

@@ -23,6 +23,8 @@ private struct RunSlice: ArchiveSlice {
     private var fold = ReadFold(keepsValues: false)
     private var flags: RunTableFlags = []
     private var calls: [UInt64: ArchivedRun.Call] = [:]
+    /// Whether an event was met that cannot be read: every read ends there.
+    private var isOver = false
 
     init(_ run: RunID) { self.run = run }
 
@@ -30,7 +32,9 @@ private struct RunSlice: ArchiveSlice {
         let stored = StoredEvent(
             run: run, place: .init(position: position, epoch: epoch), body: [UInt8](copying: body))
         do throws(RunReadError) {
-            if let event = try fold.accept(stored) {
+            if isOver {
+                // Nothing more is known of the run.
+            } else if let event = try fold.accept(stored) {
                 try fold.apply(event, stored)
                 note(event, at: position)
             } else if !RunEvent.isKnown(body) {
@@ -39,10 +43,11 @@ private struct RunSlice: ArchiveSlice {
         } catch {
             // A reader of a newer version folds the run anew; this one tells the same error.
             flags.insert(.unknownKinds)
+            isOver = true
         }
         return ArchiveProgress(
             counts: fold.rowCounts,
-            isWholeState: fold.isBegun && fold.state.wholeState == position)
+            isWholeState: !isOver && fold.isBegun && fold.state.wholeState == position)
     }
 
     /// Keeps the calls that later steps may be answered from.
@@ -59,7 +64,7 @@ private struct RunSlice: ArchiveSlice {
     consuming func finish() -> ArchivedRun {
         let outline = fold.outline
         var row = ArchivedRun()
-        row.status = outline.summary.status.code
+        row.status = outline.isBegun ? outline.summary.status.code : 0
         row.category = outline.summary.lastFailureCategory?.code ?? 0
         row.loop = outline.summary.loop
         row.labels = outline.summary.labels.sorted { $0.key < $1.key }
