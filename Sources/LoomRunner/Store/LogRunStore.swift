@@ -186,12 +186,12 @@ public final class LogRunStore: RunStore {
 extension LogRunStore {
     /// See `RunSource.row(of:)`.
     public func row(of run: RunID) throws -> RunRow? {
-        try source.row(of: run).map(held)
+        try source.row(of: run, holder: holder(of:))
     }
 
     /// See `RunSource.rows(prefix:)`.
     public func rows(prefix: String) throws -> any RunRowCursor {
-        HeldRows(rows: try source.rows(prefix: prefix), store: self)
+        try source.rows(prefix: prefix, holder: holder(of:))
     }
 
     /// See `RunSource.events(_:)`.
@@ -208,19 +208,7 @@ extension LogRunStore {
         try source.tail(of: run, last: count)
     }
 
-    /// The row with the holder that this process knows.
-    fileprivate func held(_ row: RunRow) -> RunRow {
-        RunRow(
-            run: row.run, outline: row.outline,
-            holder: table.withLock { $0.runs[row.run]?.holder }, readError: row.readError)
-    }
-}
-
-private struct HeldRows: RunRowCursor {
-    var rows: any RunRowCursor
-    let store: LogRunStore
-
-    mutating func next() throws -> RunRow? { try rows.next().map(store.held) }
+    private func holder(of run: RunID) -> String? { table.withLock { $0.runs[run]?.holder } }
 }
 
 private struct KeptEvents: RunEventCursor {

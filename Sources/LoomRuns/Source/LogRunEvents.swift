@@ -3,20 +3,27 @@ internal import LoomLog
 internal import LoomModel
 internal import Synchronization
 
-/// Where the events of runs begin in a log, as far as rows were read: later reads begin there.
+/// Where the events of runs begin and end in a log, as far as rows were read: later reads begin and
+/// end there.
 ///
-/// 40 bytes for each run of the last rows. The index of archives takes its place.
+/// 56 bytes for each run of the last rows. The index of archives takes its place.
 final class RunSegments: Sendable {
-    /// The segments of a run's first event, and of the last event that carries a whole state.
+    /// The segments of a run's first event, and of the last event that carries a whole state; how
+    /// far its row goes.
     struct Start {
         var first: UInt64
         var wholeState: UInt64
         var wholeStatePosition: UInt64 = 0
+        /// The position behind the events of the row, and the sequence of the last one.
+        var end: UInt64 = 0
+        var lastSequence: UInt64 = 0
 
         init(_ event: LogEvent) { (first, wholeState) = (event.segmentID, event.segmentID) }
 
-        /// Takes an event in, when the fold that saw it has the whole state at `position`.
-        mutating func see(_ event: LogEvent, wholeStateAt position: UInt64) {
+        /// Takes an event in, when the fold that saw it goes on with `end` and has the whole state
+        /// at `position`.
+        mutating func see(_ event: LogEvent, end: UInt64, wholeStateAt position: UInt64) {
+            if end != self.end { (self.end, lastSequence) = (end, event.sequence) }
             guard position == event.position, position > wholeStatePosition else { return }
             (wholeState, wholeStatePosition) = (event.segmentID, position)
         }
@@ -26,6 +33,17 @@ final class RunSegments: Sendable {
 
     func keep(_ starts: [RunID: Start]) { self.starts.withLock { $0 = starts } }
     func keep(_ start: Start?, of run: RunID) { starts.withLock { $0[run] = start } }
+
+    /// The sequence of the last event that a part can have, where the run's row went as far. A
+    /// position does not tell it: what cannot follow and is passed over has one, too.
+    func lastSequence(of part: RunPart) -> UInt64? {
+        starts.withLock { starts in
+            guard let start = starts[part.run], part.positions.upperBound <= start.end else {
+                return nil
+            }
+            return start.lastSequence
+        }
+    }
 
     /// The segment to begin at to find all the parts; `nil` for the first of the log.
     func start(of parts: [RunPart]) -> UInt64? {
@@ -71,26 +89,26 @@ struct LogEvents {
     }
 }
 
-/// The events of parts of runs: one pass over the log, which ends with the last event of the last
-/// part.
+/// The events of parts of runs: one pass over the log, which ends with the last event of any row
+/// that goes as far as its part, else with the log.
 struct LogPartEvents: RunEventCursor {
     private var events: LogEvents
-    /// What is still to come of each run.
-    private var left: [RunID: Range<UInt64>]
+    /// What is still to come of each run, and the sequence that it ends with.
+    private var left: [RunID: (positions: Range<UInt64>, last: UInt64)]
 
-    init(_ log: LogReader, _ parts: [RunPart], from segment: UInt64?) throws(LogError) {
+    init(_ log: LogReader, _ parts: [RunPart], _ segments: RunSegments) throws(LogError) {
         left = [:]
-        for part in parts where !part.positions.isEmpty { left[part.run] = part.positions }
-        events = try LogEvents(log, run: left.count == 1 ? left.keys.first : nil, from: segment)
+        for part in parts where !part.positions.isEmpty {
+            left[part.run] = (part.positions, segments.lastSequence(of: part) ?? .max)
+        }
+        events = try LogEvents(
+            log, run: left.count == 1 ? left.keys.first : nil, from: segments.start(of: parts))
     }
 
     mutating func next() throws -> StoredEvent? {
         while !left.isEmpty, let event = try events.next() {
-            guard let positions = left[event.run], event.position >= positions.lowerBound else {
-                continue
-            }
-            // Positions of one run rise, but for a damaged log, of which the fold tells.
-            if event.position >= positions.upperBound - 1 { left[event.run] = nil }
+            guard let (positions, last) = left[event.run] else { continue }
+            if event.sequence >= last { left[event.run] = nil }
             guard positions.contains(event.position) else { continue }
             return StoredEvent(event)
         }

@@ -24,26 +24,36 @@ public final class LogRunSource: RunSource {
     public init(_ log: LogReader) { self.log = log }
 
     /// See ``RunSource/row(of:)``.
-    public func row(of run: RunID) throws -> RunRow? {
-        var pass = try LogRowPass(log, run: run, prefix: "")
-        let writer = try pass.readAskingTheLock()
+    public func row(of run: RunID) throws -> RunRow? { try row(of: run, holder: nil) }
+
+    /// The same for the process that has the log, and knows who holds a run at the moment.
+    package func row(of run: RunID, holder: ((RunID) -> String?)?) throws -> RunRow? {
+        var pass = try LogRowPass(log, run: run, prefix: "", holder)
+        try pass.readAskingForHolders()
         segments.keep(pass.runs[run]?.start, of: run)
         guard let seen = pass.runs[run] else { return nil }
         if let error = seen.readError { throw error }
-        return seen.fold.isBegun ? seen.row(run, writer) : nil
+        return seen.fold.isBegun ? seen.row(run) : nil
     }
 
     /// See ``RunSource/rows(prefix:)``. Keeps the rows of all these runs in memory, without states.
     public func rows(prefix: String) throws -> any RunRowCursor {
-        var pass = try LogRowPass(log, run: nil, prefix: prefix)
-        let writer = try pass.readAskingTheLock()
+        try rows(prefix: prefix, holder: nil)
+    }
+
+    /// The same for the process that has the log, and knows who holds a run at the moment.
+    package func rows(
+        prefix: String, holder: ((RunID) -> String?)?
+    ) throws -> any RunRowCursor {
+        var pass = try LogRowPass(log, run: nil, prefix: prefix, holder)
+        try pass.readAskingForHolders()
         segments.keep(pass.runs.compactMapValues(\.start))
-        return LogRows(pass.runs, writer)
+        return LogRows(pass.runs)
     }
 
     /// See ``RunSource/events(_:)``.
     public func events(_ parts: [RunPart]) throws -> any RunEventCursor {
-        try LogPartEvents(log, parts, from: segments.start(of: parts))
+        try LogPartEvents(log, parts, segments)
     }
 
     /// See ``RunSource/tail(of:last:)``. The last events are counted first, by a pass over the log.
@@ -56,6 +66,8 @@ public final class LogRunSource: RunSource {
 private struct LogRowPass {
     private let log: LogReader
     private let prefix: String
+    /// Who holds a run; without it the log's lock tells.
+    private let holder: ((RunID) -> String?)?
     private var events: LogEvents
     private(set) var runs: [RunID: Seen] = [:]
 
@@ -63,32 +75,30 @@ private struct LogRowPass {
         var fold = ReadFold(keepsValues: false)
         var start: RunSegments.Start?
         var readError: RunReadError?
+        /// Who had the run when it was asked last.
+        var holder: String?
 
         mutating func see(_ event: LogEvent) {
             guard readError == nil else { return }
             do throws(RunReadError) {
                 try fold.see(StoredEvent(event))
                 if start == nil { start = RunSegments.Start(event) }
-                start?.see(event, wholeStateAt: fold.state.wholeState)
+                start?.see(
+                    event, end: fold.summary.nextPosition, wholeStateAt: fold.state.wholeState)
             } catch {
                 readError = error
             }
         }
 
-        func row(_ run: RunID, _ writer: String?) -> RunRow {
-            let outline = fold.outline
-            // Of a process that the log's lock names, the words are in the holder's.
-            let isHeld =
-                outline.summary.status == .running
-                && writer.map { outline.summary.holder.contains($0) } ?? false
-            return RunRow(
-                run: run, outline: outline, holder: isHeld ? outline.summary.holder : nil,
-                readError: readError)
+        func row(_ run: RunID) -> RunRow {
+            RunRow(run: run, outline: fold.outline, holder: holder, readError: readError)
         }
     }
 
-    init(_ log: LogReader, run: RunID?, prefix: String) throws(LogError) {
-        (self.log, self.prefix) = (log, prefix)
+    init(
+        _ log: LogReader, run: RunID?, prefix: String, _ holder: ((RunID) -> String?)?
+    ) throws(LogError) {
+        (self.log, self.prefix, self.holder) = (log, prefix, holder)
         events = try LogEvents(log, run: run)
     }
 
@@ -100,31 +110,41 @@ private struct LogRowPass {
         }
     }
 
-    /// Goes on to the end of the log, and finds out who has it.
+    /// Goes on to the end of the log, and finds out who holds each run.
     ///
-    /// A process may end a run and then let the log go, between a look at the log and one at the
-    /// lock. So the log is looked at again: whoever was gone before that look has written all that
-    /// it ever will.
-    mutating func readAskingTheLock() throws(LogError) -> String? {
+    /// A holder may end a run and then let it go, between a look at the log and one at the holders.
+    /// So the log is looked at again: whoever was gone before that look has written all that it
+    /// ever will.
+    mutating func readAskingForHolders() throws(LogError) {
         try readOn()
-        while true {
-            let writer = try log.writer()
-            let suspects = abandoned(writer)
-            if suspects.isEmpty { return writer }
+        var suspects = try askForHolders()
+        while !suspects.isEmpty {
             try readOn()
-            // Those that another process took meanwhile: it may be gone by now, too.
-            let remaining = abandoned(writer)
-            if remaining.allSatisfy({ suspects[$0.key] == $0.value }) { return writer }
+            // Those that another holder took meanwhile: it may be gone by now, too.
+            let remaining = try askForHolders()
+            if remaining.allSatisfy({ suspects[$0.key] == $0.value }) { return }
+            suspects = remaining
         }
     }
 
-    /// The runs that say `running` and whose holder does not have the log, with their epochs.
-    private func abandoned(_ writer: String?) -> [RunID: UInt64] {
+    /// Asks who holds each run. Returns those that say `running` and that nobody has, with their
+    /// epochs.
+    private mutating func askForHolders() throws(LogError) -> [RunID: UInt64] {
+        let writer = holder == nil ? try log.writer() : nil
         var found: [RunID: UInt64] = [:]
-        for (run, seen) in runs where seen.fold.isBegun {
+        for run in Array(runs.keys) {
+            guard let seen = runs[run], seen.fold.isBegun else { continue }
             let summary = seen.fold.summary
-            guard summary.status == .running else { continue }
-            if writer.map({ summary.holder.contains($0) }) != true { found[run] = summary.epoch }
+            let isRunning = summary.status == .running
+            let now: String? =
+                if let holder {
+                    holder(run)
+                } else if isRunning, let writer, summary.holder.contains(writer) {
+                    // Of a process that the log's lock names, the words are in the holder's.
+                    summary.holder
+                } else { nil }
+            runs[run]?.holder = now
+            if isRunning, now == nil { found[run] = summary.epoch }
         }
         return found
     }
@@ -132,11 +152,9 @@ private struct LogRowPass {
 
 /// The rows of a pass, in order of name.
 private struct LogRows: RunRowCursor {
-    private let writer: String?
     private var runs: [(RunID, LogRowPass.Seen)]
 
-    init(_ runs: [RunID: LogRowPass.Seen], _ writer: String?) {
-        self.writer = writer
+    init(_ runs: [RunID: LogRowPass.Seen]) {
         // The last one first: it goes when it was fetched.
         self.runs = runs.filter { $1.readError != nil || $1.fold.isBegun }.sorted { $0.0 > $1.0 }
             .map { ($0.key, $0.value) }
@@ -144,6 +162,6 @@ private struct LogRows: RunRowCursor {
 
     mutating func next() throws -> RunRow? {
         guard let (run, seen) = runs.popLast() else { return nil }
-        return seen.row(run, writer)
+        return seen.row(run)
     }
 }
