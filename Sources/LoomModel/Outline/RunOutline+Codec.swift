@@ -54,6 +54,26 @@ extension RunOutline {
         try read(&reader) { (reader, outline) throws(FormatError) in
             try outline.decodeRemarks(&reader)
         }
+        try checkCounts()
+    }
+
+    /// Refuses numbers that no events have, so that nobody who counts with them overflows.
+    private func checkCounts() throws(FormatError) {
+        let numbers = [
+            summary.stepIndex, summary.nextPosition, summary.attemptCount, summary.retryCount,
+            summary.failedAttemptCount, summary.interruptedAttemptCount, summary.toolCallCount,
+            summary.nextAttempt, summary.failuresOfStep, summary.interruptionsOfStep,
+            state.length, state.heldBytes, resultBytes,
+        ]
+        guard numbers.allSatisfy({ $0 < FormatLimits.numberEnd }) else {
+            throw .invalid("a number of 2^62 or more in a summary")
+        }
+        // Each attempt is hidden once at most: as an ordinary one, or as the open one.
+        var left = summary.attemptCount
+        for count in ordinaryAttempts + [summary.openAttempt == nil ? 0 : 1] {
+            guard count <= left else { throw .invalid("a summary that hides attempts twice") }
+            left -= count
+        }
     }
 
     private mutating func read(

@@ -1,7 +1,8 @@
 import LoomFormat
-import LoomModel
 import LoomTesting
 import Testing
+
+@testable import LoomModel
 
 /// The outline of a run, as a value and as bytes.
 @Suite struct RunOutlineTests {
@@ -119,6 +120,39 @@ import Testing
         }
         // Parts and fields of a later version stand behind the known ones.
         #expect(try RunOutline(decoding: (bytes + [3, 1, 2, 3]).rawSpan).encoded() == bytes)
+    }
+
+    /// Each of these numbers was accepted, and trapped where it was counted with.
+    @Test("an outline whose counts cannot be is refused")
+    func impossibleCounts() throws {
+        var outline = try fold(events(seed: 11)).outline
+        outline.ordinaryAttempts = outline.policies.changes.map { _ in .max }
+        var several = OutlineFold().outline
+        several.policies.change(to: .compact, at: 0)
+        several.policies.change(to: .compact, at: 0)
+        several.ordinaryAttempts = [1 << 63, 1 << 63]
+        var hiding = OutlineFold().outline
+        hiding.policies.change(to: .compact, at: 0)
+        hiding.ordinaryAttempts = [3]
+        hiding.summary.attemptCount = 2
+        var open = OutlineFold().outline
+        open.policies.change(to: .compact, at: 0)
+        open.ordinaryAttempts = [2]
+        open.summary.attemptCount = 2
+        open.summary.openAttempt = AttemptID(step: 0, attempt: 0)
+        var steps = OutlineFold().outline
+        steps.summary.stepIndex = .max
+        var calls = OutlineFold().outline
+        calls.summary.toolCallCount = 1 << 63
+        for impossible in [outline, several, hiding, open, steps, calls] {
+            #expect(throws: FormatError.self) {
+                let read = try RunOutline(decoding: impossible.encoded().rawSpan)
+                // What a list makes of it.
+                _ = Int(read.policies.shownStateCount(to: read.summary.stepIndex))
+                _ = Int(read.summary.attemptCount - read.hiddenAttemptCount)
+                _ = Int(read.summary.toolCallCount)
+            }
+        }
     }
 
     /// The bytes of FORMAT.md 12.5: they change with its version alone.
