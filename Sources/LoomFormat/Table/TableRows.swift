@@ -4,7 +4,8 @@ public struct BlockTableRow: TableRow {
     /// The section that such rows stand in.
     public static let section = TableSection.blocks
 
-    /// Bytes of the block with header and padding, a multiple of 8.
+    /// Bytes of the block with header and padding, a multiple of 8; where its unit has several
+    /// blocks, of all of them.
     public var byteCount: Int
     /// Whether the last run of this block is another than that of the block before.
     public var isOfAnotherRun: Bool
@@ -37,7 +38,7 @@ public struct BlockTableRow: TableRow {
     /// Refuses a row that has no place in the format, or none behind `previous`.
     public func validate(after previous: BlockTableRow?) throws(FormatError) {
         guard byteCount > BlockHeader.byteCount, byteCount % FormatLimits.alignment == 0,
-            byteCount <= BlockEncoder.byteCountMax(rawCount: FormatLimits.blockBytesMax)
+            byteCount < FormatLimits.segmentBytesMax
         else { throw .invalid("a block of \(byteCount) bytes in the block table") }
     }
 

@@ -105,6 +105,17 @@ struct ArchiveEvents {
         while true {
             let block = try blocks.read(at: offset, kind: .events, end: end)
             offset += block.header.totalLength
+            // An archive says more of an event than a live segment: its run, its sequence.
+            let (count, most) = (
+                payload.count + block.payload.count,
+                FormatLimits.unitBytesMax + FormatLimits.archiveBlockRows
+            )
+            try refusing(blocks.file.path, at: start, "unit refused") { () throws(FormatError) in
+                guard count <= most else {
+                    throw .limitExceeded(
+                        "the size of a unit", found: UInt64(count), limit: UInt64(most))
+                }
+            }
             payload += block.payload
             guard block.header.flags.contains(.continues), offset < end else { break }
         }

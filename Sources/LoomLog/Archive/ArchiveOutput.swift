@@ -13,6 +13,8 @@ struct ArchiveOutput {
     /// What was laid and not yet written: a call for each block would cost more than the block.
     private var pending: [UInt8] = []
     private var written = 0
+    /// The end sequence of the archive, which blocks other than events carry.
+    var endSequence: UInt64 = 0
 
     private static let pendingBytesMax = 1 << 20
 
@@ -43,7 +45,7 @@ struct ArchiveOutput {
         _ kind: BlockKind, _ payload: [UInt8], compresses: Bool
     ) throws(LogError) -> UInt64 {
         let fields = BlockEncoder.Fields(
-            kind: kind, firstSequence: 0, eventCount: 0, durableUpTo: 0,
+            kind: kind, firstSequence: endSequence, eventCount: 0, durableUpTo: 0,
             previousHash: previousHash)
         _ = try lay(fields, payload.rawSpan, isEvents: false, compresses: compresses)
         return previousHash

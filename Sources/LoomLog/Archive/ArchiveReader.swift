@@ -134,7 +134,9 @@ struct ArchiveReader {
         var (low, high) = (blocks.lowerBound, blocks.upperBound)
         while low < high {
             let middle = (low + high) / 2
-            if try blockRow(middle).row.endPosition > position {
+            let end = try blockRow(middle).row.endPosition
+            // Behind the last number there is none.
+            if end > position || end == .max {
                 high = middle
             } else {
                 low = middle + 1

@@ -44,7 +44,8 @@ enum ArchiveVerification {
         }
         for run in gathering.runs {
             guard let row = try reader.row(of: run)?.row,
-                row.endPosition == gathering.events(of: run).last.map({ $0.position &+ 1 })
+                row.endPosition
+                    == gathering.events(of: run).map({ ArchiveWriter.end(of: $0.position) }).max()
             else { throw otherwise(reader, Int(reader.seal.directoryOffset)) }
         }
     }

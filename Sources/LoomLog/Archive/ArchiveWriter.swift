@@ -83,8 +83,9 @@ struct ArchiveWriter {
         run.number = number
         rows.append(run: number, epoch: epoch, position: position, sequence: sequence, body)
         run.firstBlock = run.firstBlock ?? counts.blocks
-        run.firstPosition = run.firstPosition ?? position
-        run.endPosition = position &+ 1
+        // Also where positions fall, which no runner writes: ends rise, so that they can be halved.
+        run.firstPosition = min(run.firstPosition ?? .max, position)
+        run.endPosition = max(run.endPosition, Self.end(of: position))
         run.progress = progress
         if progress.isWholeState { run.wholeState = position }
         self.run = run
@@ -93,6 +94,9 @@ struct ArchiveWriter {
         counts.endSequence = max(counts.endSequence, sequence &+ 1)
         if rows.isFull { try endBlock() }
     }
+
+    /// The position behind one; of the last number that number.
+    static func end(of position: UInt64) -> UInt64 { position == .max ? .max : position + 1 }
 
     /// Ends the run's part and keeps its row.
     mutating func end(_ row: ArchivedRun) throws(LogError) {
@@ -135,6 +139,7 @@ struct ArchiveWriter {
         covering sequences: Range<UInt64>, times: ClosedRange<UInt64>
     ) throws(LogError) -> End {
         try endBlock()
+        output.endSequence = sequences.upperBound
         let directory = try tables.write(to: &output)
         let seal = ArchiveSeal(
             eventCount: counts.events, blockCount: UInt64(counts.blocks), runCount: counts.runs,

@@ -96,7 +96,8 @@ import Testing
         call.end = call.start
         #expect(throws: FormatError.self) { try TableSamples.leaves([call]) }
         var block = TableSamples.blocks(1, &generator)[0]
-        for byteCount in [0, 64, 73, 8 << 20] {
+        // A unit of several blocks has one row; no unit fills a segment.
+        for byteCount in [0, 64, 73, FormatLimits.segmentBytesMax] {
             block.byteCount = byteCount
             #expect(throws: FormatError.self) { try TableSamples.leaves([block]) }
         }
