@@ -80,6 +80,15 @@ import Testing
         }
     }
 
+    @Test("a run of many short events begins with a block of its own")
+    func shortEvents() throws {
+        var unit = RecordUnit(run: try RunID("b"), epoch: 1, position: 0)
+        for _ in 0..<12_000 { unit.append([1]) }
+        let (reader, _) = try archived([.numbered(0, run: "a", size: 10), unit])
+        #expect(try reader.row(of: RunID("a"))?.row.blocksMore == 0)
+        #expect(try reader.row(of: RunID("b"))?.row.firstBlock == 1)
+    }
+
     @Test("an event of more than a block that no compressor makes smaller is archived")
     func largeNoise() throws {
         var unit = RecordUnit(run: try RunID("r"), epoch: 1, position: 0)

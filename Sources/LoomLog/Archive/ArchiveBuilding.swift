@@ -66,7 +66,7 @@ struct ArchiveBuilding {
         for run in gathering.runs {
             let spans = gathering.events(of: run)
             var slice = semantics.begin(run)
-            try writer.begin(run, byteCount: spans.reduce(0) { $0 + Int($1.length) })
+            try writer.begin(run, byteCount: spans.reduce(0) { $0 + $1.recordByteCount })
             for span in spans {
                 let body = gathering.body(span)
                 times.see(body)

@@ -62,7 +62,7 @@ struct ArchiveWriter {
 
     /// Begins the part of a run that the archive has.
     ///
-    /// - Parameter byteCount: Bytes of its events, or about so many: one that fills a block begins
+    /// - Parameter byteCount: Bytes of its rows, or about so many: one that fills a block begins
     ///   with one, so that its blocks can be moved whole by a merge.
     mutating func begin(_ id: RunID, byteCount: Int) throws(LogError) {
         if byteCount >= FormatLimits.archiveBlockRows { try endBlock() }

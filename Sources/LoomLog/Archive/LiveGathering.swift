@@ -11,6 +11,9 @@ struct LiveGathering {
         let sequence: UInt64
         let offset: UInt32
         let length: UInt32
+
+        /// Bytes of its record: the tag and the length are rows, too.
+        var recordByteCount: Int { 1 + UInt64(length).varintSize + Int(length) }
     }
 
     private var bytes: [UInt8] = []
