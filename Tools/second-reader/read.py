@@ -26,6 +26,7 @@ NUMBERS_END = 1 << 62
 KINDS = {1: "events", 2: "filler", 3: "sync-mark", 4: "close", 5: "seal", 6: "manifest", 7: "table", 8: "directory"}
 EVENTS, FILLER, SYNC_MARK, CLOSE, SEAL, MANIFEST, TABLE, DIRECTORY = KINDS
 LIVE, ARCHIVE = 1, 2
+RAW, LZ4, PACKED = 0, 1, 2                                                     # codecs
 STATES = {1: "active", 2: "sealed", 3: "recovered"}
 CONTINUES, BARRIER, FIRST_UNIT = 1, 2, 4
 
@@ -118,13 +119,19 @@ def parse_header(data, offset, seed):
     return Block(offset, offset + 64 + (fields[4] + 7 & ~7), *fields[1:])
 
 
-def read_block(file, offset, seed, limit):
+def read_block(file, offset, seed, limit, codecs=(RAW, LZ4)):
     """Checks 1 to 5: (block, stored payload); Torn, or Refused where this version must refuse."""
     block = parse_header(file.read(offset, min(64, limit - offset)), offset, seed)
-    for holds, field in ((block.kind in KINDS, "kind"), (block.codec in (0, 1), "codec"),      # check 4
-                         (block.flags & ~7 == 0, "flags"), (block.aux == 0, "aux")):
+    for holds, field in ((block.kind in KINDS, "kind"), (block.codec in codecs, "codec"),      # check 4
+                         (block.flags & ~7 == 0, "flags"),
+                         (block.aux == 0 or block.codec == PACKED, "aux")):
         require(holds, f"block at {offset}: {field} is none of this version", "unsupported")
-    lengths = block.raw == block.stored and block.check == 0 if block.codec == 0 else block.raw > block.stored
+    if block.codec == RAW:
+        lengths = block.raw == block.stored and block.check == 0
+    else:
+        lengths = block.raw > block.stored
+    if block.codec == PACKED and not 1 <= block.aux <= BLOCK_LIMIT:
+        lengths = False
     if not lengths or block.raw > BLOCK_LIMIT:
         raise Torn("lengths or raw check")
     padded = file.read(offset + 64, block.end - offset - 64) if block.end <= limit else b""
@@ -137,15 +144,128 @@ def read_block(file, offset, seed, limit):
 
 def decode(block, stored):
     """Check 8: the decoded payload."""
-    if block.codec == 0:
+    if block.codec == RAW:
         return stored
-    try:
-        data = lz4.block.decompress(stored, uncompressed_size=block.raw)
-    except (lz4.block.LZ4BlockError, ValueError, MemoryError, OverflowError) as error:
-        raise Refused("corrupt", f"LZ4: {error}")
+    if block.codec == PACKED:
+        data = unpack(lz4_decode(stored, block.aux), block.raw)
+    else:
+        data = lz4_decode(stored, block.raw)
     require(len(data) == block.raw, "raw length")
     require(xxh64(data) & 0xFFFFFFFF == block.check, "raw check")
     return data
+
+
+def lz4_decode(stored, length):
+    try:
+        data = lz4.block.decompress(stored, uncompressed_size=length)
+    except (lz4.block.LZ4BlockError, ValueError, MemoryError, OverflowError) as error:
+        raise Refused("corrupt", f"LZ4: {error}")
+    require(len(data) == length, "length of the decoded LZ4 block")
+    return data
+
+
+# ---- Packed rows (§6.1) ------------------------------------------------------------------------------
+
+STEP, ATTEMPT, POSITION = range(3)
+LEADING = {**dict.fromkeys((2, 3, 4, 7, 8), (STEP, ATTEMPT)), 5: (POSITION,), 18: (POSITION,),
+           6: (STEP, ATTEMPT, POSITION), 9: (STEP,)}
+SAME_TIME, SAME_NUMBERS, SAME_LENGTH = 128, 64, 32
+
+
+def put_varint(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return out
+
+
+def difference(data, at, end):
+    """(a difference, as a number below 2^64 to be added modulo 2^64; offset behind it)"""
+    value, at = varint(data, at, end)
+    return (value >> 1) ^ (U64 if value & 1 else 0), at
+
+
+def unpack(rows, raw):
+    """The payload of the packed rows; stops when it grows past `raw` bytes."""
+    end = len(rows)
+    length, clock = varint(rows, 0, end)
+    at = clock_end = clock + length
+    require(at <= end, "times are longer than the packed rows")
+    payload, known, kinds = bytearray(), False, {}
+    run = epoch = position = sequence = 0  # of the next event
+    time = step = attempt = 0              # the last ones
+
+    def put(tag, content):
+        payload.append(tag)
+        payload.extend(put_varint(len(content)))
+        payload.extend(content)
+        require(len(payload) <= raw, "raw length")
+
+    def take(length):
+        nonlocal at
+        require(length <= end - at, "packed rows are cut off")
+        at += length
+        return rows[at - length:at]
+
+    while at < end:
+        first = rows[at]
+        at += 1
+        kind, flags = first & 31, first & 0xE0
+        if kind == 0:
+            if flags == SAME_NUMBERS:
+                length, at = varint(rows, at, end)
+                put(1, take(length))
+                continue
+            require(flags in (0, SAME_TIME), "first byte of an entry")
+            if flags == 0:
+                run, at = varint(rows, at, end)
+                epoch, at = varint(rows, at, end)
+                position, at = varint(rows, at, end)
+                step = attempt = 0
+            require(known or flags == 0, "a jump before the first context")
+            known = True
+            delta, at = difference(rows, at, end)
+            sequence = sequence + delta & U64
+            put(2, b"".join(map(put_varint, (run, epoch, position, sequence))))
+            continue
+        require(known, "an event before the first context")
+        if kind == 31:
+            require(flags == 0, "first byte of an entry")
+            length, at = varint(rows, at, end)
+            put(3, take(length))
+        else:
+            if kind == 30:
+                kind = take(1)[0]
+                require(kind >= 30, "a kind below 30 behind a 30")
+            if not flags & SAME_TIME:
+                delta, clock = difference(rows, clock, clock_end)
+                time = time + delta & U64
+            fields = LEADING.get(kind, ())
+            deltas, length = kinds.get(kind, ((0,) * len(fields), 0))
+            if not flags & SAME_NUMBERS:
+                require(fields, "numbers of a kind that has none")
+                deltas = []
+                for _ in fields:
+                    delta, at = difference(rows, at, end)
+                    deltas.append(delta)
+            content = bytearray([kind]) + put_varint(time)
+            for field, delta in zip(fields, deltas):
+                if field == STEP:
+                    value = step = step + delta & U64
+                elif field == ATTEMPT:
+                    value = attempt = attempt + delta & U64
+                else:
+                    value = position - delta & U64
+                content += put_varint(value)
+            if not flags & SAME_LENGTH:
+                length, at = varint(rows, at, end)
+            kinds[kind] = deltas, length
+            put(3, content + take(length))
+        position, sequence = position + 1 & U64, sequence + 1 & U64
+    require(clock == clock_end, "times are left over")
+    return bytes(payload)
 
 
 # ---- Records (§6) ------------------------------------------------------------------------------------
@@ -164,10 +284,10 @@ def varint(data, at, end):
             return value, at
 
 
-def records(data, runs, sequence):
+def records(data, runs, sequence, archive=False):
     """The records of a unit: ("run", number, id) and ("event", sequence, id, epoch, position, bytes).
 
-    Adds what is declared to `runs`.
+    Adds what is declared to `runs`. In an archive the contexts name the sequences.
     """
     view, at, context = memoryview(data), 0, None
     while at < len(data):
@@ -190,6 +310,8 @@ def records(data, runs, sequence):
             number, at = varint(data, at, end)
             epoch, at = varint(data, at, end)
             position, at = varint(data, at, end)
+            if archive:
+                sequence, at = varint(data, at, end)
             context = number, epoch
         elif tag == 3:
             require(context is not None, "event without a context")
