@@ -79,7 +79,7 @@ struct RunValues {
     }
 
     private mutating func state() throws(RunReadError) -> [UInt8] {
-        if position != nil { return try position!.state() }
+        if var position { return try position.state() }
         do {
             return try track.materialise()
         } catch {
