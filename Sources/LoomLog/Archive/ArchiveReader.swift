@@ -129,7 +129,6 @@ struct ArchiveReader {
         of row: RunTableRow, from position: UInt64
     ) throws(LogError) -> ArchiveEvents {
         let blocks = Int(row.firstBlock)...Int(row.firstBlock + row.blocksMore)
-        var first = blocks.lowerBound
         // All but the last of a run's blocks end with it: their ends rise.
         var (low, high) = (blocks.lowerBound, blocks.upperBound)
         while low < high {
@@ -142,9 +141,8 @@ struct ArchiveReader {
                 low = middle + 1
             }
         }
-        first = low
         return ArchiveEvents(
-            self.blocks, run: row.name, from: position, at: try blockRow(first).offset,
+            self.blocks, run: row.name, from: position, at: try blockRow(low).offset,
             end: try blockRow(blocks.upperBound).end)
     }
 

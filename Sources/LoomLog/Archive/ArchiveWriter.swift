@@ -26,6 +26,8 @@ struct ArchiveWriter {
     private var tables: ArchiveTables
     private var rows = BlockRows()
     private var run: OpenRun?
+    /// The run whose event is the last of the present block, when no run is open.
+    private var lastOfBlock: OpenRun?
     /// The run of the last block's last event, whose numbers the next row of the table is told
     /// against.
     private var lastRunOfBlock: RunID?
@@ -46,8 +48,6 @@ struct ArchiveWriter {
         var events: UInt64 = 0
         var runs: UInt64 = 0
         var blocks = 0
-        var firstSequence = UInt64.max
-        var endSequence: UInt64 = 0
     }
 
     /// Begins an archive with its header, in an empty file.
@@ -90,8 +90,6 @@ struct ArchiveWriter {
         if progress.isWholeState { run.wholeState = position }
         self.run = run
         counts.events += 1
-        counts.firstSequence = min(counts.firstSequence, sequence)
-        counts.endSequence = max(counts.endSequence, sequence &+ 1)
         if rows.isFull { try endBlock() }
     }
 
@@ -111,9 +109,6 @@ struct ArchiveWriter {
         lastOfBlock = run
         self.run = nil
     }
-
-    /// The run whose event is the last of the present block.
-    private var lastOfBlock: OpenRun?
 
     private mutating func endBlock() throws(LogError) {
         guard !rows.isEmpty, let last = run?.number != nil ? run : lastOfBlock else { return }

@@ -117,7 +117,7 @@ extension PauseReason {
     }
 }
 
-extension FailureCategory {
+extension FailureCategory: ByteCoded {
     /// The byte on disk.
     package var code: UInt8 {
         switch self {
@@ -130,21 +130,14 @@ extension FailureCategory {
     }
 
     init(decoding reader: inout ByteReader) throws(FormatError) {
-        try self.init(code: try reader.readUInt8())
-    }
-
-    private init(code: UInt8) throws(FormatError) {
-        guard let category = Self.allCases.first(where: { $0.code == code }) else {
-            throw .unsupported("failure category", found: UInt64(code))
-        }
-        self = category
+        self = try reader.readCoded("failure category")
     }
 
     /// Reads a category, or the byte 0 for none.
     init?(optionallyDecoding reader: inout ByteReader) throws(FormatError) {
         let code = try reader.readUInt8()
         if code == 0 { return nil }
-        try self.init(code: code)
+        self = try Self.of(code, "failure category")
     }
 }
 
@@ -182,7 +175,7 @@ extension FailureDecision {
     }
 }
 
-extension ToolSafety {
+extension ToolSafety: ByteCoded {
     /// The byte on disk.
     var code: UInt8 {
         switch self {
@@ -193,11 +186,7 @@ extension ToolSafety {
     }
 
     init(decoding reader: inout ByteReader) throws(FormatError) {
-        let code = try reader.readUInt8()
-        guard let safety = Self.allCases.first(where: { $0.code == code }) else {
-            throw .unsupported("tool safety", found: UInt64(code))
-        }
-        self = safety
+        self = try reader.readCoded("tool safety")
     }
 }
 
@@ -237,9 +226,9 @@ extension ToolStart {
     }
 }
 
-extension ToolFinish.Author {
+extension ToolFinish.Author: ByteCoded {
     /// The byte on disk.
-    fileprivate var code: UInt8 {
+    var code: UInt8 {
         switch self {
         case .tool: 0
         case .person: 1
@@ -273,10 +262,30 @@ extension ToolFinish {
         case let other: throw .unsupported("tool outcome", found: UInt64(other))
         }
         // The author came later: an event may end before it.
-        let code = reader.isAtEnd ? Author.tool.code : try reader.readUInt8()
-        guard let author = Author.allCases.first(where: { $0.code == code }) else {
-            throw .unsupported("author of a tool's end", found: UInt64(code))
-        }
+        let author: Author = reader.isAtEnd ? .tool : try reader.readCoded("author of a tool's end")
         self.init(start: start, outcome: outcome, by: author)
+    }
+}
+
+/// Cases that stand for bytes on disk.
+protocol ByteCoded: CaseIterable {
+    /// The byte on disk; 0 is none of them, but for ``ToolFinish/Author``.
+    var code: UInt8 { get }
+}
+
+extension ByteCoded {
+    /// The case of a byte.
+    static func of(_ code: UInt8, _ field: String) throws(FormatError) -> Self {
+        guard let found = allCases.first(where: { $0.code == code }) else {
+            throw .unsupported(field, found: UInt64(code))
+        }
+        return found
+    }
+}
+
+extension ByteReader {
+    /// Reads a byte that stands for a case.
+    mutating func readCoded<Value: ByteCoded>(_ field: String) throws(FormatError) -> Value {
+        try Value.of(try readUInt8(), field)
     }
 }

@@ -52,6 +52,11 @@ public struct RunFold: Sendable {
     /// Applies the next event. When it throws, the fold is as it was before.
     public mutating func apply(_ event: RunEvent, at place: Place) throws(Violation) {
         if let violation = refusal(of: event, at: place) { throw violation }
+        take(event, at: place)
+    }
+
+    /// Applies an event that is not refused.
+    mutating func take(_ event: RunEvent, at place: Place) {
         advance(to: place, time: event.time)
         switch event.content {
         case .created(let creation): create(creation, time: event.time)

@@ -30,15 +30,18 @@ public struct OutlineFold: Sendable {
 
     /// How many rows of each kind the run has, whatever its policies show.
     public var rowCounts: RowCountVector {
-        let isOpenFirst = summary.openAttempt?.attempt == 0
+        let isOpenFirst = fold.summary.openAttempt?.attempt == 0
         let ordinary = parts.ordinaryAttempts.reduce(0, +) + (isOpenFirst ? 1 : 0)
         return RowCountVector(
-            steps: summary.stepIndex, attempts: summary.attemptCount,
-            remarkableAttempts: summary.attemptCount &- ordinary,
-            toolCalls: summary.toolCallCount)
+            steps: fold.summary.stepIndex, attempts: fold.summary.attemptCount,
+            remarkableAttempts: fold.summary.attemptCount &- ordinary,
+            toolCalls: fold.summary.toolCallCount)
     }
+
     /// The fold of the run's events.
     public var summary: RunSummary { fold.summary }
+    /// The position that the next event has. Asked at every event, so that it copies no summary.
+    public var nextPosition: UInt64 { fold.summary.nextPosition }
     /// What the run's policies show.
     public var policies: PolicyView { parts.policies }
     /// How long the state is, and where it begins to be stored.
@@ -73,18 +76,15 @@ public struct OutlineFold: Sendable {
     public mutating func apply(
         _ event: RunEvent, at place: RunFold.Place
     ) throws(Refusal) {
-        if let violation = refusal(of: event, at: place) { throw .violation(violation) }
+        let kept = kept(event)
+        if let violation = fold.refusal(of: kept, at: place) { throw .violation(violation) }
         do throws(FormatError) {
             try parts.state.apply(event, at: place.position)
         } catch {
             throw .delta(error)
         }
         note(event, at: place)
-        do throws(RunFold.Violation) {
-            try fold.apply(kept(event), at: place)
-        } catch {
-            throw .violation(error)
-        }
+        fold.take(kept, at: place)
         switch event.content {
         case .created(let creation): change(to: creation.policy, at: 0)
         case .policyChanged(let policy):

@@ -271,7 +271,7 @@ extension RunOutline {
     }
 }
 
-extension RunStatus {
+extension RunStatus: ByteCoded {
     /// The byte on disk.
     package var code: UInt8 {
         switch self {
@@ -284,10 +284,6 @@ extension RunStatus {
     }
 
     init(decoding reader: inout ByteReader) throws(FormatError) {
-        let code = try reader.readUInt8()
-        guard let status = Self.allCases.first(where: { $0.code == code }) else {
-            throw .unsupported("run status", found: UInt64(code))
-        }
-        self = status
+        self = try reader.readCoded("run status")
     }
 }

@@ -162,11 +162,7 @@ public final class LogRunStore: RunStore {
         // All of them, and nothing else; more may have come since.
         let isWhole = events.enumerated().allSatisfy { UInt64($0) == $1.position }
         guard isWhole, UInt64(events.count) == known.end else { return nil }
-        return events.map {
-            StoredEvent(
-                run: $0.run, place: .init(position: $0.position, epoch: $0.epoch), body: $0.body,
-                origin: LogPlace(segmentID: $0.segmentID, offset: $0.offset))
-        }
+        return events.map { StoredEvent($0) }
     }
 
     /// See ``RunStore/release(_:epoch:)``.

@@ -20,6 +20,7 @@ struct ReadFold {
 
     var outline: RunOutline { folded.outline }
     var summary: RunSummary { folded.summary }
+    var nextPosition: UInt64 { folded.nextPosition }
     var policies: PolicyView { folded.policies }
     var state: StateExtent { folded.state }
     var rowCounts: RowCountVector { folded.rowCounts }
@@ -27,7 +28,7 @@ struct ReadFold {
     /// The result of a completed run, where values are kept.
     var result: [UInt8]? { folded.fold.result }
     /// Whether the run exists: its creation was accepted.
-    var isBegun: Bool { folded.summary.nextPosition > 0 }
+    var isBegun: Bool { folded.nextPosition > 0 }
 
     /// Reads a stored event.
     ///

@@ -78,7 +78,7 @@ struct RunPass {
 
     /// Applies the run's next event. Returns whether there was one.
     mutating func next(_ visitor: inout some RunVisitor) throws -> Bool {
-        guard position.fold.summary.nextPosition < end, let stored = try events.next() else {
+        guard position.fold.nextPosition < end, let stored = try events.next() else {
             return false
         }
         try position.visit(stored, &visitor)

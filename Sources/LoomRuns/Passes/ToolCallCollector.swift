@@ -85,7 +85,7 @@ private struct LateCalls {
     init(_ source: any RunSource, _ run: RunID) throws {
         var pass = try RunPass(source, run, keepsValues: false, followsStates: false)
         while try pass.next(&collector) {}
-        end = pass.position.fold.summary.nextPosition
+        end = pass.position.fold.nextPosition
     }
 
     func apply(to row: inout ToolCallRow) {

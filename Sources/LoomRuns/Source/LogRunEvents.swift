@@ -1,5 +1,5 @@
 internal import LoomFormat
-internal import LoomLog
+package import LoomLog
 internal import LoomModel
 internal import Synchronization
 
@@ -186,7 +186,8 @@ private struct EventTally {
 }
 
 extension StoredEvent {
-    init(_ event: LogEvent) {
+    /// An event of a log.
+    package init(_ event: LogEvent) {
         self.init(
             run: event.run, place: .init(position: event.position, epoch: event.epoch),
             body: event.body, origin: LogPlace(segmentID: event.segmentID, offset: event.offset))

@@ -84,7 +84,7 @@ private struct LogRowPass {
                 try fold.see(StoredEvent(event))
                 if start == nil { start = RunSegments.Start(event) }
                 start?.see(
-                    event, end: fold.summary.nextPosition, wholeStateAt: fold.state.wholeState)
+                    event, end: fold.nextPosition, wholeStateAt: fold.state.wholeState)
             } catch {
                 readError = error
             }
