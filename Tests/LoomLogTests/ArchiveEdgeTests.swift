@@ -7,19 +7,6 @@ import Testing
 
 /// Archives of what no runner writes, and of what is as large as the format allows.
 @Suite(.timeLimit(.minutes(10))) struct ArchiveEdgeTests {
-    /// Knows nothing of events.
-    private struct Plain: ArchiveSemantics {
-        var summaryVersion: UInt32 { 7 }
-        func begin(_ run: RunID) -> any ArchiveSlice { Slice() }
-
-        struct Slice: ArchiveSlice {
-            mutating func take(
-                epoch: UInt64, position: UInt64, _ body: RawSpan
-            ) -> ArchiveProgress { ArchiveProgress() }
-            consuming func finish() -> ArchivedRun { ArchivedRun() }
-        }
-    }
-
     /// A log of some units, all in ended segments, and the archive of them.
     private func archived(
         _ units: [RecordUnit]
@@ -39,7 +26,7 @@ import Testing
         try writer.close()
         let manifest = try ManifestStore(directory: directory, storage: storage).load().manifest
         let entry = try ArchiveBuilding(
-            directory: directory, storage: storage, semantics: Plain()
+            directory: directory, storage: storage, semantics: PlainSemantics()
         ).build(0..<(manifest.segments.count - 1), of: manifest, as: 1000)
         let reader = try ArchiveReader(
             file: storage.open(directory.archive(1000), for: .reading), entry: entry,

@@ -7,36 +7,6 @@ import Testing
 
 /// Archives of real segments, written, read back, and damaged.
 @Suite(.timeLimit(.minutes(10))) struct ArchiveTests {
-    /// Counts events: what they mean is the business of the layer above.
-    private struct Counting: ArchiveSemantics {
-        var summaryVersion: UInt32 { 7 }
-        func begin(_ run: RunID) -> any ArchiveSlice { Slice(name: run.rawValue) }
-
-        struct Slice: ArchiveSlice {
-            let name: String
-            var count: UInt64 = 0
-
-            mutating func take(
-                epoch: UInt64, position: UInt64, _ body: RawSpan
-            ) -> ArchiveProgress {
-                count += 1
-                return ArchiveProgress(
-                    counts: RowCountVector(steps: count), isWholeState: count % 10 == 1)
-            }
-
-            consuming func finish() -> ArchivedRun {
-                var row = ArchivedRun()
-                (row.status, row.loop) = (UInt8(count % 5), "loop \(count % 3)")
-                row.labels = [("name", name)]
-                row.summary = Array("\(count) events".utf8)
-                row.calls = [
-                    .init(key: KeyFingerprint(kind: 1, key: Array("k".utf8)), start: 0, end: nil)
-                ]
-                return row
-            }
-        }
-    }
-
     private struct Store {
         let storage: SimulatedStorage
         let directory: LogDirectory
@@ -86,7 +56,7 @@ import Testing
         }
 
         func build() throws -> ManifestSegment {
-            try ArchiveBuilding(directory: directory, storage: storage, semantics: Counting())
+            try ArchiveBuilding(directory: directory, storage: storage, semantics: CountingSemantics())
                 .build(0..<(manifest.segments.count - 1), of: manifest, as: 1000)
         }
 

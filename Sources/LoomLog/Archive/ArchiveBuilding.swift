@@ -65,17 +65,21 @@ struct ArchiveBuilding {
         var times = ArchiveTimes()
         for run in gathering.runs {
             let spans = gathering.events(of: run)
-            var slice = semantics.begin(run)
+            var slice = try semantics.begin(run, after: nil, newest: nil)
             try writer.begin(run, byteCount: spans.reduce(0) { $0 + $1.recordByteCount })
+            let give: ArchiveSlice.Give = {
+                (epoch, position, sequence, body, progress) throws(LogError) in
+                try writer.append(
+                    epoch: epoch, position: position, sequence: sequence, body, progress)
+            }
             for span in spans {
                 let body = gathering.body(span)
                 times.see(body)
-                let progress = slice.take(epoch: span.epoch, position: span.position, body)
-                try writer.append(
+                try slice.take(
                     epoch: span.epoch, position: span.position, sequence: span.sequence, body,
-                    progress)
+                    give: give)
             }
-            try writer.end(slice.finish())
+            if let row = try slice.finish(give: give) { try writer.end(row) }
         }
         let written = try writer.finish(covering: first..<end, times: times.range)
         try storing("syncing an archive") { () throws(StorageError) in

@@ -8,18 +8,62 @@ package protocol ArchiveSemantics: Sendable {
     var summaryVersion: UInt32 { get }
 
     /// Begins the part of a run that one archive will hold.
-    func begin(_ run: RunID) -> any ArchiveSlice
+    ///
+    /// - Parameters:
+    ///   - past: What older archives hold of the run; `nil` when none has anything of it.
+    ///   - newest: The newest summary of the run that newer archives have, which says what may be
+    ///     hidden by now; `nil` when the part that begins is the newest. Only what is durable.
+    func begin(
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
+    ) throws(LogError) -> any ArchiveSlice
+
+    /// Whether the stored events of a run's part may be moved as they are: nothing of them is
+    /// hidden that is still stored, and the row stays right.
+    ///
+    /// - Parameters:
+    ///   - row: The row of the part.
+    ///   - newest: As for ``begin(_:after:newest:)``.
+    func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool
 }
 
-/// Goes through the events of one run's part of an archive, in order.
-package protocol ArchiveSlice {
-    /// Takes the next event.
-    ///
-    /// - Returns: What the block table keeps of the place behind it.
-    mutating func take(epoch: UInt64, position: UInt64, _ body: RawSpan) -> ArchiveProgress
+/// What older archives hold of a run.
+package protocol ArchivedPast: Sendable {
+    /// The newest row of the run in them. Without a summary, or with one of another version, the
+    /// run is to be folded anew from its first event.
+    var row: RunTableRow { get }
 
-    /// What the run table keeps.
-    consuming func finish() -> ArchivedRun
+    /// Calls `body` with the events at these positions, in order, until it returns `false`.
+    func events(
+        _ positions: Range<UInt64>,
+        _ body: (_ epoch: UInt64, _ position: UInt64, RawSpan) throws(LogError) -> Bool
+    ) throws(LogError)
+
+    /// The positions of the starts of the calls that have this key, newest first. Two keys may
+    /// have one fingerprint.
+    func calls(of key: KeyFingerprint) throws(LogError) -> [UInt64]
+}
+
+/// Goes through the events of one run's part of an archive, in order, and says what is stored in
+/// their place: as many events at the same positions, with the bytes of those left out that no read
+/// shows; or none at all of a run that is deleted.
+///
+/// Run twice it gives the same bytes.
+package protocol ArchiveSlice {
+    /// Stores an event, with what the block table keeps of the place behind it.
+    typealias Give = (
+        _ epoch: UInt64, _ position: UInt64, _ sequence: UInt64, RawSpan, ArchiveProgress
+    ) throws(LogError) -> Void
+
+    /// Takes the next event; gives those that are decided. It may hold events back until it knows
+    /// more, never beyond the commit of the next step.
+    mutating func take(
+        epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
+    ) throws(LogError)
+
+    /// Gives what was held back.
+    ///
+    /// - Returns: What the run table keeps; `nil` where it keeps nothing of the run.
+    mutating func finish(give: Give) throws(LogError) -> ArchivedRun?
 }
 
 /// What stands behind an event of an archive: for the block table.

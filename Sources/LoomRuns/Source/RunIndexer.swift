@@ -13,8 +13,13 @@ package struct RunIndexer: ArchiveSemantics {
     /// Creates the indexer.
     package init() {}
 
-    /// See ``ArchiveSemantics/begin(_:)``.
-    package func begin(_ run: RunID) -> any ArchiveSlice { RunSlice(run) }
+    /// See ``ArchiveSemantics/begin(_:after:newest:)``.
+    package func begin(
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
+    ) throws(LogError) -> any ArchiveSlice { RunSlice(run) }
+
+    /// See ``ArchiveSemantics/movesWhole(_:newest:)``.
+    package func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool { true }
 }
 
 /// Folds one run's part of an archive.
@@ -28,7 +33,14 @@ private struct RunSlice: ArchiveSlice {
 
     init(_ run: RunID) { self.run = run }
 
-    mutating func take(epoch: UInt64, position: UInt64, _ body: RawSpan) -> ArchiveProgress {
+    mutating func take(
+        epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
+    ) throws(LogError) {
+        let progress = see(epoch: epoch, position: position, body)
+        try give(epoch, position, sequence, body, progress)
+    }
+
+    private mutating func see(epoch: UInt64, position: UInt64, _ body: RawSpan) -> ArchiveProgress {
         let stored = StoredEvent(
             run: run, place: .init(position: position, epoch: epoch), body: [UInt8](copying: body))
         do throws(RunReadError) {
@@ -61,7 +73,7 @@ private struct RunSlice: ArchiveSlice {
         }
     }
 
-    consuming func finish() -> ArchivedRun {
+    mutating func finish(give: Give) throws(LogError) -> ArchivedRun? {
         let outline = fold.outline
         var row = ArchivedRun()
         row.status = outline.isBegun ? outline.summary.status.code : 0
