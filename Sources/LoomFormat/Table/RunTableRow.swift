@@ -195,6 +195,9 @@ public struct RunTableCursor: ~Escapable {
     /// The name of the run, in bytes; not checked to be UTF-8. Copies them.
     public var name: [UInt8] { Array(nameBuffer[..<nameCount]) }
 
+    /// Appends the bytes of the name to `target`.
+    public func appendName(to target: inout [UInt8]) { target += nameBuffer[..<nameCount] }
+
     /// Moves to the next row; `false` behind the last.
     public mutating func next() throws(FormatError) -> Bool {
         guard !hot.isAtEnd else { return false }

@@ -3,7 +3,7 @@ internal import LoomStorage
 
 /// Reads single blocks of an archive by their places, each checked by its own hashes: the seed
 /// binds a block to its file and offset.
-struct ArchiveBlocks {
+struct ArchiveBlocks: Sendable {
     let file: any StorageFile
     let salt: UInt64
 
@@ -14,7 +14,88 @@ struct ArchiveBlocks {
     }
 
     /// Reads a block of a kind that stands at an offset and ends before another.
-    func read(at offset: Int, kind: BlockKind, end: Int) throws(LogError) -> Block {
+    ///
+    /// - Parameter length: How long it is, where that is known: one read instead of two.
+    func read(
+        at offset: Int, kind: BlockKind, end: Int, length: Int? = nil
+    ) throws(LogError) -> Block {
+        try checkPlace(offset, end: end)
+        var bytes = try read(length ?? BlockHeader.byteCount, at: offset)
+        let header = try refusing(file.path, at: offset, "block refused") {
+            () throws(FormatError) -> BlockHeader in
+            try self.header(bytes.rawSpan, at: offset)
+        }
+        guard header.kind == kind, offset + header.totalLength <= end else {
+            throw LogError(
+                .corrupt, "another block stands here than the archive's index says",
+                path: file.path, offset: offset)
+        }
+        if bytes.count < header.totalLength {
+            bytes += try read(header.totalLength - bytes.count, at: offset + bytes.count)
+        }
+        return try block(header, in: bytes.rawSpan, at: offset)
+    }
+
+    /// Checks and decodes a block whose bytes are at hand.
+    private func block(
+        _ header: BlockHeader, in bytes: RawSpan, at offset: Int
+    ) throws(LogError) -> Block {
+        try refusing(file.path, at: offset, "block refused") { () throws(FormatError) in
+            var payload: [UInt8] = []
+            try header.decodePayload(try stored(header, in: bytes, at: offset), into: &payload)
+            return Block(header: header, payload: payload)
+        }
+    }
+
+    /// The stored payload of a block, checked.
+    @_lifetime(copy bytes)
+    private func stored(
+        _ header: BlockHeader, in bytes: RawSpan, at offset: Int
+    ) throws(FormatError) -> RawSpan {
+        guard bytes.byteCount >= header.totalLength else {
+            throw .endOfBytes(needed: header.totalLength, available: bytes.byteCount)
+        }
+        let stored = bytes.extracting(BlockHeader.byteCount..<header.totalLength)
+        let seed = BlockHeader.seed(salt: salt, offset: offset)
+        guard BlockHash.hash(stored, seed: seed) == header.payloadHash else {
+            throw .hashMismatch("block payload")
+        }
+        return stored
+    }
+
+    /// Reads a block of events through a window, for whoever reads the next one, too.
+    func read(
+        at offset: Int, end: Int, through window: inout SegmentWindow
+    ) throws(LogError) -> Block {
+        try checkPlace(offset, end: end)
+        try window.load(offset: offset, count: BlockHeader.byteCount, limit: end)
+        let header = try refusing(file.path, at: offset, "block refused") {
+            () throws(FormatError) -> BlockHeader in
+            try self.header(window.span(from: offset, limit: end), at: offset)
+        }
+        guard header.kind == .events, offset + header.totalLength <= end else {
+            throw LogError(
+                .corrupt, "another block stands here than the archive's index says",
+                path: file.path, offset: offset)
+        }
+        try window.load(offset: offset, count: header.totalLength, limit: end)
+        return try block(header, in: window.span(from: offset, limit: end), at: offset)
+    }
+
+    /// Reads the hot part of a leaf alone.
+    func readHotPart(of leaf: TableDirectory.Leaf, into payload: inout [UInt8]) throws(LogError) {
+        try checkPlace(leaf.offset, end: leaf.offset + leaf.byteCount)
+        let bytes = try read(leaf.byteCount, at: leaf.offset)
+        payload.removeAll(keepingCapacity: true)
+        try refusing(file.path, at: leaf.offset, "table refused") { () throws(FormatError) in
+            let header = try self.header(bytes.rawSpan, at: leaf.offset)
+            guard header.kind == .table else { throw .invalid("another block than a table") }
+            try header.decodeHotPart(
+                try stored(header, in: bytes.rawSpan, at: leaf.offset), into: &payload)
+        }
+    }
+
+    private func checkPlace(_ offset: Int, end: Int) throws(LogError) {
         guard offset >= SegmentHeader.byteCount, offset < end,
             end <= FormatLimits.segmentBytesMax
         else {
@@ -22,41 +103,24 @@ struct ArchiveBlocks {
                 .corrupt, "a block of an archive cannot stand here", path: file.path,
                 offset: max(0, offset))
         }
-        let header = try self.header(at: offset)
-        guard header.kind == kind, offset + header.totalLength <= end else {
-            throw LogError(
-                .corrupt, "another block stands here than the archive's index says",
-                path: file.path, offset: offset)
-        }
-        let (file, length) = (self.file, header.totalLength - BlockHeader.byteCount)
-        let stored = try storing("reading an archive") { () throws(StorageError) in
-            try file.readBytes(count: length, at: offset + BlockHeader.byteCount)
-        }
-        return try refusing(file.path, at: offset, "block refused") { () throws(FormatError) in
-            let hash = BlockHash.hash(
-                stored.rawSpan, seed: BlockHeader.seed(salt: salt, offset: offset))
-            guard stored.count == length, hash == header.payloadHash else {
-                throw .hashMismatch("block payload")
-            }
-            var payload: [UInt8] = []
-            try header.decodePayload(stored.rawSpan, into: &payload)
-            return Block(header: header, payload: payload)
+    }
+
+    private func read(_ count: Int, at offset: Int) throws(LogError) -> [UInt8] {
+        let file = self.file
+        return try storing("reading an archive") { () throws(StorageError) in
+            try file.readBytes(count: count, at: offset)
         }
     }
 
-    private func header(at offset: Int) throws(LogError) -> BlockHeader {
-        let file = self.file
-        let bytes = try storing("reading an archive") { () throws(StorageError) in
-            try file.readBytes(count: BlockHeader.byteCount, at: offset)
+    private func header(
+        _ bytes: RawSpan, at offset: Int
+    ) throws(FormatError) -> BlockHeader {
+        guard bytes.byteCount >= BlockHeader.byteCount else {
+            throw .endOfBytes(needed: BlockHeader.byteCount, available: bytes.byteCount)
         }
-        return try refusing(file.path, at: offset, "block refused") { () throws(FormatError) in
-            guard bytes.count == BlockHeader.byteCount else {
-                throw .endOfBytes(needed: BlockHeader.byteCount, available: bytes.count)
-            }
-            return try BlockHeader(
-                decoding: bytes.rawSpan, seed: BlockHeader.seed(salt: salt, offset: offset),
-                in: .archive)
-        }
+        return try BlockHeader(
+            decoding: bytes, seed: BlockHeader.seed(salt: salt, offset: offset),
+            in: .archive)
     }
 }
 
@@ -78,12 +142,17 @@ struct ArchiveEvents {
     private let position: UInt64
     private var offset: Int
     private let end: Int
+    private var window: SegmentWindow
     private var ready: [ArchivedEvent] = []
     private var index = 0
+
+    /// About one block of packed rows: who reads on reads more at once.
+    private static let firstStep = 16 << 10
 
     init(_ blocks: ArchiveBlocks, run: RunID, from position: UInt64, at offset: Int, end: Int) {
         (self.blocks, self.run, self.position) = (blocks, run, position)
         (self.offset, self.end) = (offset, end)
+        window = SegmentWindow(file: blocks.file, step: Self.firstStep)
     }
 
     /// Fetches the next event; `nil` after the run's last one in the archive.
@@ -103,7 +172,7 @@ struct ArchiveEvents {
         let start = offset
         var payload: [UInt8] = []
         while true {
-            let block = try blocks.read(at: offset, kind: .events, end: end)
+            let block = try blocks.read(at: offset, end: end, through: &window)
             offset += block.header.totalLength
             // An archive says more of an event than a live segment: its run, its sequence.
             let (count, most) = (

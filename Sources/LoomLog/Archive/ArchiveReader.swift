@@ -6,23 +6,25 @@ internal import SystemPackage
 ///
 /// Opening reads the header, the seal and the directory; everything else is read when it is asked
 /// for, a block at a time, and every block is checked by its hashes before it is used.
-struct ArchiveReader {
+struct ArchiveReader: Sendable {
     let path: FilePath
     let header: SegmentHeader
     private let headerHash: UInt64
     let seal: ArchiveSeal
     let directory: TableDirectory
     private let file: any StorageFile
-    private let entry: ManifestSegment
+    let entry: ManifestSegment
+    /// Leaves that were used last, of this archive and others.
+    private let cache: LeafCache?
 
     /// Opens an archive that a manifest lists.
     ///
     /// - Throws: ``LogError`` with code `corrupt` and the offset when it is not the one that was
     ///   meant, or its end is damaged.
     init(
-        file: any StorageFile, entry: ManifestSegment, storeID: StoreID
+        file: any StorageFile, entry: ManifestSegment, storeID: StoreID, cache: LeafCache? = nil
     ) throws(LogError) {
-        (self.file, self.entry, path) = (file, entry, file.path)
+        (self.file, self.entry, self.cache, path) = (file, entry, cache, file.path)
         let bytes = try storing("reading an archive") { () throws(StorageError) in
             try file.readBytes(count: SegmentHeader.byteCount, at: 0)
         }
@@ -56,7 +58,8 @@ struct ArchiveReader {
         }
         self.seal = seal
         let place = Int(seal.directoryOffset)
-        let block = try blocks.read(at: place, kind: .directory, end: sealOffset)
+        let block = try blocks.read(
+            at: place, kind: .directory, end: sealOffset, length: max(0, sealOffset - place))
         directory = try refusing(file.path, at: place, "directory refused") {
             () throws(FormatError) in try TableDirectory(decoding: block.payload.rawSpan)
         }
@@ -67,12 +70,19 @@ struct ArchiveReader {
     /// The row of a run, and its number; `nil` when the archive has none. The filter is asked
     /// first.
     func row(of run: RunID) throws(LogError) -> (row: RunTableRow, number: Int)? {
-        let name = Array(run.rawValue.utf8)
+        try row(of: Array(run.rawValue.utf8))
+    }
+
+    /// The same for the bytes of a name.
+    func row(of name: [UInt8]) throws(LogError) -> (row: RunTableRow, number: Int)? {
         guard try mayContain(name), let index = directory.leafIndex(ofRun: name) else { return nil }
         let leaf = directory.leaf(index, of: .runs)
-        let rows = try rows(of: RunTableRow.self, in: leaf)
-        guard let offset = rows.firstIndex(where: { $0.name == run }) else { return nil }
-        return (rows[offset], leaf.firstRow + offset)
+        let payload = try payload(of: leaf)
+        return try refusing(path, at: leaf.offset, "table refused") { () throws(FormatError) in
+            var cursor = try RunTableCursor(try TableLeaf(payload.rawSpan))
+            guard try cursor.seek(name) else { return nil }
+            return (try cursor.row(), leaf.firstRow + cursor.count - 1)
+        }
     }
 
     private func mayContain(_ name: [UInt8]) throws(LogError) -> Bool {
@@ -82,22 +92,36 @@ struct ArchiveReader {
         let number = NameFilter.blockIndex(of: hash, blockCount: count)
         guard let index = directory.leafIndex(ofRow: number, in: .filter) else { return true }
         let leaf = directory.leaf(index, of: .filter)
-        let block = try blocks.read(
-            at: leaf.offset, kind: .table, end: leaf.offset + leaf.byteCount)
+        let payload = try payload(of: leaf)
         return try refusing(path, at: leaf.offset, "filter refused") { () throws(FormatError) in
             try NameFilter.mayContain(
-                hash, block: number - leaf.firstRow, in: try TableLeaf(block.payload.rawSpan))
+                hash, block: number - leaf.firstRow, in: try TableLeaf(payload.rawSpan))
         }
+    }
+
+    /// The decoded payload of a leaf, read once while the cache has it.
+    private func payload(of leaf: TableDirectory.Leaf) throws(LogError) -> [UInt8] {
+        let key = LeafCache.Key(archive: entry.segmentID, offset: leaf.offset)
+        if let payload = cache?.payload(key) { return payload }
+        let block = try blocks.read(
+            at: leaf.offset, kind: .table, end: leaf.offset + leaf.byteCount,
+            length: leaf.byteCount)
+        cache?.keep(block.payload, key)
+        return block.payload
+    }
+
+    /// Decodes the hot part of a leaf; what was there goes.
+    func readHotPart(of leaf: TableDirectory.Leaf, into payload: inout [UInt8]) throws(LogError) {
+        try blocks.readHotPart(of: leaf, into: &payload)
     }
 
     /// All rows of one leaf.
     func rows<Row: TableRow>(
         of type: Row.Type, in leaf: TableDirectory.Leaf
     ) throws(LogError) -> [Row] {
-        let block = try blocks.read(
-            at: leaf.offset, kind: .table, end: leaf.offset + leaf.byteCount)
+        let payload = try payload(of: leaf)
         return try refusing(path, at: leaf.offset, "table refused") { () throws(FormatError) in
-            let rows = try TableLeaf(block.payload.rawSpan).rows(of: type)
+            let rows = try TableLeaf(payload.rawSpan).rows(of: type)
             guard rows.count == leaf.rowCount else {
                 throw .invalid("\(rows.count) rows where the directory has \(leaf.rowCount)")
             }
@@ -110,6 +134,19 @@ struct ArchiveReader {
         guard let index = directory.leafIndex(ofRow: Int(number), in: .texts) else { return nil }
         let leaf = directory.leaf(index, of: .texts)
         return try rows(of: TextTableRow.self, in: leaf)[Int(number) - leaf.firstRow].text.text
+    }
+
+    /// The numbers of those of these texts that the archive has. Costs a pass over all its texts.
+    func textNumbers(of wanted: Set<ByteString>) throws(LogError) -> [ByteString: UInt32] {
+        var numbers: [ByteString: UInt32] = [:]
+        for index in 0..<directory.leafCount(of: .texts) {
+            let leaf = directory.leaf(index, of: .texts)
+            for (offset, row) in try rows(of: TextTableRow.self, in: leaf).enumerated()
+            where wanted.contains(row.text) {
+                numbers[row.text] = UInt32(leaf.firstRow + offset)
+            }
+        }
+        return numbers
     }
 
     /// The calls of a run that have a key of this fingerprint, newest first.
@@ -129,38 +166,68 @@ struct ArchiveReader {
         of row: RunTableRow, from position: UInt64
     ) throws(LogError) -> ArchiveEvents {
         let blocks = Int(row.firstBlock)...Int(row.firstBlock + row.blocksMore)
-        // All but the last of a run's blocks end with it: their ends rise.
-        var (low, high) = (blocks.lowerBound, blocks.upperBound)
-        while low < high {
-            let middle = (low + high) / 2
-            let end = try blockRow(middle).row.endPosition
-            // Behind the last number there is none.
-            if end > position || end == .max {
-                high = middle
-            } else {
-                low = middle + 1
-            }
-        }
+        let first = try firstBlock(among: blocks) { $0.endPosition > position }
         return ArchiveEvents(
-            self.blocks, run: row.name, from: position, at: try blockRow(low).offset,
+            self.blocks, run: row.name, from: position, at: first.offset,
             end: try blockRow(blocks.upperBound).end)
     }
 
-    /// The row of a block of events and where the block stands.
-    func blockRow(
-        _ number: Int
-    ) throws(LogError) -> (row: BlockTableRow, offset: Int, end: Int) {
+    /// A block of events: its number, its row and where it stands.
+    struct BlockPlace {
+        let number: Int
+        let row: BlockTableRow
+        let offset: Int
+    }
+
+    /// The first of the blocks of a run whose row is behind some place, or the last one.
+    ///
+    /// All but the last of a run's blocks end with it, so that what their rows say of it rises.
+    /// Reads about as many leaves as their number has bits.
+    func firstBlock(
+        among blocks: ClosedRange<Int>, _ isBehind: (BlockTableRow) -> Bool
+    ) throws(LogError) -> BlockPlace {
+        var (low, high) = (blocks.lowerBound, blocks.upperBound)
+        while low < high {
+            let middle = (low + high) / 2
+            let rows = try blockRows(around: middle)
+            // Of this leaf those that are in question: the last block is not asked.
+            let known = max(low, rows.firstRow)..<min(high, rows.firstRow + rows.rows.count)
+            let found = known.first { number in
+                let row = rows.rows[number - rows.firstRow]
+                // Behind the last number there is none.
+                return isBehind(row) || row.endPosition == .max
+            }
+            switch found {
+            case nil: low = known.upperBound
+            case let number? where number == known.lowerBound && number > low: high = number
+            case let number?: (low, high) = (number, number)
+            }
+        }
+        let (row, offset, _) = try blockRow(low)
+        return BlockPlace(number: low, row: row, offset: offset)
+    }
+
+    private func blockRows(
+        around number: Int
+    ) throws(LogError) -> (firstRow: Int, offset: Int, rows: [BlockTableRow]) {
         guard let index = directory.leafIndex(ofRow: number, in: .blocks) else {
             throw LogError(
                 .corrupt, "block \(number) is not in the block table", path: path,
                 offset: Int(seal.directoryOffset))
         }
         let leaf = directory.leaf(index, of: .blocks)
-        var offset = leaf.firstBlockOffset ?? SegmentHeader.byteCount
         let rows = try rows(of: BlockTableRow.self, in: leaf)
-        for row in rows.prefix(number - leaf.firstRow) { offset += row.byteCount }
-        let row = rows[number - leaf.firstRow]
-        return (row, offset, offset + row.byteCount)
+        return (leaf.firstRow, leaf.firstBlockOffset ?? SegmentHeader.byteCount, rows)
+    }
+
+    /// The row of a block of events and where the block stands.
+    func blockRow(
+        _ number: Int
+    ) throws(LogError) -> (row: BlockTableRow, offset: Int, end: Int) {
+        let leaf = try blockRows(around: number)
+        let index = number - leaf.firstRow
+        let offset = leaf.rows.prefix(index).reduce(leaf.offset) { $0 + $1.byteCount }
+        return (leaf.rows[index], offset, offset + leaf.rows[index].byteCount)
     }
 
     /// Every block of the archive from the first on, checked by its hashes and the chain.

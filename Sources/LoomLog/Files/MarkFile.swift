@@ -76,10 +76,17 @@ struct MarkFile: Sendable {
 
     private init(file: any StorageFile) { self.file = file }
 
+    /// The bytes that say whose mark it is; `nil` when they cannot be read.
+    var identity: [UInt8]? {
+        guard let bytes = try? file.readBytes(count: 64, at: 0), bytes.count == 64 else {
+            return nil
+        }
+        return bytes
+    }
+
     /// Whether the mark was written on this boot, into this very file.
     func counts(on machine: any Machine) -> Bool {
-        guard let bytes = try? file.readBytes(count: 64, at: 0), bytes.count == 64,
-            let identity = try? Mark(decoding: bytes.rawSpan), let boot = machine.boot
+        guard let bytes = self.identity, let identity = try? Mark(decoding: bytes.rawSpan), let boot = machine.boot
         else { return false }
         return identity.boot == ContentHash(low: boot.0, high: boot.1)
             && identity.device == file.identity.device && identity.inode == file.identity.inode

@@ -60,6 +60,10 @@ public struct LogCursor {
         }
     }
 
+    /// The segment that is being read, and whether that is an archive.
+    var segmentID: UInt64 { manifest.segments[index].segmentID }
+    var isInArchive: Bool { manifest.segments[index].role == .archive }
+
     /// Segments that the manifest listed when it was last read.
     var segmentCount: Int { manifest.segments.count }
     /// Where the segment ends that is being read, as far as it was read.

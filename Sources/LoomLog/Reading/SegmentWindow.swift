@@ -9,17 +9,21 @@ struct SegmentWindow {
     private let file: any StorageFile
     private var bytes: [UInt8] = []
     private var start = 0
+    /// Bytes read at once: doubled at each read up to the most.
+    private var step: Int
 
-    /// Bytes read at once: large enough that the calls do not matter, small enough for a cache.
-    private static let stepBytes = 256 << 10
+    /// Large enough that the calls do not matter, small enough for a cache.
+    private static let stepBytesMax = 256 << 10
 
-    init(file: any StorageFile) { self.file = file }
+    /// - Parameter step: Bytes that are read at first; fewer where one block may be all.
+    init(file: any StorageFile, step: Int = stepBytesMax) { (self.file, self.step) = (file, step) }
 
     /// Makes at least `count` bytes from `offset` available, if the file and `limit` hold as many.
     mutating func load(offset: Int, count: Int, limit: Int) throws(LogError) {
         let wanted = min(offset + count, limit)
         if offset >= start && wanted <= start + bytes.count { return }
-        let length = min(max(count, Self.stepBytes), max(0, limit - offset))
+        let length = min(max(count, step), max(0, limit - offset))
+        step = min(step * 2, Self.stepBytesMax)
         let file = self.file
         bytes = try storing("reading a segment") { () throws(StorageError) in
             try file.readBytes(count: length, at: offset)

@@ -1,0 +1,167 @@
+internal import LoomFormat
+
+/// Adjacent archives that are read as one, oldest first. Of what several have, the newest holds.
+struct ArchiveSet: Sendable {
+    let archives: [ArchiveReader]
+
+    /// The row of a run in one of them.
+    struct Found: Sendable {
+        let row: RunTableRow
+        /// Its number in the archive.
+        let number: Int
+        /// Which of the archives.
+        let index: Int
+    }
+
+    /// The newest row of a run; `nil` when none has one. Costs a look at a filter for each archive
+    /// that has none.
+    func row(of run: RunID) throws(LogError) -> Found? {
+        try row(of: run, before: archives.count)
+    }
+
+    /// The newest row of a run in the archives before one.
+    func row(of run: RunID, before end: Int) throws(LogError) -> Found? {
+        try row(of: Array(run.rawValue.utf8), before: end)
+    }
+
+    private func row(of name: [UInt8], before end: Int) throws(LogError) -> Found? {
+        for index in (0..<end).reversed() {
+            guard let (row, number) = try archives[index].row(of: name) else { continue }
+            return Found(row: row, number: number, index: index)
+        }
+        return nil
+    }
+
+    /// The parts of a run, newest first, until `body` returns `false`.
+    ///
+    /// It ends with the part that the run begins in: what is before it belongs to a run of that
+    /// name that was deleted.
+    func parts(
+        of run: RunID, _ body: (Found) throws(LogError) -> Bool
+    ) throws(LogError) {
+        let name = Array(run.rawValue.utf8)
+        var end = archives.count
+        while let found = try row(of: name, before: end) {
+            guard !found.row.flags.contains(.deleted), try body(found) else { return }
+            if found.row.isFirstPart { return }
+            end = found.index
+        }
+    }
+
+    /// The events of a run at some positions, in order.
+    func events(
+        of run: RunID, at positions: Range<UInt64>
+    ) throws(LogError) -> ArchiveSetEvents {
+        var parts: [ArchiveSetEvents.Part] = []
+        try self.parts(of: run) { found throws(LogError) in
+            let (row, archive) = (found.row, archives[found.index])
+            if row.endPosition > positions.lowerBound, row.firstPosition < positions.upperBound {
+                parts.append(
+                    (try archive.events(of: row, from: positions.lowerBound),
+                        archive.entry.segmentID))
+            }
+            return row.firstPosition > positions.lowerBound
+        }
+        return ArchiveSetEvents(parts, at: positions)
+    }
+
+    /// The positions of the starts of the calls of a run that have a key of this fingerprint,
+    /// newest first, each once.
+    func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [UInt64] {
+        var starts: [UInt64] = []
+        try parts(of: run) { found throws(LogError) in
+            for call in try archives[found.index].calls(of: key, runRow: found.number)
+            where !starts.contains(call.start) { starts.append(call.start) }
+            return true
+        }
+        return starts
+    }
+}
+
+extension RunTableRow {
+    /// Whether the run begins in this archive.
+    var isFirstPart: Bool { firstPosition == 0 && countsBefore == RowCountVector() }
+}
+
+/// The events of one run in several archives, oldest first.
+struct ArchiveSetEvents {
+    /// A part, and the archive that it is in.
+    typealias Part = (events: ArchiveEvents, archive: UInt64)
+
+    /// The parts, the next one last.
+    private var parts: [Part]
+    private let end: UInt64
+    /// The position that the next event has in a run as a runner writes it.
+    private var expected: UInt64
+
+    init(_ newestFirst: [Part], at positions: Range<UInt64>) {
+        (parts, end, expected) = (newestFirst, positions.upperBound, positions.lowerBound)
+    }
+
+    /// Fetches the next event; `nil` behind the last one that was asked for.
+    mutating func next() throws(LogError) -> (event: ArchivedEvent, archive: UInt64)? {
+        while !parts.isEmpty {
+            let archive = parts[parts.count - 1].archive
+            guard let event = try parts[parts.count - 1].events.next() else {
+                parts.removeLast()
+                continue
+            }
+            if event.position == expected { expected &+= 1 }
+            if event.position < end { return (event, archive) }
+            // What no runner writes may stand before its time: only where nothing is missing is
+            // what follows known to be behind the end.
+            if expected >= end { parts.removeAll() }
+        }
+        return nil
+    }
+}
+
+// Counted rows.
+extension ArchiveSet {
+    /// A place in a run, with the counts of its rows before it.
+    struct Place: Hashable, Sendable {
+        let position: UInt64
+        let counts: RowCountVector
+        /// The position of the last whole state before it, where the archive knows one.
+        let wholeState: UInt64?
+        /// Which of the archives it is in.
+        let index: Int
+    }
+
+    /// The last place that the index knows, of which `isAtOrBefore` holds; `nil` when it holds of
+    /// none, or the run is not there.
+    ///
+    /// - Parameter isAtOrBefore: Holds of the counts of a place; once it does not, it does of no
+    ///   later place.
+    func place(
+        in run: RunID, _ isAtOrBefore: (RowCountVector) -> Bool
+    ) throws(LogError) -> Place? {
+        var place: Place?
+        try parts(of: run) { found throws(LogError) in
+            guard isAtOrBefore(found.row.countsBefore) else { return true }
+            place = try self.place(in: found, isAtOrBefore)
+            return false
+        }
+        return place
+    }
+
+    private func place(
+        in found: Found, _ isAtOrBefore: (RowCountVector) -> Bool
+    ) throws(LogError) -> Place {
+        let (row, archive) = (found.row, archives[found.index])
+        let first = Int(row.firstBlock)
+        let block = try archive.firstBlock(among: first...(first + Int(row.blocksMore))) {
+            !isAtOrBefore($0.counts)
+        }
+        guard block.number > first else {
+            return Place(
+                position: row.firstPosition, counts: row.countsBefore, wholeState: nil,
+                index: found.index)
+        }
+        let before = try archive.blockRow(block.number - 1).row
+        let since = before.eventsSinceWholeState
+        return Place(
+            position: before.endPosition, counts: before.counts,
+            wholeState: since > 0 ? before.endPosition &- since : nil, index: found.index)
+    }
+}

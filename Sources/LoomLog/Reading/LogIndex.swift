@@ -1,0 +1,178 @@
+internal import LoomFormat
+internal import LoomStorage
+
+/// Finds what a log holds of a run without reading the rest: in archives by their tables, in the
+/// live segments by an index in memory, which reads on when it is asked.
+///
+/// Opening it reads the live segments once, at most a few of 64 MiB; from there on a look costs
+/// what was appended since the look before, and a microsecond where nothing was.
+package final class LogIndex: Sendable {
+    let log: LogReader
+    private let leaves = LeafCache()
+    private let state = Monitor<State?>(nil)
+
+    private struct State {
+        var snapshot: LogSnapshot
+        var live = LiveRuns()
+        var cursor: LogCursor
+        var probe: MarkProbe?
+    }
+
+    /// Finds things in a log that is being read.
+    package init(_ log: LogReader) { self.log = log }
+
+    /// Looks at the log again.
+    ///
+    /// - Returns: What it holds from its start to its present end.
+    package func view() throws(LogError) -> LogView {
+        try withState { state throws(LogError) in
+            try refresh(&state)
+            return LogView(self, state.snapshot, end: state.live.nextSequence)
+        }
+    }
+
+    /// What was known when it was looked at last.
+    func lastView() throws(LogError) -> LogView {
+        try withState { state throws(LogError) in
+            LogView(self, state.snapshot, end: state.live.nextSequence)
+        }
+    }
+
+    private func withState<Result>(
+        _ body: (inout State) throws(LogError) -> Result
+    ) throws(LogError) -> Result {
+        try state.withLock { state throws(LogError) in
+            var known: State = if let state { state } else { try begin() }
+            // Taken out, so that it is changed in place.
+            state = nil
+            defer { state = known }
+            return try body(&known)
+        }
+    }
+
+    /// Opens everything and reads the live segments.
+    private func begin() throws(LogError) -> State {
+        let probe = MarkProbe(log)
+        let snapshot = try LogSnapshot(of: log, after: nil, leaves: leaves)
+        var state = State(
+            snapshot: snapshot, cursor: try log.cursor(fromSegment: snapshot.live.first?.segmentID))
+        state.probe = probe
+        try readOn(&state)
+        return state
+    }
+
+    private func refresh(_ state: inout State) throws(LogError) {
+        if let probe = state.probe, probe.isUnchanged { return }
+        // Before the look: what changes meanwhile is seen by the next one.
+        state.probe = nil
+        let probe = MarkProbe(log)
+        let manifests = ManifestStore(directory: log.directory, storage: log.storage)
+        if try manifests.newestGeneration() > state.snapshot.generation { try adopt(&state) }
+        try readOn(&state)
+        state.probe = probe
+    }
+
+    /// Goes on with the newest manifest.
+    private func adopt(_ state: inout State) throws(LogError) {
+        state.snapshot = try LogSnapshot(of: log, after: state.snapshot, leaves: leaves)
+        let live = Set(state.snapshot.live.map(\.segmentID))
+        state.live.keep(only: live)
+        if !live.contains(state.cursor.segmentID) {
+            let first = state.snapshot.live.first?.segmentID
+            state.cursor = try log.cursor(fromSegment: first)
+        }
+    }
+
+    /// Reads what was appended. Where the cursor comes to an archive, what it was reading has been
+    /// archived meanwhile.
+    private func readOn(_ state: inout State) throws(LogError) {
+        var triesLeft = 100
+        while true {
+            if state.cursor.isInArchive {
+                triesLeft -= 1
+                guard triesLeft > 0 else {
+                    throw LogError(
+                        .io, "the log changes faster than it can be read",
+                        path: log.directory.root)
+                }
+                try adopt(&state)
+                continue
+            }
+            guard let events = try state.cursor.nextUnit() else { return }
+            if !state.cursor.isInArchive { state.live.see(events) }
+        }
+    }
+}
+
+// What a view asks.
+extension LogIndex {
+    /// What the live segments hold of a run; `nil` when nothing.
+    struct Live {
+        let serial: Int
+        let units: Range<Int>
+        let epoch: UInt64
+        let position: UInt64
+        let isMixed: Bool
+    }
+
+    func live(_ run: RunID) throws(LogError) -> Live? {
+        try withState { state in
+            state.live.runs[run].map {
+                Live(
+                    serial: $0.serial, units: $0.first..<$0.end, epoch: $0.epoch,
+                    position: $0.position, isMixed: $0.isMixed)
+            }
+        }
+    }
+
+    /// The names of the runs of which the live segments hold something, that begin so, in order.
+    func liveRuns(prefix: String) throws(LogError) -> [RunID] {
+        try withState { state in
+            state.live.runs.keys.filter { $0.rawValue.hasBytePrefix(prefix) }.sorted()
+        }
+    }
+
+    /// The number of the first unit of a run that may have an event at a position.
+    func unit(at position: UInt64, of run: RunID) throws(LogError) -> Int? {
+        try withState { $0.live.runs[run]?.unit(at: position) }
+    }
+
+    /// The places of some units of a run from one on; `nil` when they are not live any more.
+    func places(
+        of run: RunID, _ serial: Int, from first: Int, before end: Int
+    ) throws(LogError) -> [LogPlace]? {
+        try withState { state in
+            guard let live = state.live.runs[run], live.serial == serial, first >= live.first
+            else { return nil }
+            let last = max(first, min(end, first + 1024, live.end))
+            let range = (first - live.first)..<(last - live.first)
+            return live.units[range].map {
+                LogPlace(
+                    segmentID: state.live.segments[Int($0.segment)], offset: Int($0.offset))
+            }
+        }
+    }
+}
+
+/// Tells cheaply that nothing was published since: the words of MARK, while it counts and is where
+/// it was.
+private struct MarkProbe: Sendable {
+    private let mark: MarkFile
+    private let storage: any AnchoredStorage
+    private let words: MarkFile.Words
+    private let identity: [UInt8]
+
+    /// `nil` when there is no mark that counts: then every look is a whole one.
+    init?(_ log: LogReader) {
+        guard let mark = try? MarkFile.open(reading: log.directory, storage: log.storage),
+            let words = try? mark.load(), let identity = mark.identity
+        else { return nil }
+        (self.mark, storage, self.words, self.identity) = (mark, log.storage, words, identity)
+    }
+
+    var isUnchanged: Bool {
+        (try? storage.checkInPlace([mark.place])) != nil
+            && (try? mark.load()).map { $0.published == words.published } ?? false
+            && mark.identity == identity
+    }
+}

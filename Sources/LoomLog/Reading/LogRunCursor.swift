@@ -1,0 +1,160 @@
+internal import LoomFormat
+
+/// The events of one run, in order: from archives, then from live segments.
+///
+/// What it reads may be archived or merged meanwhile: it goes on in what took its place.
+package struct LogRunCursor {
+    private let index: LogIndex
+    private let run: RunID
+    private let positions: Range<UInt64>
+    /// The position that the next event has in a run as a runner writes it.
+    private var expected: UInt64
+    private var archived: ArchiveSetEvents?
+    private var live: LiveEvents?
+    private var isOver = false
+
+    init(_ view: LogView, _ run: RunID, _ positions: Range<UInt64>) throws(LogError) {
+        (index, self.run) = (view.index, run)
+        (expected, self.positions) = (positions.lowerBound, positions)
+        archived = try view.snapshot.archives.events(of: run, at: positions)
+        live = try LiveEvents(view, run, from: positions.lowerBound)
+    }
+
+    /// - Parameter position: The position of the first event behind the mark.
+    init?(
+        _ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark, at position: UInt64
+    ) throws(LogError) {
+        (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
+        guard let events = try LiveEvents(view, run, behind: mark) else { return nil }
+        live = events
+    }
+
+    /// Fetches the next event; `nil` behind the last one that was asked for.
+    package mutating func next() throws(LogError) -> LogEvent? {
+        while !isOver {
+            guard let event = try fetch() else { break }
+            if event.position == expected { expected &+= 1 }
+            if positions.contains(event.position) { return event }
+            // As in archives: only where nothing is missing is the rest known to be behind the end.
+            if expected >= positions.upperBound { break }
+        }
+        isOver = true
+        return nil
+    }
+
+    private mutating func fetch() throws(LogError) -> LogEvent? {
+        if let (event, archive) = try archived?.next() {
+            return LogEvent(
+                sequence: event.sequence, run: run, epoch: event.epoch, position: event.position,
+                body: event.body, segmentID: archive, offset: event.offset)
+        }
+        archived = nil
+        switch try live?.next() {
+        case nil: return nil
+        case .event(let event): return event
+        case .end: return nil
+        case .gone:
+            // What is left has been archived: a newer look finds it.
+            let newer = try LogRunCursor(index.view(), run, expected..<max(expected, positions.upperBound))
+            self = newer
+            return try fetch()
+        }
+    }
+}
+
+/// The events of a run in the live segments.
+private struct LiveEvents {
+    enum Next {
+        case event(LogEvent)
+        case end
+        /// They are not live any more.
+        case gone
+    }
+
+    private let index: LogIndex
+    private let run: RunID
+    private let serial: Int
+    private var unit: Int
+    private let end: Int
+    private var places: ArraySlice<LogPlace> = []
+    private var reader: UnitReader
+    private var ready: ArraySlice<LogEvent> = []
+    /// Reads everything up to a sequence, where units hold events of other runs, too.
+    private var scan: (cursor: LogCursor, end: UInt64)?
+    /// Where the first unit stands that the scan is to give.
+    private var first: LogPlace?
+
+    /// `nil` when there are none.
+    init?(_ view: LogView, _ run: RunID, from position: UInt64) throws(LogError) {
+        guard let live = try view.index.live(run),
+            let first = try view.index.unit(at: position, of: run)
+        else { return nil }
+        try self.init(view, run, live, from: first)
+    }
+
+    init?(_ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark) throws(LogError) {
+        guard let live = try view.index.live(run), live.serial == mark.serial,
+            mark.unit >= live.units.lowerBound
+        else { return nil }
+        try self.init(view, run, live, from: mark.unit)
+    }
+
+    private init(
+        _ view: LogView, _ run: RunID, _ live: LogIndex.Live, from unit: Int
+    ) throws(LogError) {
+        (index, self.run, serial) = (view.index, run, live.serial)
+        (self.unit, end) = (max(unit, live.units.lowerBound), live.units.upperBound)
+        reader = UnitReader(view.index.log)
+        guard live.isMixed else { return }
+        let places = try index.places(of: run, serial, from: self.unit, before: end)
+        if let place = places?.first {
+            first = place
+            scan = (try view.index.log.cursor(fromSegment: place.segmentID), view.end)
+        }
+    }
+
+    mutating func next() throws(LogError) -> Next {
+        while true {
+            if let event = ready.popFirst() { return .event(event) }
+            if scan != nil {
+                guard try scanOn() else { return .end }
+                continue
+            }
+            if places.isEmpty {
+                guard unit < end else { return .end }
+                guard
+                    let more = try index.places(of: run, serial, from: unit, before: end)
+                else { return .gone }
+                places = more[...]
+                unit += more.count
+            }
+            guard let place = places.popFirst() else { return .end }
+            var events: [LogEvent] = []
+            do throws(LogError) {
+                guard try reader.add(place, of: run, to: &events) else {
+                    throw LogError(
+                        .corrupt, "a unit that was read before is not there any more",
+                        path: index.log.directory.segment(place.segmentID), offset: place.offset)
+                }
+            } catch {
+                if error.isMissingFile { return .gone }
+                throw error
+            }
+            ready = events[...]
+        }
+    }
+
+    /// Reads the next unit of the scan. Returns whether there was one.
+    private mutating func scanOn() throws(LogError) -> Bool {
+        guard var cursor = scan?.cursor, let end = scan?.end,
+            let events = try cursor.nextUnit(of: run)
+        else { return false }
+        scan?.cursor = cursor
+        let first = first
+        ready = events.filter { event in
+            guard event.sequence < end, let first else { return event.sequence < end }
+            return event.segmentID != first.segmentID || event.offset >= first.offset
+        }[...]
+        return cursor.position.nextSequence <= end
+    }
+}

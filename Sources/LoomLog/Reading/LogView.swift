@@ -1,0 +1,104 @@
+package import LoomFormat
+
+/// What a log holds, from its start to the end that it had at one moment.
+package struct LogView: Sendable {
+    let index: LogIndex
+    let snapshot: LogSnapshot
+    /// The sequence behind its last event.
+    package let end: UInt64
+
+    init(_ index: LogIndex, _ snapshot: LogSnapshot, end: UInt64) {
+        (self.index, self.snapshot, self.end) = (index, snapshot, end)
+    }
+
+    /// What the archives know of a run; `nil` when they have nothing of it. Of a run that was
+    /// deleted they know the last epoch.
+    package func archived(_ run: RunID) throws(LogError) -> RunTableRow? {
+        try snapshot.archives.row(of: run)?.row
+    }
+
+    /// What the live segments hold of a run.
+    package struct Live: Hashable, Sendable {
+        /// The epoch of its last event.
+        package let epoch: UInt64
+        /// The position behind its last event.
+        package let position: UInt64
+        /// Tells what was read of the run from what came since, and from another run of the name.
+        package let mark: Mark
+
+        /// How far a run was read.
+        package struct Mark: Hashable, Sendable {
+            let serial: Int
+            let unit: Int
+        }
+    }
+
+    /// What the live segments hold of a run; `nil` when nothing.
+    package func live(_ run: RunID) throws(LogError) -> Live? {
+        try index.live(run).map {
+            Live(
+                epoch: $0.epoch, position: $0.position,
+                mark: .init(serial: $0.serial, unit: $0.units.upperBound))
+        }
+    }
+
+    /// The runs of which the live segments hold something and whose names begin so, in order.
+    package func liveRuns(prefix: String) throws(LogError) -> [RunID] {
+        try index.liveRuns(prefix: prefix)
+    }
+
+    /// The runs in archives that pass a filter, by name.
+    package func heads(_ filter: RunHeadFilter) throws(LogError) -> RunHeads {
+        try RunHeads(snapshot.archives, filter)
+    }
+
+    /// The events of a run at some positions, in order.
+    package func events(
+        of run: RunID, at positions: Range<UInt64> = 0..<UInt64.max
+    ) throws(LogError) -> LogRunCursor {
+        try LogRunCursor(self, run, positions)
+    }
+
+    /// The events of a run in the live segments, behind what was read before; `nil` when that is
+    /// not known any more, as it was archived meanwhile.
+    ///
+    /// - Parameter position: The position of the first of them.
+    package func events(
+        of run: RunID, behind mark: Live.Mark, at position: UInt64
+    ) throws(LogError) -> LogRunCursor? {
+        try LogRunCursor(self, run, behind: mark, at: position)
+    }
+
+    /// A place in a run with the counts of its rows before it.
+    package struct Place: Hashable, Sendable {
+        /// The position.
+        package let position: UInt64
+        /// The counts before it.
+        package let counts: RowCountVector
+        /// The position of the last whole state before it, where the index knows one.
+        package let wholeState: UInt64?
+        /// The row of the part of the run before the one that the place is in.
+        package let earlier: RunTableRow?
+    }
+
+    /// The last place in an archive that the index knows, of which `isAtOrBefore` holds.
+    package func place(
+        in run: RunID, _ isAtOrBefore: (RowCountVector) -> Bool
+    ) throws(LogError) -> Place? {
+        try snapshot.archives.place(in: run, isAtOrBefore).map { place throws(LogError) in
+            var earlier: RunTableRow?
+            if place.wholeState == nil, place.position > 0 {
+                earlier = try snapshot.archives.row(of: run, before: place.index)?.row
+            }
+            return Place(
+                position: place.position, counts: place.counts, wholeState: place.wholeState,
+                earlier: earlier)
+        }
+    }
+
+    /// The positions of the starts of the calls in archives that have a key of this fingerprint,
+    /// newest first.
+    package func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [UInt64] {
+        try snapshot.archives.calls(of: key, in: run)
+    }
+}
