@@ -28,6 +28,8 @@ public struct LogError: Error, Sendable {
         public static let closed = Code("closed")
         /// A unit or an option is outside the limits.
         public static let limitExceeded = Code("limitExceeded")
+        /// What a reader looks at was rewritten meanwhile: it has to look again.
+        package static let rewritten = Code("rewritten")
         /// The system refused a call.
         public static let io = Code("io")
     }
@@ -117,6 +119,9 @@ extension LogError {
         LogError(
             .closed, "this process was forked after the log was opened: only the parent writes")
     }
+
+    /// Whether what a reader looked at was rewritten meanwhile, so that it has to look again.
+    package var isRewritten: Bool { code == .rewritten }
 
     private var storageCause: StorageError? {
         (cause as? StorageError) ?? (cause as? LogError)?.storageCause

@@ -65,11 +65,10 @@ public struct RunRows<Row>: RowCursor, ~Copyable {
     public let form: ValueForm
 
     init<Collector: RowCollector>(
-        _ pass: RunPass, _ collector: Collector
-    ) throws where Collector.Row == Row {
-        var source = CollectedRows(pass, collector)
-        form = try source.begin()
-        self.source = source
+        _ pass: RunPass, _ form: ValueForm, _ collector: Collector
+    ) where Collector.Row == Row {
+        source = CollectedRows(pass, collector)
+        self.form = form
     }
 
     /// See ``RowCursor/next()``.
@@ -113,18 +112,6 @@ private struct CollectedRows<Collector: RowCollector>: RowSource {
 
     init(_ pass: RunPass, _ collector: Collector) {
         (self.pass, self.collector) = (pass, collector)
-    }
-
-    /// Reads the creation of the run.
-    mutating func begin() throws -> ValueForm {
-        while !pass.position.fold.isBegun {
-            guard try pass.next(&collector) else {
-                throw RunReadError.unknownRun(pass.position.run)
-            }
-        }
-        let summary = pass.position.fold.summary
-        return ValueForm(
-            run: pass.position.run, codec: summary.codec, payloads: summary.payloads)
     }
 
     mutating func next() throws -> Collector.Row? {

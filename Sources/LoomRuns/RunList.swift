@@ -1,103 +1,180 @@
-internal import LoomFormat
+public import LoomFormat
 internal import LoomModel
 
-/// The runs of a log that fit a filter, by time of creation and then by name. See ``RowCursor``.
+/// The runs of a log that fit a filter, in the order that was asked for. See ``RowCursor``.
 ///
-/// The call that makes it reads the row of every run and keeps those that fit, without states.
-/// States and results come with the rows that are fetched: of a batch of them, as many as fit in
-/// 8 MiB, all are read at once.
+/// It finds out which runs come next by their heads, up to 65,536 at once, and reads the row and the
+/// values of each run when that is fetched. A run that changes meanwhile comes as it is by then.
 public struct RunList: RowCursor, ~Copyable {
     private let source: any RunSource
-    private var rows: ArraySlice<RunRow>
-    private var batch = RowQueue<RunValues>()
+    private let filter: RunFilter
+    private let order: RunOrder
+    private var page: HeadPage
+    private var window: RowWindow
     private var isOver = false
 
-    private let batchBytes: Int
+    /// The most heads that are held at once.
+    static let pageCount = 65_536
 
-    static let batchBytes = 8 << 20
-    private static let batchRuns = 4096
-
-    init(_ source: any RunSource, _ rows: [RunRow], batchBytes: Int) {
-        (self.source, self.batchBytes) = (source, batchBytes)
-        self.rows = rows[...]
+    init(
+        _ source: any RunSource, _ filter: RunFilter, _ order: RunOrder, after cursor: RunListPlace?,
+        _ window: RowWindow, pageCount: Int
+    ) throws {
+        (self.source, self.filter, self.order, self.window) = (source, filter, order, window)
+        // Those that are passed over and those that are shown, while that is few.
+        let wanted = window.end.map { min($0, pageCount) } ?? pageCount
+        page = HeadPage(count: max(1, wanted), order: order, after: cursor)
+        try page.fill(from: source, filter)
     }
 
     /// See ``RowCursor/next()``.
     public mutating func next() throws -> RunView? {
-        if isOver { return nil }
+        if isOver || window.isFull { return nil }
         isOver = true
-        if let view = pop() {
+        while true {
+            guard let head = try page.next(from: source, filter) else { return nil }
+            // What is passed over and known to fit need not be read.
+            if head.fits, window.isSkipping {
+                _ = window.takes()
+                continue
+            }
+            guard let row = try source.row(of: head.run), filter.fits(row), window.takes() else {
+                continue
+            }
             isOver = false
-            return view
+            return try view(of: row)
         }
-        guard !rows.isEmpty else { return nil }
-        try fetch(takeBatch())
-        isOver = false
-        return pop()
     }
 
-    private mutating func pop() -> RunView? {
-        guard var values = batch.pop() else { return nil }
+    private func view(of row: RunRow) throws -> RunView {
+        var values = RunValues(row)
+        do {
+            try values.read(from: source)
+        } catch let error as RunReadError {
+            return RunView(row, state: nil, result: nil, readError: error)
+        }
         return values.viewInList()
     }
 
-    private mutating func takeBatch() -> ArraySlice<RunRow> {
-        var (count, bytes) = (0, 0)
-        for row in rows.prefix(Self.batchRuns) {
-            let (outline, isOver) = (row.outline, row.outline.summary.status == .completed)
-            bytes += Int(clamping: isOver ? outline.resultBytes : outline.state.heldBytes)
-            if count > 0 && bytes > batchBytes { break }
-            count += 1
-        }
-        defer { rows = rows.dropFirst(count) }
-        return rows.prefix(count)
+    /// Where the list stands behind the run that was fetched last: another list goes on from there.
+    public static func place(behind view: RunView, _ order: RunOrder) -> RunListPlace {
+        RunListPlace(key: order.key(view.summary), run: view.run)
+    }
+}
+
+/// By what a list is sorted. Runs of the same time are sorted by name.
+public enum RunOrder: Hashable, Sendable {
+    /// By time of creation, the oldest first.
+    case created
+    /// By time of creation, the newest first.
+    case newest
+
+    func key(_ summary: RunSummary) -> UInt64 { summary.created.microseconds }
+
+    fileprivate func isBefore(_ a: RunListPlace, _ b: RunListPlace) -> Bool {
+        if a.key != b.key { return (a.key < b.key) == (self == .created) }
+        return a.run < b.run
+    }
+}
+
+/// A place in a list of runs: behind one of them.
+public struct RunListPlace: Hashable, Sendable {
+    /// The time by which the list is sorted, in microseconds.
+    public let key: UInt64
+    /// The run.
+    public let run: RunID
+
+    /// Creates a place.
+    public init(key: UInt64, run: RunID) { (self.key, self.run) = (key, run) }
+}
+
+/// The heads that come next in a list: the first so many behind a place, in order.
+private struct HeadPage {
+    private let count: Int
+    private let order: RunOrder
+    private var last: RunListPlace?
+    private var heads: ArraySlice<RunHead> = []
+    /// Whether there may be more behind these.
+    private var hasMore = false
+
+    init(count: Int, order: RunOrder, after place: RunListPlace?) {
+        (self.count, self.order, last) = (count, order, place)
     }
 
-    /// Reads the values of a batch, as far as the rows go.
-    private mutating func fetch(_ rows: ArraySlice<RunRow>) throws {
-        var values = rows.map { RunValues($0) }
-        var indices: [RunID: Int] = [:]
-        for (index, value) in values.enumerated() { indices[value.row.run] = index }
-        let parts = values.compactMap(\.part)
-        if !parts.isEmpty {
-            var events = try source.events(parts)
-            while let stored = try events.next() {
-                if let index = indices[stored.run] { try values[index].take(stored) }
+    mutating func next(from source: any RunSource, _ filter: RunFilter) throws -> RunHead? {
+        if heads.isEmpty, hasMore { try fill(from: source, filter) }
+        return heads.popFirst()
+    }
+
+    /// Goes through all heads and keeps the first ones behind the last place.
+    mutating func fill(from source: any RunSource, _ filter: RunFilter) throws {
+        // Those that keep shared keys are listed only when they are asked for.
+        let showsKeepers = filter.prefix?.hasBytePrefix(RunID.keeperPrefix) == true
+        var cursor = try source.heads(filter)
+        var kept: [(place: RunListPlace, head: RunHead)] = []
+        hasMore = false
+        while let head = try cursor.next() {
+            guard showsKeepers || !head.run.isKeeper else { continue }
+            let place = RunListPlace(key: head.created.microseconds, run: head.run)
+            if let last, !order.isBefore(last, place) { continue }
+            if kept.count >= 2 * count {
+                cut(&kept)
             }
+            if hasMore, let worst = kept.indices.contains(count - 1) ? kept[count - 1] : nil,
+                order.isBefore(worst.place, place)
+            {
+                continue
+            }
+            kept.append((place, head))
         }
-        for value in values { batch.append(value) }
+        cut(&kept)
+        heads = kept.map(\.head)[...]
+        last = kept.last?.place ?? last
+    }
+
+    /// Keeps the first ones, sorted.
+    private mutating func cut(_ kept: inout [(place: RunListPlace, head: RunHead)]) {
+        kept.sort { order.isBefore($0.place, $1.place) }
+        if kept.count > count {
+            kept.removeLast(kept.count - count)
+            hasMore = true
+        }
     }
 }
 
 extension RunReader {
-    /// The runs of the log that fit, by time of creation and then by name, fetched one at a time.
+    /// The runs of the log that fit, fetched one at a time: by time of creation, the oldest first,
+    /// unless another order is asked for, and then by name.
     ///
     /// One run that cannot be read does not hide the others: its row has ``RunView/readError``.
+    ///
+    /// - Parameter place: Where another list stands that this one goes on with.
     public func listRows(
-        _ filter: RunFilter = RunFilter(), limit: Int? = nil, offset: Int = 0
+        _ filter: RunFilter = RunFilter(), limit: Int? = nil, offset: Int = 0,
+        order: RunOrder = .created, after place: RunListPlace? = nil
     ) throws -> RunList {
-        try listRows(filter, limit: limit, offset: offset, batchBytes: RunList.batchBytes)
+        try listRows(
+            filter, RowWindow(offset: offset, limit: limit), order, place,
+            pageCount: RunList.pageCount)
     }
 
-    /// The same, with another bound for the states that are in memory at once.
+    /// The same, with another bound for the heads that are in memory at once.
     package func listRows(
-        _ filter: RunFilter, limit: Int?, offset: Int, batchBytes: Int
+        _ filter: RunFilter, limit: Int?, offset: Int, pageCount: Int
     ) throws -> RunList {
-        var window = try RowWindow(offset: offset, limit: limit)
-        var rows = try source.rows(prefix: filter.prefix ?? "")
-        // Those that keep shared keys are listed only when they are asked for.
-        let showsKeepers = filter.prefix?.hasBytePrefix(RunID.keeperPrefix) == true
-        var found: [RunRow] = []
-        while let row = try rows.next() {
-            guard showsKeepers || !row.run.isKeeper, filter.fits(row) else { continue }
-            found.append(row)
-        }
-        found.sort { ($0.outline.summary.created, $0.run) < ($1.outline.summary.created, $1.run) }
-        return RunList(source, found.filter { _ in window.takes() }, batchBytes: batchBytes)
+        try listRows(
+            filter, RowWindow(offset: offset, limit: limit), .created, nil, pageCount: pageCount)
     }
 
-    /// All rows of ``listRows(_:limit:offset:)`` at once, with their states: for pages and small
-    /// logs.
+    private func listRows(
+        _ filter: RunFilter, _ window: RowWindow, _ order: RunOrder, _ place: RunListPlace?,
+        pageCount: Int
+    ) throws -> RunList {
+        try RunList(source, filter, order, after: place, window, pageCount: pageCount)
+    }
+
+    /// All rows of ``listRows(_:limit:offset:order:after:)`` at once, with their states: for pages
+    /// and small logs.
     public func list(
         _ filter: RunFilter = RunFilter(), limit: Int? = nil, offset: Int = 0
     ) throws -> [RunView] {

@@ -59,9 +59,8 @@ public struct RunReader: Sendable {
             while !outline.policies.showsState(kept) { kept -= 1 }
             throw RunReadError.notKept(run, step: step, kept: kept)
         }
-        var pass = try RunPass(
-            source, run, before: outline.summary.nextPosition, keepsValues: false,
-            followsStates: true)
+        let start = try RunSeek(source: source, run: run, outline: outline).start(atCommit: step)
+        var pass = try RunPass(source, run, outline, from: start, followsStates: true)
         var collector = StateCollector(step: step)
         while collector.state == nil, try pass.next(&collector) {}
         return HistoryRow(step: step, state: try collector.state ?? pass.position.state())
@@ -82,18 +81,16 @@ public struct RunReader: Sendable {
     public func explain(_ run: RunID) throws -> RunExplanation {
         let row = try row(run)
         let outline = row.outline
-        var pass = try RunPass(
-            source, run, before: outline.summary.nextPosition, keepsValues: true,
-            followsStates: true)
+        var pass = try RunPass(source, run, outline, keepsValues: true, followsStates: true)
         try pass.readOn()
         let isOver = outline.summary.status == .completed
+        let fold = pass.position.fold
         let view = RunView(
-            row, state: isOver ? nil : try pass.position.state(),
-            result: pass.position.fold.result)
+            row, state: isOver ? nil : try pass.position.state(), result: fold?.result)
         return RunExplanation(
             view: view, stats: outline.stats, violations: violations(of: outline, view),
-            unfinishedCalls: pass.position.fold.calls.unfinished,
-            corrections: pass.position.fold.corrections,
+            unfinishedCalls: fold?.calls.unfinished ?? [],
+            corrections: fold?.corrections ?? [],
             leavesAttemptsOut: outline.policies.leavesAttemptsOut)
     }
 
@@ -115,6 +112,7 @@ public struct RunReader: Sendable {
     /// The newest row of a run that there is.
     func row(_ run: RunID) throws -> RunRow {
         guard let row = try source.row(of: run) else { throw RunReadError.unknownRun(run) }
+        if let error = row.readError { throw error }
         return row
     }
 }
@@ -130,7 +128,7 @@ private struct StateCollector: RunVisitor {
         _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
     ) throws {
         guard case .stepCommitted = event.content, state == nil,
-            position.fold.summary.stepIndex == step
+            position.stepIndex == step
         else { return }
         state = try position.state()
     }

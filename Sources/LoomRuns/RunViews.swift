@@ -87,7 +87,7 @@ public struct RunView: Hashable, Sendable {
 
 extension RunSummary {
     /// The status to show, as ``RunFilter/status`` names it.
-    fileprivate func status(isInterrupted: Bool, _ readError: RunReadError?) -> String {
+    func status(isInterrupted: Bool, _ readError: RunReadError?) -> String {
         switch readError {
         case nil: isInterrupted ? "interrupted" : status.rawValue
         case .newerVersion: "newer_version"
@@ -156,31 +156,4 @@ public struct RunStats: Hashable, Sendable {
     public let toolCallCount: Int
     /// The category of the last failed attempt.
     public let lastErrorCategory: FailureCategory?
-}
-
-/// Which runs a list shows: those that fit every condition that is set. Texts are compared by their
-/// UTF-8 bytes.
-public struct RunFilter: Hashable, Sendable {
-    /// As ``RunView/status`` says it: `running`, `interrupted`, `paused`, `completed`, `failed`,
-    /// `cancelled`, `damaged`, `newer_version`.
-    public var status: String?
-    /// The durable name of the loop.
-    public var loop: String?
-    /// How the run's name begins.
-    public var prefix: String?
-    /// Labels that the run has, with these values.
-    public var labels: [Label] = []
-
-    /// Creates a filter that lets every run through.
-    public init() {}
-
-    func fits(_ row: RunRow) -> Bool {
-        let summary = row.outline.summary
-        let status = summary.status(isInterrupted: row.isAbandoned, row.readError)
-        return (self.status ?? status).hasSameBytes(as: status)
-            && (loop ?? summary.loop).hasSameBytes(as: summary.loop)
-            && labels.allSatisfy { label in
-                summary.labels[ByteString(label.name)]?.hasSameBytes(as: label.value) == true
-            }
-    }
 }

@@ -82,13 +82,16 @@ extension MemoryRunStore {
         try contents.withLock { $0.runs[run] }.flatMap { try Self.row(run, $0) }
     }
 
-    /// See `RunSource.rows(prefix:)`.
-    public func rows(prefix: String) throws -> any RunRowCursor {
+    /// See `RunSource.heads(_:)`.
+    public func heads(_ filter: RunFilter) throws -> any RunHeadCursor {
         let found = contents.withLock { contents in
-            contents.runs.filter { $0.key.rawValue.hasBytePrefix(prefix) }
+            contents.runs.filter { $0.key.rawValue.hasBytePrefix(filter.prefix ?? "") }
         }
+        let rows = try found.compactMap { try Self.row($0.key, $0.value) }
         return MemoryCursor(
-            try found.sorted { $0.key < $1.key }.compactMap { try Self.row($0.key, $0.value) })
+            rows.filter(filter.fits).sorted { $0.run < $1.run }.map {
+                RunHead(run: $0.run, created: $0.outline.summary.created, fits: true)
+            })
     }
 
     /// A run that was claimed and has no event is none yet.
@@ -143,7 +146,7 @@ private struct MemoryCursor<Element> {
     mutating func next() throws -> Element? { elements.popFirst() }
 }
 
-extension MemoryCursor: RunRowCursor where Element == RunRow {}
+extension MemoryCursor: RunHeadCursor where Element == RunHead {}
 extension MemoryCursor: RunEventCursor where Element == StoredEvent {}
 
 private struct MemoryTail: RunEventTail {

@@ -32,14 +32,14 @@ extension RunStoreWrapper {
 
 extension RunStoreWrapper {
     package func row(of run: RunID) throws -> RunRow? { try base.row(of: run) }
-    package func rows(prefix: String) throws -> any RunRowCursor { try base.rows(prefix: prefix) }
+    package func heads(_ filter: RunFilter) throws -> any RunHeadCursor { try base.heads(filter) }
     package func events(_ parts: [RunPart]) throws -> any RunEventCursor { try base.events(parts) }
 
     package func place(
         ofRow number: UInt64, of kind: RowKind, in run: RunID
     ) throws -> RowPlace { try base.place(ofRow: number, of: kind, in: run) }
 
-    package func calls(of key: ToolKey, in run: RunID) throws -> [UInt64] {
+    package func calls(of key: ToolKey, in run: RunID) throws -> [KeyedCall] {
         try base.calls(of: key, in: run)
     }
 

@@ -126,8 +126,10 @@ package final class SourceScript: Sendable {
     }
 
     func names(_ source: any RunSource, prefix: String) throws -> [[UInt8]] {
-        var (rows, names) = (try source.rows(prefix: prefix), [[UInt8]]())
-        while let row = try rows.next() { names.append(Array(row.run.rawValue.utf8)) }
+        var filter = RunFilter()
+        filter.prefix = prefix
+        var (heads, names) = (try source.heads(filter), [[UInt8]]())
+        while let head = try heads.next() { names.append(Array(head.run.rawValue.utf8)) }
         return names
     }
 
@@ -144,16 +146,17 @@ package final class SourceScript: Sendable {
     static func starts(of kind: RowKind, in events: [StoredEvent]) throws -> [UInt64] {
         var found: [UInt64] = []
         for stored in events {
-            let begins =
+            let count =
                 switch (kind, try stored.event()?.content) {
                 case (.steps, .stepCommitted), (.attempts, .attemptStarted),
                     (.toolCalls, .toolStarted):
-                    true
-                case (.remarkableAttempts, .attemptFailed(let id, _, _)): id.attempt == 0
-                case (.remarkableAttempts, .attemptStarted(let id)): id.attempt > 0
-                default: false
+                    1
+                case (.remarkableAttempts, .stepCommitted(let id, _)),
+                    (.remarkableAttempts, .runCompleted(let id, _)):
+                    id.attempt > 0 ? Int(id.attempt) + 1 : 0
+                default: 0
                 }
-            if begins { found.append(stored.place.position) }
+            for _ in 0..<count { found.append(stored.place.position) }
         }
         return found
     }

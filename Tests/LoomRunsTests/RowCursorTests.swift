@@ -60,9 +60,10 @@ import Testing
         count = 1
         while try calls.next() != nil { count += 1 }
         #expect(count == 5)
+        // A list has the runs of the moment that it began, each as it is when its row is fetched.
         let view = try runs.next()
-        #expect(view?.run == raw.run && view?.state == Self.state(5))
-        #expect(view?.summary.stepIndex == 5)
+        #expect(view?.run == raw.run && view?.state == Self.state(9))
+        #expect(view?.summary.stepIndex == 9)
         #expect(try runs.next() == nil && runs.next() == nil)
         try store.close()
     }
@@ -177,8 +178,8 @@ import Testing
             #expect(try reader.get(view.run) == view)
         }
         #expect(all[5].state == Self.state(3, 40))
-        for bytes in [1, 6000, 20_000] {
-            let rows = try reader.listRows(RunFilter(), limit: nil, offset: 0, batchBytes: bytes)
+        for count in [1, 2, 4] {
+            let rows = try reader.listRows(RunFilter(), limit: nil, offset: 0, pageCount: count)
             #expect(try rows.all() == all)
         }
         #expect(try reader.list(limit: 2, offset: 4) == Array(all[4...5]))

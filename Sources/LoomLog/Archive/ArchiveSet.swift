@@ -65,16 +65,19 @@ struct ArchiveSet: Sendable {
         return ArchiveSetEvents(parts, at: positions)
     }
 
-    /// The positions of the starts of the calls of a run that have a key of this fingerprint,
-    /// newest first, each once.
-    func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [UInt64] {
-        var starts: [UInt64] = []
+    /// The calls of a run that have a key of this fingerprint, newest first, each once, with its
+    /// end as the newest archive tells it.
+    func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [ArchivedRun.Call] {
+        var calls: [ArchivedRun.Call] = []
+        var starts: Set<UInt64> = []
         try parts(of: run) { found throws(LogError) in
             for call in try archives[found.index].calls(of: key, runRow: found.number)
-            where !starts.contains(call.start) { starts.append(call.start) }
+            where starts.insert(call.start).inserted {
+                calls.append(.init(key: key, start: call.start, end: call.end))
+            }
             return true
         }
-        return starts
+        return calls.sorted { $0.start > $1.start }
     }
 }
 

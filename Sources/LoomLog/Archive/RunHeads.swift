@@ -24,12 +24,15 @@ package struct RunHeadFilter: Sendable {
     package init() {}
 }
 
-/// A run that passed a filter.
-package struct RunHead: Hashable, Sendable {
+/// A run in archives that passed a filter.
+package struct ArchivedHead: Hashable, Sendable {
     /// The bytes of its name.
     package let name: [UInt8]
     /// When it was created.
     package let created: UInt64
+    /// Whether its columns tell all that the filter asks: of a run that is deleted, or that cannot
+    /// be read, they do not.
+    package let isKnown: Bool
 }
 
 /// The hot columns of one leaf of a runs table, in flat arrays that are used again for the next.
@@ -118,7 +121,8 @@ private final class HotRows {
     init(_ archive: ArchiveReader, _ filter: RunHeadFilter) throws(LogError) {
         self.archive = archive
         numbers = try WantedNumbers(archive, filter)
-        let start = filter.from.lexicographicallyPrecedes(filter.prefix) ? filter.prefix : filter.from
+        let start =
+            filter.from.lexicographicallyPrecedes(filter.prefix) ? filter.prefix : filter.from
         leaf = archive.directory.leafIndex(ofRun: start) ?? 0
         try readLeaf()
         while !isOver, columns.name(row).lexicographicallyPrecedes(start) { try advance() }
@@ -207,13 +211,15 @@ package struct RunHeads {
     }
 
     /// Fetches the next run; `nil` behind the last.
-    package mutating func next() throws(LogError) -> RunHead? {
+    package mutating func next() throws(LogError) -> ArchivedHead? {
         while let (rows, _) = heap.first {
             let name = rows.columns.name(rows.row)
             guard name.starts(with: filter.prefix) else { return nil }
             let head =
                 rows.fits(filter)
-                ? RunHead(name: Array(name), created: rows.columns.created[rows.row]) : nil
+                ? ArchivedHead(
+                    name: Array(name), created: rows.columns.created[rows.row],
+                    isKnown: rows.columns.codes[rows.row] & 0xF != 0) : nil
             try passOver(rows)
             if let head { return head }
         }

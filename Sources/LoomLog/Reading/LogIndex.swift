@@ -31,8 +31,24 @@ package final class LogIndex: Sendable {
         }
     }
 
-    /// What was known when it was looked at last.
-    func lastView() throws(LogError) -> LogView {
+    /// Looks at the log again and calls `body` with what it holds; once more when that was rewritten
+    /// meanwhile.
+    package func withView<Result>(
+        _ body: (LogView) throws(LogError) -> Result
+    ) throws(LogError) -> Result {
+        var triesLeft = 100
+        while true {
+            do throws(LogError) {
+                return try body(try view())
+            } catch {
+                triesLeft -= 1
+                guard error.code == .rewritten, triesLeft > 0 else { throw error }
+            }
+        }
+    }
+
+    /// What was known when it was looked at last; looks where it never was.
+    package func lastView() throws(LogError) -> LogView {
         try withState { state throws(LogError) in
             LogView(self, state.snapshot, end: state.live.nextSequence)
         }
@@ -115,8 +131,8 @@ extension LogIndex {
         let isMixed: Bool
     }
 
-    func live(_ run: RunID) throws(LogError) -> Live? {
-        try withState { state in
+    func live(_ run: RunID, _ snapshot: LogSnapshot) throws(LogError) -> Live? {
+        try withState(of: snapshot) { state in
             state.live.runs[run].map {
                 Live(
                     serial: $0.serial, units: $0.first..<$0.end, epoch: $0.epoch,
@@ -126,15 +142,32 @@ extension LogIndex {
     }
 
     /// The names of the runs of which the live segments hold something, that begin so, in order.
-    func liveRuns(prefix: String) throws(LogError) -> [RunID] {
-        try withState { state in
+    func liveRuns(prefix: String, _ snapshot: LogSnapshot) throws(LogError) -> [RunID] {
+        try withState(of: snapshot) { state in
             state.live.runs.keys.filter { $0.rawValue.hasBytePrefix(prefix) }.sorted()
         }
     }
 
     /// The number of the first unit of a run that may have an event at a position.
-    func unit(at position: UInt64, of run: RunID) throws(LogError) -> Int? {
-        try withState { $0.live.runs[run]?.unit(at: position) }
+    func unit(
+        at position: UInt64, of run: RunID, _ snapshot: LogSnapshot
+    ) throws(LogError) -> Int? {
+        try withState(of: snapshot) { $0.live.runs[run]?.unit(at: position) }
+    }
+
+    /// What is live beside the archives of a snapshot.
+    ///
+    /// - Throws: ``LogError`` with code `rewritten` when the index has gone on to a newer one: what
+    ///   was archived since is in neither.
+    private func withState<Result>(
+        of snapshot: LogSnapshot, _ body: (inout State) -> Result
+    ) throws(LogError) -> Result {
+        try withState { state throws(LogError) in
+            guard state.snapshot === snapshot else {
+                throw LogError(.rewritten, "the log was rewritten while it was read")
+            }
+            return body(&state)
+        }
     }
 
     /// The places of some units of a run from one on; `nil` when they are not live any more.

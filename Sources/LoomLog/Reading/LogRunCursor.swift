@@ -29,6 +29,12 @@ package struct LogRunCursor {
         live = events
     }
 
+    /// All events in the live segments, the first of which is at a position.
+    init(_ view: LogView, _ run: RunID, liveAt position: UInt64) throws(LogError) {
+        (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
+        live = try LiveEvents(view, run, from: 0)
+    }
+
     /// Fetches the next event; `nil` behind the last one that was asked for.
     package mutating func next() throws(LogError) -> LogEvent? {
         while !isOver {
@@ -55,9 +61,18 @@ package struct LogRunCursor {
         case .end: return nil
         case .gone:
             // What is left has been archived: a newer look finds it.
-            let newer = try LogRunCursor(index.view(), run, expected..<max(expected, positions.upperBound))
-            self = newer
+            self = try newer()
             return try fetch()
+        }
+    }
+}
+
+extension LogRunCursor {
+    /// What is left, as a newer look finds it.
+    private func newer() throws(LogError) -> LogRunCursor {
+        let rest = expected..<max(expected, positions.upperBound)
+        return try index.withView { view throws(LogError) in
+            try LogRunCursor(view, run, rest)
         }
     }
 }
@@ -86,14 +101,14 @@ private struct LiveEvents {
 
     /// `nil` when there are none.
     init?(_ view: LogView, _ run: RunID, from position: UInt64) throws(LogError) {
-        guard let live = try view.index.live(run),
-            let first = try view.index.unit(at: position, of: run)
+        guard let live = try view.index.live(run, view.snapshot),
+            let first = try view.index.unit(at: position, of: run, view.snapshot)
         else { return nil }
         try self.init(view, run, live, from: first)
     }
 
     init?(_ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark) throws(LogError) {
-        guard let live = try view.index.live(run), live.serial == mark.serial,
+        guard let live = try view.index.live(run, view.snapshot), live.serial == mark.serial,
             mark.unit >= live.units.lowerBound
         else { return nil }
         try self.init(view, run, live, from: mark.unit)

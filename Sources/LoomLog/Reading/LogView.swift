@@ -1,6 +1,9 @@
 package import LoomFormat
 
 /// What a log holds, from its start to the end that it had at one moment.
+///
+/// - Note: What it says of live segments throws ``LogError`` with code `rewritten` once some of
+///   them were archived: then a newer view has to be asked.
 package struct LogView: Sendable {
     let index: LogIndex
     let snapshot: LogSnapshot
@@ -35,7 +38,7 @@ package struct LogView: Sendable {
 
     /// What the live segments hold of a run; `nil` when nothing.
     package func live(_ run: RunID) throws(LogError) -> Live? {
-        try index.live(run).map {
+        try index.live(run, snapshot).map {
             Live(
                 epoch: $0.epoch, position: $0.position,
                 mark: .init(serial: $0.serial, unit: $0.units.upperBound))
@@ -44,7 +47,7 @@ package struct LogView: Sendable {
 
     /// The runs of which the live segments hold something and whose names begin so, in order.
     package func liveRuns(prefix: String) throws(LogError) -> [RunID] {
-        try index.liveRuns(prefix: prefix)
+        try index.liveRuns(prefix: prefix, snapshot)
     }
 
     /// The runs in archives that pass a filter, by name.
@@ -67,6 +70,15 @@ package struct LogView: Sendable {
         of run: RunID, behind mark: Live.Mark, at position: UInt64
     ) throws(LogError) -> LogRunCursor? {
         try LogRunCursor(self, run, behind: mark, at: position)
+    }
+
+    /// All events of a run in the live segments.
+    ///
+    /// - Parameter position: The position of the first of them, as archives tell it.
+    package func liveEvents(
+        of run: RunID, at position: UInt64
+    ) throws(LogError) -> LogRunCursor {
+        try LogRunCursor(self, run, liveAt: position)
     }
 
     /// A place in a run with the counts of its rows before it.
@@ -96,9 +108,9 @@ package struct LogView: Sendable {
         }
     }
 
-    /// The positions of the starts of the calls in archives that have a key of this fingerprint,
-    /// newest first.
-    package func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [UInt64] {
+    /// The calls in archives that have a key of this fingerprint, newest first, each with its end as
+    /// the newest archive tells it.
+    package func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [ArchivedRun.Call] {
         try snapshot.archives.calls(of: key, in: run)
     }
 }

@@ -62,6 +62,17 @@ public struct PolicyView: Hashable, Sendable {
         return count
     }
 
+    /// The step whose state is the one of this number among those that are shown, counted from 0 on;
+    /// the step behind the last one where that many are not. Costs the bits of a step index.
+    public func step(ofShownState number: UInt64, to last: UInt64) -> UInt64 {
+        var (low, high) = (UInt64(0), last + 1)
+        while low < high {
+            let middle = (low + high) / 2
+            if shownStateCount(to: middle) > number { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+
     /// The first policy holds from the first step on, whatever its change says.
     private func start(ofStretch index: Int) -> UInt64 { index == 0 ? 0 : changes[index].step }
 

@@ -28,14 +28,9 @@ public struct OutlineFold: Sendable {
         return outline
     }
 
-    /// How many rows of each kind the run has, whatever its policies show.
+    /// See ``RunOutline/rowCounts``.
     public var rowCounts: RowCountVector {
-        let isOpenFirst = fold.summary.openAttempt?.attempt == 0
-        let ordinary = parts.ordinaryAttempts.reduce(0, +) + (isOpenFirst ? 1 : 0)
-        return RowCountVector(
-            steps: fold.summary.stepIndex, attempts: fold.summary.attemptCount,
-            remarkableAttempts: fold.summary.attemptCount &- ordinary,
-            toolCalls: fold.summary.toolCallCount)
+        RunOutline.rowCounts(fold.summary, ordinaryAttempts: parts.ordinaryAttempts)
     }
 
     /// The fold of the run's events.

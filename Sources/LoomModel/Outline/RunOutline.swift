@@ -1,3 +1,5 @@
+public import LoomFormat
+
 /// What is known of a run without its states and its values: what lists, filters and indexes keep.
 ///
 /// A value with bytes of its own (FORMAT.md, Summaries). It does not grow with the number of steps.
@@ -28,6 +30,24 @@ public struct RunOutline: Hashable, Sendable {
 }
 
 extension RunOutline {
+    /// How many rows of each kind the run has, whatever its policies show. Attempts that are not
+    /// ordinary are counted when their step is over.
+    public var rowCounts: RowCountVector {
+        Self.rowCounts(summary, ordinaryAttempts: ordinaryAttempts)
+    }
+
+    /// The same from its parts: asked at every event of an archive, so that nothing is copied.
+    static func rowCounts(
+        _ summary: RunSummary, ordinaryAttempts: [UInt64]
+    ) -> RowCountVector {
+        let ofOpenStep = summary.status == .completed ? 0 : summary.nextAttempt
+        let ordinary = ordinaryAttempts.reduce(0, &+)
+        return RowCountVector(
+            steps: summary.stepIndex, attempts: summary.attemptCount,
+            remarkableAttempts: summary.attemptCount &- ofOpenStep &- ordinary,
+            toolCalls: summary.toolCallCount)
+    }
+
     /// How many of the run's attempts its policies hide.
     public var hiddenAttemptCount: UInt64 {
         var hidden: UInt64 = 0

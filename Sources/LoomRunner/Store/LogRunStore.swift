@@ -9,11 +9,9 @@ public import SystemPackage
 /// Runs in a log: the first implementation of ``RunStore``.
 ///
 /// The log's lock keeps other processes out, so that within the process a table of claims is the
-/// whole fence. The table is read from the log at the first claim: that costs a scan, until
-/// archives index it.
-///
-/// Of each run that keeps a shared key the table has the places of its units, 16 bytes for each, so
-/// that a call with such a key reads these alone. The index of archives takes their place.
+/// whole fence. A run that is not in the table is looked up where the log has it: the first claim
+/// reads the live segments, later ones cost a look into the tables of archives. The table keeps
+/// the runs that are held, and up to 65,536 others that were.
 ///
 /// ```swift
 /// let store = try LogRunStore(path: "runs.loom")
@@ -30,38 +28,22 @@ public final class LogRunStore: RunStore {
     private let table = Mutex(Table())
 
     private struct Entry {
-        var epoch: UInt64
-        var position: UInt64
+        var epoch: UInt64 = 0
+        var position: UInt64 = 0
         var holder: String?
-        /// Whether the run keeps a shared key: then the table has its units.
-        let isKeeper: Bool
-
-        init(_ run: RunID) {
-            (epoch, position) = (0, 0)
-            isKeeper = run.isKeeper
-        }
-
-        /// Takes an event in that is in the log; returns whether its run keeps a shared key.
-        mutating func see(_ event: LogEvent) -> Bool {
-            (epoch, position) = (event.epoch, event.position &+ 1)
-            return isKeeper
-        }
     }
 
     private struct Table {
-        var isLoaded = false
+        /// What the log held when it was looked at last. What this process has appended since is
+        /// of runs in the table.
+        var view: LogView?
         var runs: [RunID: Entry] = [:]
-        /// Where the units of the runs begin that keep shared keys, in order.
-        var units: [RunID: [LogPlace]] = [:]
-
-        /// Takes an event in that is in the log.
-        mutating func see(_ event: LogEvent) {
-            let run = event.run
-            guard runs[run, default: Entry(run)].see(event) else { return }
-            let place = LogPlace(segmentID: event.segmentID, offset: event.offset)
-            if units[run]?.last != place { units[run, default: []].append(place) }
-        }
+        var heldCount = 0
+        /// No run that left the table had a higher epoch: what is claimed again gets one above it.
+        var epochFloor: UInt64 = 0
     }
+
+    private static let freeCountMax = 65_536
 
     /// Opens a log for writing; creates it when there is none.
     ///
@@ -84,27 +66,51 @@ public final class LogRunStore: RunStore {
     /// See ``RunStore/claim(_:holder:)``.
     public func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
         try table.withLock { table throws(RunStoreError) in
-            if !table.isLoaded { try load(&table) }
-            var entry = table.runs[run] ?? Entry(run)
-            if let other = entry.holder { throw .held(run: run, by: other) }
+            if let other = table.runs[run]?.holder { throw .held(run: run, by: other) }
+            if table.runs.count - table.heldCount > Self.freeCountMax { try dropFree(&table) }
+            var entry: Entry =
+                if let known = table.runs[run] { known } else { try find(run, &table) }
             entry.epoch &+= 1
             entry.holder = holder
             table.runs[run] = entry
+            table.heldCount += 1
             return RunClaim(epoch: entry.epoch, position: entry.position)
         }
     }
 
-    private func load(_ table: inout Table) throws(RunStoreError) {
-        var loaded = Table()
+    /// How a run stands that is not in the table.
+    private func find(_ run: RunID, _ table: inout Table) throws(RunStoreError) -> Entry {
         do {
-            try reader.scan { loaded.see($0) }
+            let view: LogView = if let view = table.view { view } else { try source.index.view() }
+            table.view = view
+            let end: (epoch: UInt64, position: UInt64)?
+            do {
+                end = try source.end(of: run, in: view)
+            } catch let error as LogError where error.isRewritten {
+                let view = try source.index.view()
+                table.view = view
+                end = try source.end(of: run, in: view)
+            }
+            return Entry(
+                epoch: max(table.epochFloor, end?.epoch ?? 0), position: end?.position ?? 0)
         } catch let error as LogError {
             throw RunStoreError(error)
         } catch {
             throw .unavailable(ErrorText.words(error))
         }
-        table = loaded
-        table.isLoaded = true
+    }
+
+    /// Forgets the runs that nobody holds: a newer look at the log finds them.
+    private func dropFree(_ table: inout Table) throws(RunStoreError) {
+        do throws(LogError) {
+            table.view = try source.index.view()
+        } catch {
+            throw RunStoreError(error)
+        }
+        for entry in table.runs.values where entry.holder == nil {
+            table.epochFloor = max(table.epochFloor, entry.epoch)
+        }
+        table.runs = table.runs.filter { $0.value.holder != nil }
     }
 
     /// See ``RunStore/append(_:outline:)``. The outline is not asked for: a log is folded when it
@@ -121,7 +127,6 @@ public final class LogRunStore: RunStore {
             do throws(LogError) {
                 let appended = try log.append(unit)
                 table.runs.values[index].position += UInt64(unit.eventCount)
-                if entry.isKeeper { table.units[unit.run, default: []].append(appended.place) }
                 return .success(appended)
             } catch {
                 return .failure(error)
@@ -148,23 +153,6 @@ public final class LogRunStore: RunStore {
         }
     }
 
-    /// The events of a run that keeps a shared key, by the places of its units; `nil` when only a
-    /// scan can tell.
-    private func keptEvents(of run: RunID) -> [StoredEvent]? {
-        let known = table.withLock { table -> (units: [LogPlace], end: UInt64)? in
-            // Also of a run that was claimed and has no event yet.
-            guard let entry = table.runs[run], entry.isKeeper else { return nil }
-            return (table.units[run] ?? [], entry.position)
-        }
-        guard let known, let events = try? reader.events(of: run, at: known.units) else {
-            return nil
-        }
-        // All of them, and nothing else; more may have come since.
-        let isWhole = events.enumerated().allSatisfy { UInt64($0) == $1.position }
-        guard isWhole, UInt64(events.count) == known.end else { return nil }
-        return events.map { StoredEvent($0) }
-    }
-
     /// See ``RunStore/release(_:epoch:)``.
     public func release(_ run: RunID, epoch: UInt64) async {
         table.withLock { table in
@@ -172,31 +160,35 @@ public final class LogRunStore: RunStore {
             // Also a run that was claimed and never begun stays in the table: its epoch must not be
             // given again, or an older holder would pass the fence (found by the conformance
             // suite).
+            if table.runs[run]?.holder != nil { table.heldCount -= 1 }
             table.runs[run]?.holder = nil
         }
     }
 }
 
-// Reading: as from any log, but that this process knows itself which runs it holds, and where the
-// units of keepers are.
+// Reading: as from any log, but that this process knows itself which runs it holds.
 extension LogRunStore {
     /// See `RunSource.row(of:)`.
     public func row(of run: RunID) throws -> RunRow? {
         try source.row(of: run, holder: holder(of:))
     }
 
-    /// See `RunSource.rows(prefix:)`.
-    public func rows(prefix: String) throws -> any RunRowCursor {
-        try source.rows(prefix: prefix, holder: holder(of:))
-    }
+    /// See `RunSource.heads(_:)`.
+    public func heads(_ filter: RunFilter) throws -> any RunHeadCursor { try source.heads(filter) }
 
     /// See `RunSource.events(_:)`.
     public func events(_ parts: [RunPart]) throws -> any RunEventCursor {
-        if parts.count == 1, let part = parts.first, let kept = keptEvents(of: part.run) {
-            return KeptEvents(
-                kept.filter { part.positions.contains($0.place.position) }[...])
-        }
-        return try source.events(parts)
+        try source.events(parts)
+    }
+
+    /// See `RunSource.place(ofRow:of:in:)`.
+    public func place(ofRow number: UInt64, of kind: RowKind, in run: RunID) throws -> RowPlace {
+        try source.place(ofRow: number, of: kind, in: run)
+    }
+
+    /// See `RunSource.calls(of:in:)`.
+    public func calls(of key: ToolKey, in run: RunID) throws -> [KeyedCall] {
+        try source.calls(of: key, in: run)
     }
 
     /// See `RunSource.tail(of:last:)`.
@@ -205,14 +197,6 @@ extension LogRunStore {
     }
 
     private func holder(of run: RunID) -> String? { table.withLock { $0.runs[run]?.holder } }
-}
-
-private struct KeptEvents: RunEventCursor {
-    private var events: ArraySlice<StoredEvent>
-
-    init(_ events: ArraySlice<StoredEvent>) { self.events = events }
-
-    mutating func next() throws -> StoredEvent? { events.popFirst() }
 }
 
 extension RunStoreError {

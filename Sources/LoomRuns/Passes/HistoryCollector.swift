@@ -22,7 +22,7 @@ struct HistoryCollector: RowCollector {
     mutating func finish(_ position: inout RunPosition) throws { try add(&position) }
 
     private mutating func add(_ position: inout RunPosition) throws {
-        let step = position.fold.summary.stepIndex
+        let step = position.stepIndex
         guard policies.showsState(step), window.takes() else { return }
         ready.append(HistoryRow(step: step, state: try position.state()))
     }

@@ -10,6 +10,14 @@ struct RowWindow {
         left = limit ?? .max
     }
 
+    /// How many rows it is over; `nil` without a limit.
+    var end: Int? { left == .max ? nil : skipped.addingReportingOverflow(left).partialValue }
+    /// Whether the next row is passed over.
+    var isSkipping: Bool { skipped > 0 && left > 0 }
+
+    /// Passes over rows that were left out by whoever looks them up.
+    mutating func skip(_ count: UInt64) { skipped -= min(skipped, Int(clamping: count)) }
+
     /// Whether no further row can come in.
     var isFull: Bool { left == 0 }
 

@@ -22,32 +22,51 @@ extension RunVisitor {
 /// A visitor that wants the position alone.
 struct NoVisitor: RunVisitor {}
 
-/// Where a read of one run stands: its fold, and its state when it was asked for.
+/// Where a read of one run stands: its step, and its state when it was asked for.
 struct RunPosition {
     let run: RunID
-    private(set) var fold: ReadFold
+    /// Judges every event of a read from the run's start on; what begins behind that reads a run of
+    /// which all events were accepted, and judges none.
+    private(set) var fold: ReadFold?
+    /// The step that comes next.
+    private(set) var stepIndex: UInt64
+    /// The position of the next event.
+    private(set) var nextPosition: UInt64
     private var track = StateTrack()
     private let followsStates: Bool
 
-    init(_ run: RunID, keepsValues: Bool, followsStates: Bool) {
-        self.run = run
-        self.followsStates = followsStates
-        fold = ReadFold(keepsValues: keepsValues)
+    init(_ run: RunID, _ start: RunStart, keepsValues: Bool, followsStates: Bool) {
+        (self.run, self.followsStates) = (run, followsStates)
+        fold = start.isWholeRun ? ReadFold(keepsValues: keepsValues) : nil
+        (stepIndex, nextPosition) = (start.stepIndex, start.position)
+    }
+
+    /// Takes an event from before the start, from which on states are followed.
+    mutating func followState(_ stored: StoredEvent) throws(RunReadError) {
+        if let event = try stored.event() { try follow(event, stored) }
     }
 
     /// Applies one stored event, and shows it to a visitor.
     mutating func visit(_ stored: StoredEvent, _ visitor: inout some RunVisitor) throws {
-        guard let event = try fold.accept(stored) else { return }
+        let event = fold == nil ? try stored.event() : try fold?.accept(stored)
+        nextPosition = fold?.nextPosition ?? stored.place.position &+ 1
+        guard let event else { return }
         try visitor.before(event, at: stored.place, &self)
-        try fold.apply(event, stored)
-        if followsStates {
-            do throws(FormatError) {
-                try track.apply(event)
-            } catch {
-                throw RunReadError.unreadable(stored, error)
-            }
-        }
+        try fold?.apply(event, stored)
+        nextPosition = fold?.nextPosition ?? nextPosition
+        if case .stepCommitted = event.content { stepIndex &+= 1 }
+        if followsStates { try follow(event, stored) }
         try visitor.after(event, at: stored.place, &self)
+    }
+
+    private mutating func follow(
+        _ event: RunEvent, _ stored: StoredEvent
+    ) throws(RunReadError) {
+        do throws(FormatError) {
+            try track.apply(event)
+        } catch {
+            throw .unreadable(stored, error)
+        }
     }
 
     /// The state that the present step reads.
@@ -64,25 +83,36 @@ struct RunPosition {
 struct RunPass {
     private var events: any RunEventCursor
     var position: RunPosition
+    private let start: RunStart
     /// The position that the pass ends before.
-    private var end = UInt64.max
+    private var end: UInt64
 
-    /// - Parameter end: The position to end before: a second pass sees what the first one saw.
+    /// - Parameters:
+    ///   - outline: The run as far as it is to be read: a second pass sees what the first one saw.
+    ///   - start: Where the pass begins.
     init(
-        _ source: any RunSource, _ run: RunID, before end: UInt64 = .max,
-        keepsValues: Bool, followsStates: Bool
+        _ source: any RunSource, _ run: RunID, _ outline: RunOutline, from start: RunStart = .run,
+        keepsValues: Bool = false, followsStates: Bool
     ) throws {
-        events = try source.events([RunPart(run, before: end)])
-        position = RunPosition(run, keepsValues: keepsValues, followsStates: followsStates)
+        (self.start, end) = (start, outline.summary.nextPosition)
+        let first = followsStates ? min(start.wholeState, start.position) : start.position
+        // What cannot follow has a position, too: only a fold tells where the run has come to.
+        let last = outline.violations.isEmpty ? end : .max
+        events = try source.events([RunPart(run, from: first, before: last)])
+        position = RunPosition(run, start, keepsValues: keepsValues, followsStates: followsStates)
     }
 
     /// Applies the run's next event. Returns whether there was one.
     mutating func next(_ visitor: inout some RunVisitor) throws -> Bool {
-        guard position.fold.nextPosition < end, let stored = try events.next() else {
-            return false
+        while position.nextPosition < end, let stored = try events.next() {
+            if !start.isWholeRun, stored.place.position < start.position {
+                try position.followState(stored)
+                continue
+            }
+            try position.visit(stored, &visitor)
+            return true
         }
-        try position.visit(stored, &visitor)
-        return true
+        return false
     }
 
     /// Ends the pass before a position.

@@ -15,7 +15,7 @@ struct RunValues {
         self.row = row
         readError = row.readError
         if needsState, !row.outline.violations.isEmpty {
-            position = RunPosition(row.run, keepsValues: false, followsStates: true)
+            position = RunPosition(row.run, .run, keepsValues: false, followsStates: true)
         }
     }
 
@@ -29,16 +29,19 @@ struct RunValues {
         }
         guard needsState else { return nil }
         let first = position == nil ? row.outline.state.wholeState : 0
-        return RunPart(row.run, from: first, before: summary.nextPosition)
+        // Where events were passed over, positions do not tell which.
+        let end = position == nil ? summary.nextPosition : .max
+        return RunPart(row.run, from: first, before: end)
     }
 
     /// Takes one of those events.
     mutating func take(_ stored: StoredEvent) throws {
         guard readError == nil else { return }
         do {
-            if position != nil {
+            if let position {
+                guard position.nextPosition < summary.nextPosition else { return }
                 var visitor = NoVisitor()
-                try position?.visit(stored, &visitor)
+                try self.position?.visit(stored, &visitor)
             } else if let event = try stored.event() {
                 try take(event, stored)
             }

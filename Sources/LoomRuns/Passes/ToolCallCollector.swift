@@ -7,8 +7,7 @@ internal import LoomModel
 /// may be answered from, resolved or corrected as long as the run lives: when the first such row is
 /// due, one pass to the end of the run learns that of all of them.
 struct ToolCallCollector: RowCollector {
-    private let source: any RunSource
-    private let run: RunID
+    private let readLate: () throws -> LateCalls
     private let step: UInt64?
     private var window: RowWindow
     var ready = RowQueue<ToolCallRow>()
@@ -21,8 +20,9 @@ struct ToolCallCollector: RowCollector {
     private var late: LateCalls?
     private var isPast = false
 
-    init(_ source: any RunSource, _ run: RunID, step: UInt64?, window: RowWindow) {
-        (self.source, self.run, self.step, self.window) = (source, run, step, window)
+    /// - Parameter late: Reads what happened to calls after their steps were over.
+    init(late: @escaping () throws -> LateCalls, step: UInt64?, window: RowWindow) {
+        (readLate, self.step, self.window) = (late, step, window)
     }
 
     var isDone: Bool { rows.isEmpty && (window.isFull || isPast) }
@@ -58,7 +58,7 @@ struct ToolCallCollector: RowCollector {
     private mutating func endStep() throws {
         for var row in rows {
             if !row.start.key.diesWithStep {
-                let late = try self.late ?? LateCalls(source, run)
+                let late = try self.late ?? readLate()
                 self.late = late
                 late.apply(to: &row)
             }
@@ -77,15 +77,16 @@ struct ToolCallCollector: RowCollector {
 }
 
 /// What happened to tool calls after the step that made them was over.
-private struct LateCalls {
+struct LateCalls {
     private var collector = LateCallCollector()
     /// The position behind what the pass saw: the rows end there as well.
     let end: UInt64
 
-    init(_ source: any RunSource, _ run: RunID) throws {
-        var pass = try RunPass(source, run, keepsValues: false, followsStates: false)
+    /// - Parameter pass: One over the run, from before the first such call on.
+    init(_ pass: RunPass) throws {
+        var pass = pass
         while try pass.next(&collector) {}
-        end = pass.position.fold.nextPosition
+        end = pass.position.nextPosition
     }
 
     func apply(to row: inout ToolCallRow) {

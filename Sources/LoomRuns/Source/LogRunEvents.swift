@@ -3,62 +3,6 @@ package import LoomLog
 internal import LoomModel
 internal import Synchronization
 
-/// Where the events of runs begin and end in a log, as far as rows were read: later reads begin and
-/// end there.
-///
-/// 56 bytes for each run of the last rows. The index of archives takes its place.
-final class RunSegments: Sendable {
-    /// The segments of a run's first event, and of the last event that carries a whole state; how
-    /// far its row goes.
-    struct Start {
-        var first: UInt64
-        var wholeState: UInt64
-        var wholeStatePosition: UInt64 = 0
-        /// The position behind the events of the row, and the sequence of the last one.
-        var end: UInt64 = 0
-        var lastSequence: UInt64 = 0
-
-        init(_ event: LogEvent) { (first, wholeState) = (event.segmentID, event.segmentID) }
-
-        /// Takes an event in, when the fold that saw it goes on with `end` and has the whole state
-        /// at `position`.
-        mutating func see(_ event: LogEvent, end: UInt64, wholeStateAt position: UInt64) {
-            if end != self.end { (self.end, lastSequence) = (end, event.sequence) }
-            guard position == event.position, position > wholeStatePosition else { return }
-            (wholeState, wholeStatePosition) = (event.segmentID, position)
-        }
-    }
-
-    private let starts = Mutex<[RunID: Start]>([:])
-
-    func keep(_ starts: [RunID: Start]) { self.starts.withLock { $0 = starts } }
-    func keep(_ start: Start?, of run: RunID) { starts.withLock { $0[run] = start } }
-
-    /// The sequence of the last event that a part can have, where the run's row went as far. A
-    /// position does not tell it: what cannot follow and is passed over has one, too.
-    func lastSequence(of part: RunPart) -> UInt64? {
-        starts.withLock { starts in
-            guard let start = starts[part.run], part.positions.upperBound <= start.end else {
-                return nil
-            }
-            return start.lastSequence
-        }
-    }
-
-    /// The segment to begin at to find all the parts; `nil` for the first of the log.
-    func start(of parts: [RunPart]) -> UInt64? {
-        starts.withLock { starts in
-            var least: UInt64?
-            for part in parts {
-                guard let start = starts[part.run] else { return nil }
-                let isBehind = part.positions.lowerBound >= start.wholeStatePosition
-                least = min(least ?? .max, isBehind ? start.wholeState : start.first)
-            }
-            return least
-        }
-    }
-}
-
 /// The events of one run of a log, or of all, one at a time, up to its end.
 struct LogEvents {
     private var cursor: LogCursor
@@ -89,30 +33,22 @@ struct LogEvents {
     }
 }
 
-/// The events of parts of runs: one pass over the log, which ends with the last event of any row
-/// that goes as far as its part, else with the log.
+/// The events of parts of runs, one part after the other.
 struct LogPartEvents: RunEventCursor {
-    private var events: LogEvents
-    /// What is still to come of each run, and the sequence that it ends with.
-    private var left: [RunID: (positions: Range<UInt64>, last: UInt64)]
+    private var parts: ArraySlice<RunPart>
+    private let open: (RunPart) throws -> LogRunCursor
+    private var events: LogRunCursor?
 
-    init(_ log: LogReader, _ parts: [RunPart], _ segments: RunSegments) throws(LogError) {
-        left = [:]
-        for part in parts where !part.positions.isEmpty {
-            left[part.run] = (part.positions, segments.lastSequence(of: part) ?? .max)
-        }
-        events = try LogEvents(
-            log, run: left.count == 1 ? left.keys.first : nil, from: segments.start(of: parts))
+    init(_ parts: [RunPart], _ open: @escaping (RunPart) throws -> LogRunCursor) {
+        (self.parts, self.open) = (parts[...], open)
     }
 
     mutating func next() throws -> StoredEvent? {
-        while !left.isEmpty, let event = try events.next() {
-            guard let (positions, last) = left[event.run] else { continue }
-            if event.sequence >= last { left[event.run] = nil }
-            guard positions.contains(event.position) else { continue }
-            return StoredEvent(event)
+        while true {
+            if let event = try events?.next() { return StoredEvent(event) }
+            guard let part = parts.popFirst() else { return nil }
+            events = part.positions.isEmpty ? nil : try open(part)
         }
-        return nil
     }
 }
 

@@ -1,17 +1,20 @@
 public import LoomFormat
 public import LoomLog
-internal import LoomModel
+public import LoomModel
 public import LoomStorage
 public import SystemPackage
 
 /// Runs read from a log, also while it is written: needs no program and no lock.
 ///
-/// In this version every row is made by a pass over the log, so that its time grows with the log.
-/// Who holds a run is told by the log's lock: the process that has the log has its runs.
+/// The first read opens the archives and reads the live segments; from there on an answer costs
+/// what it reads and what was appended since the one before, whatever the log holds. Who holds a
+/// run is told by the log's lock: the process that has the log has its runs.
 public final class LogRunSource: RunSource {
     /// The log.
     public let log: LogReader
-    private let segments = RunSegments()
+    /// Where the log has what of a run.
+    package let index: LogIndex
+    private let folds = LiveFolds()
 
     /// Looks at a log; changes nothing in it.
     public convenience init(
@@ -21,147 +24,155 @@ public final class LogRunSource: RunSource {
     }
 
     /// Reads the runs of a log that is being read already.
-    public init(_ log: LogReader) { self.log = log }
+    public init(_ log: LogReader) {
+        self.log = log
+        index = LogIndex(log)
+    }
 
     /// See ``RunSource/row(of:)``.
     public func row(of run: RunID) throws -> RunRow? { try row(of: run, holder: nil) }
 
     /// The same for the process that has the log, and knows who holds a run at the moment.
     package func row(of run: RunID, holder: ((RunID) -> String?)?) throws -> RunRow? {
-        var pass = try LogRowPass(log, run: run, prefix: "", holder)
-        try pass.readAskingForHolders()
-        segments.keep(pass.runs[run]?.start, of: run)
-        guard let seen = pass.runs[run] else { return nil }
-        if let error = seen.readError { throw error }
-        return seen.fold.isBegun ? seen.row(run) : nil
+        var mark = try liveMark(run)
+        while true {
+            guard let seen = try looking({ try folds.fold(run, in: $0) }), seen.outline.isBegun
+            else { return nil }
+            let row = RunRow(
+                run: run, outline: seen.outline,
+                holder: try self.holder(of: run, seen.outline.summary, holder),
+                readError: seen.readError)
+            guard row.isAbandoned else { return row }
+            // A holder may end a run and then let it go, between a look at the log and one at the
+            // holders. Whoever was gone before another look at the log has written all that it
+            // ever will.
+            let before = mark
+            mark = try liveMark(run)
+            if mark == before { return row }
+        }
     }
 
-    /// See ``RunSource/rows(prefix:)``. Keeps the rows of all these runs in memory, without states.
-    public func rows(prefix: String) throws -> any RunRowCursor {
-        try rows(prefix: prefix, holder: nil)
+    /// The epoch of the last event of a run and the position of its next one; `nil` when the log has
+    /// nothing of it.
+    package func end(
+        of run: RunID, in view: LogView
+    ) throws -> (epoch: UInt64, position: UInt64)? {
+        let live = try view.live(run)
+        guard let seen = try folds.fold(run, in: view) else { return nil }
+        let epoch = max(seen.outline.summary.epoch, live?.epoch ?? 0)
+        guard seen.readError == nil else {
+            // Of what cannot be read at least the place is known.
+            return (epoch, live?.position ?? seen.outline.summary.nextPosition)
+        }
+        return (epoch, seen.outline.summary.nextPosition)
     }
 
-    /// The same for the process that has the log, and knows who holds a run at the moment.
-    package func rows(
-        prefix: String, holder: ((RunID) -> String?)?
-    ) throws -> any RunRowCursor {
-        var pass = try LogRowPass(log, run: nil, prefix: prefix, holder)
-        try pass.readAskingForHolders()
-        segments.keep(pass.runs.compactMapValues(\.start))
-        return LogRows(pass.runs)
+    /// How far the live segments hold events of a run now.
+    private func liveMark(_ run: RunID) throws -> LogView.Live.Mark? {
+        try looking { try $0.live(run)?.mark }
     }
 
-    /// See ``RunSource/events(_:)``.
+    /// Asks a view of the log; a newer one where the log was rewritten meanwhile.
+    private func looking<Result>(_ body: (LogView) throws -> Result) throws -> Result {
+        var triesLeft = 100
+        while true {
+            do {
+                return try body(index.view())
+            } catch let error as LogError where error.isRewritten && triesLeft > 0 {
+                triesLeft -= 1
+            }
+        }
+    }
+
+    private func holder(
+        of run: RunID, _ summary: RunSummary, _ holder: ((RunID) -> String?)?
+    ) throws(LogError) -> String? {
+        if let holder { return holder(run) }
+        // Of a process that the log's lock names, the words are in the holder's.
+        guard summary.status == .running, let writer = try log.writer(),
+            summary.holder.contains(writer)
+        else { return nil }
+        return summary.holder
+    }
+
+    /// See ``RunSource/heads(_:)``. Decodes of the runs in archives the columns that filters ask
+    /// for, and folds those of which the live segments hold something.
+    public func heads(_ filter: RunFilter) throws -> any RunHeadCursor {
+        try looking { view in
+            try LogRunHeads(view, filter) { run in
+                try self.looking { try self.folds.fold(run, in: $0) }
+            }
+        }
+    }
+
+    /// See ``RunSource/events(_:)``. Those of one run after the other.
     public func events(_ parts: [RunPart]) throws -> any RunEventCursor {
-        try LogPartEvents(log, parts, segments)
+        LogPartEvents(parts) { part in
+            try self.looking { try $0.events(of: part.run, at: part.positions) }
+        }
     }
 
-    /// See ``RunSource/tail(of:last:)``. The last events are counted first, by a pass over the log.
+    /// See ``RunSource/place(ofRow:of:in:)``. Found in the tables of archives; a row in the live
+    /// segments is behind all that is archived of its run.
+    public func place(ofRow number: UInt64, of kind: RowKind, in run: RunID) throws -> RowPlace {
+        let view = try index.view()
+        guard let archived = try view.archived(run), !archived.flags.contains(.deleted) else {
+            return .start
+        }
+        if let end = folds.outline(of: archived), kind.count(in: end.rowCounts) <= number {
+            return RowPlace(
+                position: end.summary.nextPosition, counts: RowKind.counts(end.rowCounts),
+                wholeState: end.state.wholeState)
+        }
+        guard let found = try view.place(in: run, { kind.count(in: $0) <= number }) else {
+            return .start
+        }
+        let wholeState =
+            found.wholeState
+            ?? found.earlier.flatMap { folds.outline(of: $0)?.state.wholeState } ?? 0
+        return RowPlace(
+            position: found.position, counts: RowKind.counts(found.counts), wholeState: wholeState)
+    }
+
+    /// See ``RunSource/calls(of:in:)``. Found in the key tables of archives, then compared; in the
+    /// live segments by reading the run's events there.
+    public func calls(of key: ToolKey, in run: RunID) throws -> [KeyedCall] {
+        let view = try index.view()
+        guard let fingerprint = key.fingerprint, let archived = try view.archived(run),
+            !archived.flags.contains(.deleted)
+        else { return try calls(of: key, in: RunPart(run)) }
+        var calls = try calls(of: key, in: RunPart(run, from: archived.endPosition))
+        for call in try view.calls(of: fingerprint, in: run) {
+            // Two keys may have one fingerprint.
+            var events = try view.events(of: run, at: call.start..<call.start + 1)
+            guard let event = try events.next(),
+                case .toolStarted(let start)? = try StoredEvent(event).event()?.content,
+                start.key == key
+            else { continue }
+            calls.append(KeyedCall(start: call.start, end: call.end))
+        }
+        return calls
+    }
+
+    /// See ``RunSource/tail(of:last:)``.
     public func tail(of run: RunID?, last count: Int?) throws -> any RunEventTail {
         try LogTail(log, run, last: count)
     }
 }
 
-/// A pass over the log that folds a run, or all whose names begin alike, into their rows.
-private struct LogRowPass {
-    private let log: LogReader
-    private let prefix: String
-    /// Who holds a run; without it the log's lock tells.
-    private let holder: ((RunID) -> String?)?
-    private var events: LogEvents
-    private(set) var runs: [RunID: Seen] = [:]
-
-    struct Seen {
-        var fold = ReadFold(keepsValues: false)
-        var start: RunSegments.Start?
-        var readError: RunReadError?
-        /// Who had the run when it was asked last.
-        var holder: String?
-
-        mutating func see(_ event: LogEvent) {
-            guard readError == nil else { return }
-            do throws(RunReadError) {
-                try fold.see(StoredEvent(event))
-                if start == nil { start = RunSegments.Start(event) }
-                start?.see(
-                    event, end: fold.nextPosition, wholeStateAt: fold.state.wholeState)
-            } catch {
-                readError = error
-            }
-        }
-
-        func row(_ run: RunID) -> RunRow {
-            RunRow(run: run, outline: fold.outline, holder: holder, readError: readError)
+extension RowKind {
+    /// The count of this kind.
+    func count(in counts: RowCountVector) -> UInt64 {
+        switch self {
+        case .steps: counts.steps
+        case .attempts: counts.attempts
+        case .remarkableAttempts: counts.remarkableAttempts
+        case .toolCalls: counts.toolCalls
         }
     }
 
-    init(
-        _ log: LogReader, run: RunID?, prefix: String, _ holder: ((RunID) -> String?)?
-    ) throws(LogError) {
-        (self.log, self.prefix, self.holder) = (log, prefix, holder)
-        events = try LogEvents(log, run: run)
-    }
-
-    /// Goes on to the end of the log.
-    private mutating func readOn() throws(LogError) {
-        while let event = try events.next() {
-            guard prefix.isEmpty || event.run.rawValue.hasBytePrefix(prefix) else { continue }
-            runs[event.run, default: Seen()].see(event)
-        }
-    }
-
-    /// Goes on to the end of the log, and finds out who holds each run.
-    ///
-    /// A holder may end a run and then let it go, between a look at the log and one at the holders.
-    /// So the log is looked at again: whoever was gone before that look has written all that it
-    /// ever will.
-    mutating func readAskingForHolders() throws(LogError) {
-        try readOn()
-        var suspects = try askForHolders()
-        while !suspects.isEmpty {
-            try readOn()
-            // Those that another holder took meanwhile: it may be gone by now, too.
-            let remaining = try askForHolders()
-            if remaining.allSatisfy({ suspects[$0.key] == $0.value }) { return }
-            suspects = remaining
-        }
-    }
-
-    /// Asks who holds each run. Returns those that say `running` and that nobody has, with their
-    /// epochs.
-    private mutating func askForHolders() throws(LogError) -> [RunID: UInt64] {
-        let writer = holder == nil ? try log.writer() : nil
-        var found: [RunID: UInt64] = [:]
-        for run in Array(runs.keys) {
-            guard let seen = runs[run], seen.fold.isBegun else { continue }
-            let summary = seen.fold.summary
-            let isRunning = summary.status == .running
-            let now: String? =
-                if let holder {
-                    holder(run)
-                } else if isRunning, let writer, summary.holder.contains(writer) {
-                    // Of a process that the log's lock names, the words are in the holder's.
-                    summary.holder
-                } else { nil }
-            runs[run]?.holder = now
-            if isRunning, now == nil { found[run] = summary.epoch }
-        }
-        return found
-    }
-}
-
-/// The rows of a pass, in order of name.
-private struct LogRows: RunRowCursor {
-    private var runs: [(RunID, LogRowPass.Seen)]
-
-    init(_ runs: [RunID: LogRowPass.Seen]) {
-        // The last one first: it goes when it was fetched.
-        self.runs = runs.filter { $1.readError != nil || $1.fold.isBegun }.sorted { $0.0 > $1.0 }
-            .map { ($0.key, $0.value) }
-    }
-
-    mutating func next() throws -> RunRow? {
-        guard let (run, seen) = runs.popLast() else { return nil }
-        return seen.row(run)
+    /// All counts by kind.
+    static func counts(_ counts: RowCountVector) -> [RowKind: UInt64] {
+        Dictionary(uniqueKeysWithValues: allCases.map { ($0, $0.count(in: counts)) })
     }
 }

@@ -95,7 +95,7 @@ private struct RunSlice: ArchiveSlice {
 
 extension ToolKey {
     /// The fingerprint of a key that outlives its step.
-    fileprivate var fingerprint: KeyFingerprint? {
+    var fingerprint: KeyFingerprint? {
         switch self {
         case .explicit(let key): KeyFingerprint(kind: 1, key: Array(key.utf8))
         case .shared(let key): KeyFingerprint(kind: 3, key: Array(key.utf8))

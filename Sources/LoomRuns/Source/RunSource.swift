@@ -11,15 +11,13 @@ public import LoomModel
 /// The calls block until the answer is there. What any implementation must do is said by
 /// `RunSourceConformance` in LoomTesting.
 public protocol RunSource: Sendable {
-    /// The newest row of a run; `nil` when there is no such run.
-    ///
-    /// - Throws: ``RunReadError`` for a run whose events cannot be read, and what the source
-    ///   throws.
+    /// The newest row of a run; `nil` when there is no such run. Of a run whose events cannot be
+    /// read the row says why.
     func row(of run: RunID) throws -> RunRow?
 
-    /// The rows of all runs whose names begin with these bytes, in order of the bytes of their
-    /// names. A run whose events cannot be read has a row with the reason.
-    func rows(prefix: String) throws -> any RunRowCursor
+    /// The runs that a filter may let through, in order of the bytes of their names: all that fit,
+    /// and others only where the source cannot tell without reading more.
+    func heads(_ filter: RunFilter) throws -> any RunHeadCursor
 
     /// The events of parts of runs, one part of each. Those of one run come in order; how the runs
     /// follow one another is the source's choice, so that one pass can serve many.
@@ -29,8 +27,8 @@ public protocol RunSource: Sendable {
     /// the event by which the row begins.
     func place(ofRow number: UInt64, of kind: RowKind, in run: RunID) throws -> RowPlace
 
-    /// The positions of the starts of the calls of a run that have this key, newest first.
-    func calls(of key: ToolKey, in run: RunID) throws -> [UInt64]
+    /// The calls of a run that have this key, newest first.
+    func calls(of key: ToolKey, in run: RunID) throws -> [KeyedCall]
 
     /// The events of a run, or of all, in the order in which they came in: from the first on, or
     /// from the last `count` of the present ones on.
@@ -66,10 +64,41 @@ public struct RunRow: Hashable, Sendable {
     public var isAbandoned: Bool { outline.summary.status == .running && holder == nil }
 }
 
-/// Rows of runs, fetched one at a time.
-public protocol RunRowCursor {
-    /// Fetches the next row; `nil` after the last one.
-    mutating func next() throws -> RunRow?
+/// What a list knows of a run before it reads its row.
+public struct RunHead: Hashable, Sendable {
+    /// The run.
+    public let run: RunID
+    /// When it was created.
+    public let created: EventTime
+    /// Whether it is known to fit the filter. Of others the row tells.
+    public let fits: Bool
+
+    /// Creates a head.
+    public init(run: RunID, created: EventTime, fits: Bool) {
+        self.run = run
+        self.created = created
+        self.fits = fits
+    }
+}
+
+/// Heads of runs, fetched one at a time.
+public protocol RunHeadCursor {
+    /// Fetches the next head; `nil` after the last one.
+    mutating func next() throws -> RunHead?
+}
+
+/// A call that has a key of its run or of the store.
+public struct KeyedCall: Hashable, Sendable {
+    /// The position of its start.
+    public let start: UInt64
+    /// The position of its newest end, where the source knows it without reading the run.
+    public let end: UInt64?
+
+    /// Creates a call.
+    public init(start: UInt64, end: UInt64? = nil) {
+        self.start = start
+        self.end = end
+    }
 }
 
 /// A stretch of the events of a run.
@@ -126,8 +155,8 @@ public enum RowKind: Hashable, Sendable, CaseIterable {
     case steps
     /// Attempts.
     case attempts
-    /// Attempts that failed, were interrupted, or were not the first of their step: begun by the
-    /// event that says so first.
+    /// Attempts of steps that are over, but for those of a step that its first attempt ended: begun,
+    /// all of a step at once, by the event that ends it.
     case remarkableAttempts
     /// Managed tool calls.
     case toolCalls
@@ -139,11 +168,15 @@ public struct RowPlace: Hashable, Sendable {
     public let position: UInt64
     /// How many rows of each kind have begun before it.
     public let counts: [RowKind: UInt64]
+    /// The position of an event before it that holds a whole state, from which on states can be
+    /// followed.
+    public let wholeState: UInt64
 
     /// Creates a place.
-    public init(position: UInt64, counts: [RowKind: UInt64]) {
+    public init(position: UInt64, counts: [RowKind: UInt64], wholeState: UInt64 = 0) {
         self.position = position
         self.counts = counts
+        self.wholeState = wholeState
     }
 
     /// The first event of a run.
@@ -158,14 +191,24 @@ extension RunSource {
     }
 
     /// See ``RunSource/calls(of:in:)``. Reads all events of the run.
-    public func calls(of key: ToolKey, in run: RunID) throws -> [UInt64] {
-        var events = try events([RunPart(run)])
-        var positions: [UInt64] = []
+    public func calls(of key: ToolKey, in run: RunID) throws -> [KeyedCall] {
+        try calls(of: key, in: RunPart(run))
+    }
+
+    /// The calls of a part of a run that have this key, newest first, with their ends in that part.
+    func calls(of key: ToolKey, in part: RunPart) throws -> [KeyedCall] {
+        var events = try events([part])
+        var starts: [UInt64] = []
+        var ends: [UInt64: UInt64] = [:]
         while let stored = try events.next() {
-            guard case .toolStarted(let start)? = try stored.event()?.content else { continue }
-            if start.key == key { positions.append(stored.place.position) }
+            switch try stored.event()?.content {
+            case .toolStarted(let start) where start.key == key:
+                starts.append(stored.place.position)
+            case .toolFinished(let finish): ends[finish.start] = stored.place.position
+            default: break
+            }
         }
-        return positions.reversed()
+        return starts.reversed().map { KeyedCall(start: $0, end: ends[$0]) }
     }
 }
 

@@ -1,0 +1,78 @@
+internal import LoomFormat
+internal import LoomLog
+internal import LoomModel
+internal import Synchronization
+
+/// The folds of the runs of which the live segments of a log hold something, kept from read to
+/// read: each goes on from the archived outline of its run, and then with what was appended.
+final class LiveFolds: Sendable {
+    /// A run as far as it was read.
+    struct Seen {
+        var fold = ReadFold(keepsValues: false)
+        var readError: RunReadError?
+
+        var outline: RunOutline { fold.outline }
+        var rowCounts: RowCountVector { fold.rowCounts }
+
+        mutating func see(_ event: StoredEvent) {
+            guard readError == nil else { return }
+            do throws(RunReadError) {
+                try fold.see(event)
+            } catch {
+                readError = error
+            }
+        }
+    }
+
+    private struct Entry {
+        var seen: Seen
+        var mark: LogView.Live.Mark
+    }
+
+    private let entries = Mutex<[RunID: Entry]>([:])
+
+    /// What the log holds of a run; `nil` when nothing.
+    func fold(_ run: RunID, in view: LogView) throws -> Seen? {
+        guard let live = try view.live(run) else {
+            entries.withLock { $0[run] = nil }
+            guard let row = try view.archived(run), !row.flags.contains(.deleted) else {
+                return nil
+            }
+            return try archived(row, view)
+        }
+        // Taken out, so that it is changed in place.
+        var entry = entries.withLock { $0.removeValue(forKey: run) }
+        var events: LogRunCursor?
+        if let known = entry {
+            let position = known.seen.fold.nextPosition
+            events = try view.events(of: run, behind: known.mark, at: position)
+            if events == nil { entry = nil }
+        }
+        var seen: Seen
+        if let known = entry {
+            seen = known.seen
+        } else {
+            let row = try view.archived(run)
+            seen = try row.flatMap { row throws in
+                row.flags.contains(.deleted) ? nil : try archived(row, view)
+            } ?? Seen()
+            events = try view.liveEvents(of: run, at: seen.fold.nextPosition)
+        }
+        while let event = try events?.next() { seen.see(StoredEvent(event)) }
+        entries.withLock { $0[run] = Entry(seen: seen, mark: live.mark) }
+        return seen
+    }
+
+    /// A run as its newest archive knows it.
+    private func archived(_ row: RunTableRow, _ view: LogView) throws -> Seen {
+        var seen = Seen()
+        var events = try view.events(of: row.name, at: 0..<row.endPosition)
+        while let event = try events.next() { seen.see(StoredEvent(event)) }
+        return seen
+    }
+
+    /// The outline that a row of an archive has; `nil` when it has none that this version can read.
+    func outline(of row: RunTableRow) -> RunOutline? {
+        try? RunOutline(decoding: row.summary.rawSpan)
+    }
+}
