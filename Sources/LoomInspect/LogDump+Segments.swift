@@ -9,11 +9,7 @@ extension LogDump {
         _ index: Int, of manifest: Manifest
     ) throws(Refusal) -> UInt64 {
         let entry = manifest.segments[index]
-        guard entry.role == .live else {
-            throw Refusal(
-                code: "unsupported",
-                description: "segment \(entry.segmentID) is an archive, which is not read yet")
-        }
+        if entry.role == .archive { return try dumpArchive(entry, of: manifest) }
         let path = root.appending(FileName.segments).appending(FileName.segment(entry.segmentID))
         let bytes = try readFile(path)
         let header: SegmentHeader
@@ -27,9 +23,7 @@ extension LogDump {
         guard header.segmentID == entry.segmentID, header.storeID == manifest.storeID,
             header.role == entry.role, header.salt == entry.salt,
             header.firstSequence == entry.firstSequence,
-            header.predecessor.segmentID == before?.segmentID ?? 0,
-            header.predecessor.byteLength == before?.validEnd ?? 0,
-            header.predecessor.lastHash == before?.lastHash ?? 0
+            Self.isPredecessor(before, of: header)
         else {
             throw Refusal(code: "corrupt", description: "\(path): not the segment that is listed")
         }
@@ -59,6 +53,18 @@ extension LogDump {
                 "reason": .string(state),
             ])
         return walk.nextSequence
+    }
+
+    /// An archive has taken the place of the segment that the header names.
+    private static func isPredecessor(
+        _ before: ManifestSegment?, of header: SegmentHeader
+    ) -> Bool {
+        guard let before else { return header.predecessor == .none }
+        return before.role == .archive
+            || header.predecessor
+                == Predecessor(
+                    segmentID: before.segmentID, byteLength: before.validEnd,
+                    lastHash: before.lastHash)
     }
 
     /// Where a walk over the blocks of a segment stands.
@@ -134,15 +140,16 @@ extension LogDump {
         }
     }
 
-    private func row(_ block: BlockHeader, at offset: Int, _ segment: UInt64) -> JSONValue {
+    func row(_ block: BlockHeader, at offset: Int, _ segment: UInt64) -> JSONValue {
         let kinds: [BlockKind: String] = [
             .events: "events", .filler: "filler", .syncMark: "sync-mark", .close: "close",
-            .seal: "seal",
+            .seal: "seal", .table: "table", .directory: "directory",
         ]
+        let codecs: [BlockCodec: String] = [.raw: "raw", .lz4: "lz4"]
         return .object([
             "type": .string("block"), "segment": number(segment),
             "offset": number(UInt64(offset)), "kind": .string(kinds[block.kind] ?? "unknown"),
-            "codec": .string(block.codec == .raw ? "raw" : "lz4"),
+            "codec": .string(codecs[block.codec] ?? "packed"),
             "flags": number(UInt64(block.flags.rawValue)),
             "stored": number(UInt64(block.storedLength)),
             "raw": number(UInt64(block.rawLength)),
@@ -151,6 +158,19 @@ extension LogDump {
             "durable_up_to": number(UInt64(block.durableUpTo)),
             "hash": .string(block.headerHash.paddedHex),
         ])
+    }
+
+    mutating func eventLine(
+        _ sequence: UInt64, _ run: String, _ epoch: UInt64, _ position: UInt64, _ body: RawSpan
+    ) {
+        line(
+            "event",
+            [
+                "sequence": number(sequence), "run": .string(run), "epoch": number(epoch),
+                "position": number(position), "bytes": number(UInt64(body.byteCount)),
+                "xxh3_128": .string(ContentHash(of: body).description),
+            ])
+        events += 1
     }
 
     private mutating func records(
@@ -175,16 +195,8 @@ extension LogDump {
                     guard let run = walk.runs[number] else {
                         throw FormatError.invalid("run number \(number) was never declared")
                     }
-                    line(
-                        "event",
-                        [
-                            "sequence": self.number(sequence), "run": .string(run),
-                            "epoch": self.number(epoch), "position": self.number(position),
-                            "bytes": self.number(UInt64(body.byteCount)),
-                            "xxh3_128": .string(ContentHash(of: body).description),
-                        ])
+                    eventLine(sequence, run, epoch, position, body)
                     sequence &+= 1
-                    events += 1
                 }
             }
             guard sequence - block.firstSequence == UInt64(block.eventCount) else {

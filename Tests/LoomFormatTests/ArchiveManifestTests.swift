@@ -103,6 +103,10 @@ import Testing
     func refuses() throws {
         let changes: [(String, (inout Manifest) -> Void)] = [
             ("an archive that is active", { $0.segments[2].role = .archive }),
+            (
+                "an archive behind a live segment",
+                { ($0.segments[0].role, $0.segments[0].eventCount) = (.live, 0) }
+            ),
             ("an archive that is recovered", { $0.segments[0].state = .recovered }),
             ("an id twice", { $0.segments[1].segmentID = 11 }),
             ("an id not given yet", { $0.segments[1].segmentID = 12 }),

@@ -131,11 +131,11 @@ import Testing
         return manifest
     }
 
-    @Test("a log that has an archive is refused as newer, not read without it")
+    @Test("a log whose archive is not there is refused, not read without it")
     func archive() throws {
         let store = try DamagedStore(.closed, .gone)
         _ = try edit(store) { $0.segments[0].role = .archive }
-        #expect(verdict(store.storage, events: store.eventCount) == "unsupportedVersion")
+        #expect(verdict(store.storage, events: store.eventCount) == "corrupt")
     }
 
     @Test("a file that is superseded is no sign of a lost manifest")

@@ -56,8 +56,9 @@ import Testing
         }
 
         func build() throws -> ManifestSegment {
-            try ArchiveBuilding(directory: directory, storage: storage, semantics: CountingSemantics())
-                .build(0..<(manifest.segments.count - 1), of: manifest, as: 1000)
+            try ArchiveBuilding(
+                directory: directory, storage: storage, semantics: CountingSemantics()
+            ).build(0..<(manifest.segments.count - 1), of: manifest, as: 1000)
         }
 
         func reader(_ entry: ManifestSegment) throws -> ArchiveReader {

@@ -59,14 +59,14 @@ import Testing
         #expect(whole > steps * 2 * 65_536)
         let again = try bytesRead { () throws -> Void in _ = try reader.stats(run) }
         #expect(again == 0)
-        let pages: [() throws -> Void] = [
-            { #expect(try reader.toolCalls(run, limit: 3).map(\.start.attempt.step) == [0, 1, 2]) },
-            { #expect(try reader.history(run, limit: 3, offset: 1).map(\.step) == [1, 2, 3]) },
-            { #expect(try reader.attempts(run, limit: 3).map(\.id.step) == [0, 1, 2]) },
-            { #expect(try reader.attempts(run, step: 2).map(\.id.step) == [2]) },
+        let pages: [(RunReader) throws -> Bool] = [
+            { try $0.toolCalls(run, limit: 3).map(\.start.attempt.step) == [0, 1, 2] },
+            { try $0.history(run, limit: 3, offset: 1).map(\.step) == [1, 2, 3] },
+            { try $0.attempts(run, limit: 3).map(\.id.step) == [0, 1, 2] },
+            { try $0.attempts(run, step: 2).map(\.id.step) == [2] },
         ]
         for page in pages {
-            let read = try bytesRead(page)
+            let read = try bytesRead { () throws -> Void in #expect(try page(reader)) }
             #expect(read < whole / 8)
         }
     }

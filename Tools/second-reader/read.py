@@ -323,14 +323,14 @@ def records(data, runs, sequence, archive=False):
         at = end
 
 
-def emit_unit(segment, blocks, data, runs):
+def emit_unit(segment, blocks, data, runs, archive=False):
     """Check the whole unit, then print it; a unit that does not hold leaves `runs` as it was."""
     first, count = blocks[-1].first, blocks[-1].events
-    found = sum(1 for r in records(data, ChainMap({}, runs), first) if r[0] == "event")
+    found = sum(1 for r in records(data, ChainMap({}, runs), first, archive) if r[0] == "event")
     require(found == count, f"{count} events announced, {found} found")
     for block in blocks:
         emit_block(segment, block)
-    for kind, *rest in records(data, runs, first):
+    for kind, *rest in records(data, runs, first, archive):
         if kind == "run":
             emit(type="run", segment=segment, number=rest[0], run=rest[1])
         else:
@@ -341,7 +341,7 @@ def emit_unit(segment, blocks, data, runs):
 
 def emit_block(segment, block):
     emit(type="block", segment=segment, offset=block.offset, kind=KINDS[block.kind],
-         codec=("raw", "lz4")[block.codec], flags=block.flags, stored=block.stored, raw=block.raw,
+         codec=("raw", "lz4", "packed")[block.codec], flags=block.flags, stored=block.stored, raw=block.raw,
          first_sequence=block.first, events=block.events, durable_up_to=block.durable,
          hash=f"{block.hash:016x}")
 
@@ -378,6 +378,7 @@ def parse_manifest(block, payload, generation):
         require(entry.state in STATES, "state of a segment")
         require((STATES[entry.state] == "active") == (entry is entries[-1]), "active segment is not the last")
         if entry.role == ARCHIVE:
+            require(all(other.role == ARCHIVE for other in entries[:len(ids)]), "an archive behind a live segment")
             require(STATES[entry.state] == "sealed", "state of an archive")
             require(entry.events <= entry.end - entry.first, "event count of an archive")
         require(entry.id < next_segment and entry.id not in ids, "segment id")
@@ -497,7 +498,8 @@ def read_segment_header(file, manifest, entry, before):
     require((store, number, first, salt) == (manifest.store, entry.id, entry.first, entry.salt),
             "header contradicts the manifest")
     expected = [before.id, before.valid_end, before.last_hash] if before else [0, 0, 0]
-    require(predecessor == expected, "header contradicts the segment before")
+    archived = before is not None and before.role == ARCHIVE   # it has taken the place of what the header names
+    require(archived or predecessor == expected, "header contradicts the segment before")
     emit(type="segment", segment=entry.id, state=STATES[entry.state], first_sequence=first,
          writer_epoch=epoch, predecessor=predecessor[0], predecessor_length=predecessor[1],
          salt=f"{salt:016x}")
@@ -573,6 +575,45 @@ def read_segment(file, manifest, entry, before, mark):
     return units, sequence
 
 
+def read_archive(file, manifest, entry):
+    """Print an archive (§18.1), in the order of the file; its tables are another program's (archives.py).
+
+    Returns how many units it has.
+    """
+    import archives                        # that one builds on this one
+    require(file.size == entry.valid_end, "length of an archive")
+    data = file.read(0, file.size)
+    first, salt, previous = archives.read_header(data)
+    require((data[24:40], int.from_bytes(data[40:48], "little"), first, salt)
+            == (manifest.store, entry.id, entry.first, entry.salt), "header contradicts the manifest")
+    emit(type="archive", segment=entry.id, tier=entry.tier, first_sequence=first, end_sequence=entry.end,
+         events=entry.events, writer_epoch=int.from_bytes(data[56:64], "little"), salt=f"{salt:016x}")
+    units, unit, pieces, sequences = 0, [], bytearray(), set()
+    for block, stored in archives.read_blocks(data, salt, previous):
+        payload = decode(block, stored)
+        if block.kind != EVENTS:
+            emit_block(entry.id, block)
+            continue
+        unit.append(block)
+        pieces += payload
+        require(len(pieces) <= UNIT_LIMIT + 32768, "unit is too large")
+        if block.flags & CONTINUES:
+            continue
+        found = [record[1] for record in records(pieces, {}, 0, archive=True) if record[0] == "event"]
+        require(len(found) == block.events and min(found) == block.first, "a unit of other events than it says")
+        require(all(entry.first <= s < entry.end and s not in sequences for s in found) and len(set(found)) == len(found),
+                "an event twice, or not covered")
+        sequences.update(found)
+        emit_unit(entry.id, unit, pieces, {}, archive=True)
+        units, unit, pieces = units + 1, [], bytearray()
+    require(block.hash == entry.last_hash and len(payload) == 64, "not the seal that the manifest names")
+    counts = [int.from_bytes(payload[at:at + 8], "little") for at in range(0, 40, 8)]
+    require((counts[0], counts[3], counts[4]) == (entry.events, entry.first, entry.end), "counts of the seal")
+    require(len(sequences) == entry.events, "events of the archive")
+    emit(type="end", segment=entry.id, offset=file.size, reason="archive")
+    return units
+
+
 def check_active_end(file, entry, stop, end, durable, last):
     """Rules B and D of §11 (A and C were met while reading), but for MARK."""
     require(entry.valid_end <= end, f"ends at {end}, before the manifest's valid end {entry.valid_end}")
@@ -605,14 +646,17 @@ def read_log(directory):
     require(not os.path.islink(os.path.join(directory, "seg")), "seg is a symbolic link, not a folder")
     before, events, units = None, 0, 0
     for entry in manifest.segments:
-        require(entry.role == LIVE, f"segment {entry.id} is an archive, not read yet", "unsupported")
-        path = os.path.join(directory, "seg", f"{entry.id:016x}.llg")
+        name = f"{entry.id:016x}" + (".llg" if entry.role == LIVE else ".lla")
         try:
-            with File(path) as file:
-                count, sequence = read_segment(file, manifest, entry, before, mark)
+            with File(os.path.join(directory, "seg", name)) as file:
+                if entry.role == ARCHIVE:
+                    count, sequence = read_archive(file, manifest, entry), entry.end
+                else:
+                    count, sequence = read_segment(file, manifest, entry, before, mark)
         except Refused as refused:
             raise Refused(refused.code, f"segment {entry.id}: {refused}")
-        events, units, before = events + sequence - entry.first, units + count, entry
+        events += entry.events if entry.role == ARCHIVE else sequence - entry.first
+        units, before = units + count, entry
     emit(type="summary", events=events, units=units, next_sequence=sequence)
 
 
@@ -634,4 +678,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    import read                            # not twice: archives.py raises what is caught here
+    sys.exit(read.main(sys.argv))

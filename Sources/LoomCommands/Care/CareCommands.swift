@@ -55,6 +55,7 @@ struct InfoCommand: AsyncParsableCommand {
                 .object([
                     "store": .string(reader.storeID.description),
                     "segments": .integer(Int64(overview.segmentCount)),
+                    "archives": .integer(Int64(overview.archiveCount)),
                     "bytes": .integer(Int64(overview.byteCount)),
                     "file_bytes": .integer(Int64(overview.fileByteCount)),
                     "spare_bytes": .integer(Int64(overview.spareByteCount)),
@@ -67,7 +68,8 @@ struct InfoCommand: AsyncParsableCommand {
                 ]),
                 [
                     "log       \(log.directory)", "store     \(reader.storeID)",
-                    "segments  \(overview.segmentCount)", "bytes     \(overview.byteCount)",
+                    "segments  \(overview.segmentCount), \(overview.archiveCount) of them archives",
+                    "bytes     \(overview.byteCount)",
                     "on disk   \(overview.fileByteCount) bytes in segment files",
                     Self.diskLine(overview),
                     "events    \(overview.position.nextSequence - 1)",
@@ -105,7 +107,8 @@ extension LogRecovery {
     }
 
     fileprivate var line: String {
-        var line = "segment \(segmentID) at offset \(offset): \(verdict)"
+        var line = "segment \(segmentID)"
+        line += offset.map { " at offset \($0): \(verdict)" } ?? ", archived: \(verdict)"
         if isProven == false { line += ": at most what was not yet synced may be missing" }
         if discardedBytes > 0 { line += "; \(discardedBytes) bytes set aside" }
         return line
@@ -113,7 +116,8 @@ extension LogRecovery {
 
     fileprivate var json: JSONValue {
         .object([
-            "segment": .integer(Int64(segmentID)), "offset": .integer(Int64(offset)),
+            "segment": .integer(Int64(segmentID)),
+            "offset": offset.map { .integer(Int64($0)) } ?? .null,
             "ended": .string(verdict), "discarded_bytes": .integer(Int64(discardedBytes)),
             "next_sequence": .integer(Int64(position.nextSequence)),
         ])

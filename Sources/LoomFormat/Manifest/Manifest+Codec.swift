@@ -208,7 +208,8 @@ extension Manifest {
         return segment
     }
 
-    /// What must hold between the segments: order, continuity, one active segment, the last.
+    /// What must hold between the segments: order, continuity, archives first, and one active
+    /// segment, the last.
     private func validate() throws(FormatError) {
         guard let first = segments.first else { throw .invalid("a manifest without a segment") }
         guard first.firstSequence == 1 else { throw .invalid("the first segment does not start") }
@@ -226,9 +227,13 @@ extension Manifest {
             guard ids.insert(segment.segmentID).inserted else {
                 throw .invalid("segment \(segment.segmentID) is listed twice")
             }
-            guard isLast || segments[index + 1].firstSequence == segment.endSequence else {
-                let next = segments[index + 1].segmentID
-                throw .invalid("segment \(next) does not follow its predecessor")
+            guard !isLast else { break }
+            let next = segments[index + 1]
+            guard next.firstSequence == segment.endSequence else {
+                throw .invalid("segment \(next.segmentID) does not follow its predecessor")
+            }
+            guard next.role == .live || segment.role == .archive else {
+                throw .invalid("archive \(next.segmentID) stands behind a live segment")
             }
         }
     }

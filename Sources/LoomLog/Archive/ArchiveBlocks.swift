@@ -147,7 +147,7 @@ struct ArchiveEvents {
     private var index = 0
 
     /// About one block of packed rows: who reads on reads more at once.
-    private static let firstStep = 16 << 10
+    static let firstStep = 16 << 10
 
     init(_ blocks: ArchiveBlocks, run: RunID, from position: UInt64, at offset: Int, end: Int) {
         (self.blocks, self.run, self.position) = (blocks, run, position)
@@ -167,31 +167,13 @@ struct ArchiveEvents {
         }
     }
 
-    /// Reads one unit: a block, or several of a single long event.
     private mutating func readUnit() throws(LogError) {
-        let start = offset
-        var payload: [UInt8] = []
-        while true {
-            let block = try blocks.read(at: offset, end: end, through: &window)
-            offset += block.header.totalLength
-            // An archive says more of an event than a live segment: its run, its sequence.
-            let (count, most) = (
-                payload.count + block.payload.count,
-                FormatLimits.unitBytesMax + FormatLimits.archiveBlockRows
-            )
-            try refusing(blocks.file.path, at: start, "unit refused") { () throws(FormatError) in
-                guard count <= most else {
-                    throw .limitExceeded(
-                        "the size of a unit", found: UInt64(count), limit: UInt64(most))
-                }
-            }
-            payload += block.payload
-            guard block.header.flags.contains(.continues), offset < end else { break }
-        }
+        let (start, unit) = (offset, try blocks.unit(at: offset, end: end, through: &window))
+        offset = unit.end
         let (run, position) = (self.run, self.position)
         (ready, index) = (
             try refusing(blocks.file.path, at: start, "unit refused") { () throws(FormatError) in
-                try ArchiveUnit.events(in: payload.rawSpan, at: start) {
+                try ArchiveUnit.events(in: unit.payload.rawSpan, at: start) {
                     $0 == run && $1 >= position
                 }
             }, 0
@@ -199,30 +181,101 @@ struct ArchiveEvents {
     }
 }
 
+extension ArchiveBlocks {
+    /// Reads one unit: a block, or several of a single long event.
+    func unit(at start: Int, end: Int) throws(LogError) -> (payload: [UInt8], end: Int) {
+        var window = SegmentWindow(file: file, step: ArchiveEvents.firstStep)
+        return try unit(at: start, end: end, through: &window)
+    }
+
+    /// The same for whoever reads the next one, too.
+    func unit(
+        at start: Int, end: Int, through window: inout SegmentWindow
+    ) throws(LogError) -> (payload: [UInt8], end: Int) {
+        var (payload, offset): ([UInt8], Int) = ([], start)
+        while true {
+            let block = try read(at: offset, end: end, through: &window)
+            offset += block.header.totalLength
+            let count = payload.count + block.payload.count
+            try refusing(file.path, at: start, "unit refused") { () throws(FormatError) in
+                try ArchiveUnit.checkSize(count)
+            }
+            payload += block.payload
+            guard block.header.flags.contains(.continues), offset < end else {
+                return (payload, offset)
+            }
+        }
+    }
+}
+
 /// Reads the records of a unit of an archive.
 enum ArchiveUnit {
+    /// Refuses what is larger than a unit can be.
+    static func checkSize(_ count: Int) throws(FormatError) {
+        // An archive says more of an event than a live segment: its run, its sequence.
+        let most = FormatLimits.unitBytesMax + FormatLimits.archiveBlockRows
+        guard count <= most else {
+            throw .limitExceeded("the size of a unit", found: UInt64(count), limit: UInt64(most))
+        }
+    }
+
     /// The events that are wanted, by run and position.
     static func events(
         in payload: RawSpan, at offset: Int, _ isWanted: (RunID, UInt64) -> Bool
     ) throws(FormatError) -> [ArchivedEvent] {
-        var declared: [UInt64: RunID] = [:]
         var events: [ArchivedEvent] = []
+        try each(in: payload) { run, epoch, position, sequence, body in
+            guard isWanted(run, position) else { return }
+            events.append(
+                ArchivedEvent(
+                    run: run, epoch: epoch, position: position, sequence: sequence,
+                    body: [UInt8](copying: body), offset: offset))
+        }
+        return events
+    }
+
+    /// Calls `body` with every event.
+    static func each(
+        in payload: RawSpan,
+        _ body: (RunID, _ epoch: UInt64, _ position: UInt64, _ sequence: UInt64, RawSpan) -> Void
+    ) throws(FormatError) {
+        var declared: [UInt64: RunID] = [:]
+        var last: (number: UInt64, run: RunID)?
         var reader = RecordReader(payload, in: .archive)
         while let record = try reader.next() {
             switch record {
-            case .declaration(let number, let id): declared[number] = try RunID(decoding: id)
-            case .event(let number, let epoch, let position, let body):
-                guard let run = declared[number] else {
-                    throw .invalid("run number \(number) was never declared")
+            case .declaration(let number, let id):
+                declared[number] = try RunID(decoding: id)
+                last = nil
+            case .event(let number, let epoch, let position, let bytes):
+                if last?.number != number {
+                    guard let run = declared[number] else {
+                        throw .invalid("run number \(number) was never declared")
+                    }
+                    last = (number, run)
                 }
-                guard isWanted(run, position) else { continue }
-                events.append(
-                    ArchivedEvent(
-                        run: run, epoch: epoch, position: position, sequence: reader.sequence,
-                        body: [UInt8](copying: body), offset: offset))
+                guard let run = last?.run else { continue }
+                body(run, epoch, position, reader.sequence, bytes)
             }
         }
-        return events
+    }
+
+    /// The sequences from the least to the greatest event of a unit, which are to be those that
+    /// its last block and the archive tell.
+    static func sequences(
+        in payload: RawSpan, _ header: BlockHeader, _ covered: Range<UInt64>
+    ) throws(FormatError) -> ClosedRange<UInt64> {
+        var (least, greatest, count) = (UInt64.max, UInt64.min, 0)
+        try each(in: payload) { _, _, _, sequence, _ in
+            (least, greatest, count) = (min(least, sequence), max(greatest, sequence), count + 1)
+        }
+        guard count == Int(header.eventCount), count > 0, least == header.firstSequence else {
+            throw .invalid("a unit of other events than its block says")
+        }
+        guard covered.contains(least), covered.contains(greatest) else {
+            throw .invalid("an event that the archive does not cover")
+        }
+        return least...greatest
     }
 }
 
@@ -268,9 +321,11 @@ struct ArchiveWalk {
             case .truncated(let count) where offset + count <= end && count > needed:
                 needed = count
             case .bad(let fault, _):
+                let isNewer = if case .header(.unsupported) = fault { true } else { false }
                 throw LogError(
-                    .corrupt, "a block of the archive is damaged: \(fault)",
-                    path: blocks.file.path, offset: offset)
+                    isNewer ? .unsupportedVersion : .corrupt,
+                    "a block of the archive is \(isNewer ? "of a newer version" : "damaged"): "
+                        + "\(fault)", path: blocks.file.path, offset: offset)
             default:
                 throw LogError(
                     .corrupt, "the archive ends before its seal", path: blocks.file.path,

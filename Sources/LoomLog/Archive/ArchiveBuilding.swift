@@ -87,10 +87,17 @@ struct ArchiveBuilding {
             try storage.syncDirectory(directory.segments)
         }
         file.dropCache()
-        return ManifestSegment(
+        var entry = ManifestSegment(
             segmentID: id, role: .archive, state: .sealed, firstSequence: first, endSequence: end,
             validEnd: UInt64(written.byteCount), lastHash: written.lastHash, salt: header.salt,
             eventCount: written.seal.eventCount)
+        // What one recovery found is told on; of several there is no place to tell it.
+        let recovered = manifest.segments[segments].filter { $0.state == .recovered }
+        if let only = recovered.first, recovered.count == 1 {
+            (entry.ending, entry.discardedBytes) = (only.ending, only.discardedBytes)
+            entry.discardedHash = only.discardedHash
+        }
+        return entry
     }
 }
 

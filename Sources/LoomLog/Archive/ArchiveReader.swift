@@ -7,65 +7,38 @@ internal import SystemPackage
 /// Opening reads the header, the seal and the directory; everything else is read when it is asked
 /// for, a block at a time, and every block is checked by its hashes before it is used.
 struct ArchiveReader: Sendable {
-    let path: FilePath
-    let header: SegmentHeader
-    private let headerHash: UInt64
-    let seal: ArchiveSeal
     let directory: TableDirectory
-    private let file: any StorageFile
-    let entry: ManifestSegment
+    private let archive: ArchiveFile
     /// Leaves that were used last, of this archive and others.
     private let cache: LeafCache?
+
+    var path: FilePath { archive.path }
+    var header: SegmentHeader { archive.header }
+    var seal: ArchiveSeal { archive.seal }
+    var entry: ManifestSegment { archive.entry }
 
     /// Opens an archive that a manifest lists.
     ///
     /// - Throws: ``LogError`` with code `corrupt` and the offset when it is not the one that was
     ///   meant, or its end is damaged.
     init(
-        file: any StorageFile, entry: ManifestSegment, storeID: StoreID, cache: LeafCache? = nil
+        file: any StorageFile, entry: ManifestSegment, storeID: StoreID
     ) throws(LogError) {
-        (self.file, self.entry, self.cache, path) = (file, entry, cache, file.path)
-        let bytes = try storing("reading an archive") { () throws(StorageError) in
-            try file.readBytes(count: SegmentHeader.byteCount, at: 0)
-        }
-        (header, headerHash) = try refusing(file.path, at: 0, "archive header refused") {
-            () throws(FormatError) in try SegmentHeader.decode(bytes.rawSpan)
-        }
-        guard header.role == .archive, header.segmentID == entry.segmentID,
-            header.storeID == storeID, header.salt == entry.salt,
-            header.firstSequence == entry.firstSequence
-        else {
-            throw LogError(
-                .corrupt, "this is not the archive that the manifest lists", path: path, offset: 0)
-        }
-        let blocks = ArchiveBlocks(file: file, salt: header.salt)
-        let sealOffset = Int(entry.validEnd) - BlockHeader.byteCount - ArchiveSeal.byteCount
-        let sealBlock = try blocks.read(at: sealOffset, kind: .seal, end: Int(entry.validEnd))
-        guard sealBlock.header.headerHash == entry.lastHash else {
-            throw LogError(
-                .corrupt, "this is not the seal that the manifest names", path: path,
-                offset: sealOffset)
-        }
-        let seal = try refusing(file.path, at: sealOffset, "seal refused") {
-            () throws(FormatError) in try ArchiveSeal(decoding: sealBlock.payload.rawSpan)
-        }
-        guard seal.firstSequence == entry.firstSequence, seal.endSequence == entry.endSequence,
-            seal.eventCount == entry.eventCount
-        else {
-            throw LogError(
-                .corrupt, "the seal counts something else than the manifest", path: path,
-                offset: sealOffset)
-        }
-        self.seal = seal
-        let place = Int(seal.directoryOffset)
-        let block = try blocks.read(
-            at: place, kind: .directory, end: sealOffset, length: max(0, sealOffset - place))
-        directory = try refusing(file.path, at: place, "directory refused") {
+        try self.init(try ArchiveFile(file, entry, storeID: storeID))
+    }
+
+    /// Reads the directory of an archive whose ends were checked.
+    init(_ archive: ArchiveFile, cache: LeafCache? = nil) throws(LogError) {
+        (self.archive, self.cache) = (archive, cache)
+        let (place, end) = (Int(archive.seal.directoryOffset), archive.sealOffset)
+        let block = try archive.blocks.read(
+            at: place, kind: .directory, end: end, length: max(0, end - place))
+        directory = try refusing(archive.path, at: place, "directory refused") {
             () throws(FormatError) in try TableDirectory(decoding: block.payload.rawSpan)
         }
     }
 
-    private var blocks: ArchiveBlocks { ArchiveBlocks(file: file, salt: header.salt) }
+    private var blocks: ArchiveBlocks { archive.blocks }
 
     /// The row of a run, and its number; `nil` when the archive has none. The filter is asked
     /// first.
@@ -232,8 +205,11 @@ struct ArchiveReader: Sendable {
 
     /// Every block of the archive from the first on, checked by its hashes and the chain.
     func walk() -> ArchiveWalk {
-        ArchiveWalk(blocks, header, hash: headerHash, end: Int(entry.validEnd))
+        archive.walk()
     }
+
+    /// Every unit of events from the first on; with them all blocks are checked.
+    func units() -> ArchiveUnits { ArchiveUnits(archive) }
 }
 
 /// Runs what may be refused as damage of an archive.

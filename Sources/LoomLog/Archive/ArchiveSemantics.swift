@@ -38,9 +38,9 @@ package protocol ArchivedPast: Sendable {
         _ body: (_ epoch: UInt64, _ position: UInt64, RawSpan) throws(LogError) -> Bool
     ) throws(LogError)
 
-    /// The positions of the starts of the calls that have this key, newest first. Two keys may
-    /// have one fingerprint.
-    func calls(of key: KeyFingerprint) throws(LogError) -> [UInt64]
+    /// The calls that have this key, by their starts, newest first: each once, with its end as the
+    /// newest archive that has a row of it tells it. Two keys may have one fingerprint.
+    func calls(of key: KeyFingerprint) throws(LogError) -> [ArchivedRun.Call]
 }
 
 /// Goes through the events of one run's part of an archive, in order, and says what is stored in

@@ -11,17 +11,13 @@ enum ArchiveVerification {
         let reader = try ArchiveReader(file: file, entry: entry, storeID: storeID)
         var left = gathering.runs[...]
         var (run, index, count) = (RunID?.none, 0, 0)
-        var walk = reader.walk()
-        var unit: [UInt8] = []
-        while let (block, offset) = try walk.next() {
-            guard block.header.kind == .events else { continue }
-            unit += block.payload
-            if block.header.flags.contains(.continues) { continue }
+        var units = reader.units()
+        while let unit = try units.next() {
+            let offset = unit.offset
             let events = try refusing(reader.path, at: offset, "unit refused") {
                 () throws(FormatError) in
-                try ArchiveUnit.events(in: unit.rawSpan, at: offset) { _, _ in true }
+                try ArchiveUnit.events(in: unit.payload.rawSpan, at: offset) { _, _ in true }
             }
-            unit.removeAll(keepingCapacity: true)
             for event in events {
                 if event.run != run {
                     let isWhole = run.map { gathering.events(of: $0).count == index } ?? true

@@ -47,27 +47,14 @@ struct LogDirectory: Sendable {
 }
 
 extension LogDirectory {
-    /// Opens a segment that the manifest lists, for reading.
+    /// Opens a live segment that the manifest lists, for reading.
     ///
     /// - Throws: ``LogError`` with code `corrupt` when the file is missing or is not that segment.
     func openSegment(
         _ index: Int, of manifest: Manifest, _ storage: any Storage
     ) throws(LogError) -> (any StorageFile, SegmentReader) {
         let entry = manifest.segments[index]
-        let path = segment(entry.segmentID)
-        let file: any StorageFile
-        do throws(StorageError) {
-            file = try storage.open(path, for: .reading)
-        } catch {
-            guard error.isNotFound || error.errno == .isDirectory else {
-                throw LogError(error, doing: "opening a segment")
-            }
-            let events = manifest.segments[index].endSequence - entry.firstSequence
-            throw LogError(
-                .corrupt,
-                "this segment is missing: the manifest lists it with \(events) events or more",
-                path: path, cause: error)
-        }
+        let file = try openListed(entry, storage)
         do throws(LogError) {
             let reader = try SegmentReader(
                 file: file, entry: entry, before: index > 0 ? manifest.segments[index - 1] : nil,
@@ -76,6 +63,46 @@ extension LogDirectory {
         } catch {
             try? file.close()
             throw error
+        }
+    }
+
+    /// Opens an archive that the manifest lists, and checks both of its ends.
+    ///
+    /// - Throws: ``LogError`` with code `corrupt` when the file is missing or is not that archive.
+    func openArchive(
+        _ entry: ManifestSegment, storeID: StoreID, _ storage: any Storage
+    ) throws(LogError) -> ArchiveFile {
+        let file = try openListed(entry, storage)
+        do throws(LogError) {
+            return try ArchiveFile(file, entry, storeID: storeID)
+        } catch {
+            try? file.close()
+            throw error
+        }
+    }
+
+    /// The file of a segment or archive.
+    func path(of entry: ManifestSegment) -> FilePath {
+        segments.appending(FileName.segment(entry.segmentID, role: entry.role))
+    }
+
+    private func openListed(
+        _ entry: ManifestSegment, _ storage: any Storage
+    ) throws(LogError) -> any StorageFile {
+        let path = path(of: entry)
+        do throws(StorageError) {
+            return try storage.open(path, for: .reading)
+        } catch {
+            guard error.isNotFound || error.errno == .isDirectory else {
+                throw LogError(error, doing: "opening a segment")
+            }
+            let (what, events) =
+                entry.role == .archive
+                ? ("archive", "\(entry.eventCount) events")
+                : ("segment", "\(entry.endSequence - entry.firstSequence) events or more")
+            throw LogError(
+                .corrupt, "this \(what) is missing: the manifest lists it with \(events)",
+                path: path, cause: error)
         }
     }
 }

@@ -10,6 +10,10 @@ final class ManifestEditor: Sendable {
     private struct State {
         var loaded: ManifestStore.Loaded
         var nextSegmentID: UInt64
+        /// Whether the manifest that holds was written by this editor.
+        var isOwn = false
+        /// Superseded files that are gone: the next manifest does not list them.
+        var removed: Set<UInt64> = []
     }
 
     private let store: ManifestStore
@@ -23,6 +27,24 @@ final class ManifestEditor: Sendable {
 
     /// The manifest that holds now.
     var manifest: Manifest { state.withLock { $0.loaded.manifest } }
+
+    /// Superseded files that may still be there.
+    var removable: [SupersededSegment] {
+        state.withLock { state in
+            state.loaded.manifest.superseded.filter { !state.removed.contains($0.segmentID) }
+        }
+    }
+
+    /// Leaves superseded files out of the next manifest: they are gone for good.
+    func noteRemoved(_ ids: [UInt64]) { state.withLock { $0.removed.formUnion(ids) } }
+
+    /// Sees to it that the manifest that holds is known to be durable: that this editor wrote it.
+    ///
+    /// One that was found may be in the page cache alone, after a sync that failed. A file that an
+    /// older one lists must not be removed on the word of it.
+    func ensureOwn() throws(LogError) {
+        if !state.withLock({ $0.isOwn }) { try edit { _ in } }
+    }
 
     /// Returns the id for a new segment file. No later call returns it again.
     func reserveSegmentID() -> UInt64 {
@@ -87,9 +109,10 @@ final class ManifestEditor: Sendable {
     func edit(_ body: (inout Manifest) -> Void) throws(LogError) -> Manifest {
         try state.withLock { state throws(LogError) in
             var next = state.loaded.manifest
-            body(&next)
+            next.superseded.removeAll { state.removed.contains($0.segmentID) }
             let torn = state.loaded.tornGenerations.max() ?? 0
             next.generation = max(state.loaded.manifest.generation, torn) + 1
+            body(&next)
             next.previousHash = state.loaded.hash
             next.created = store.storage.machine.wallMicroseconds()
             let ids = next.segments.map(\.segmentID)
@@ -106,12 +129,31 @@ final class ManifestEditor: Sendable {
             }
             try checkNumbers(next)
             state.loaded = try store.write(next)
+            state.isOwn = true
+            state.removed.removeAll()
             return next
         }
     }
 }
 
 extension Manifest {
+    /// Lists an archive in the place of the segments that it was made of, which are superseded.
+    ///
+    /// - Returns: Whether they stood there, in this order. If not, nothing changed.
+    @discardableResult
+    mutating func supersede(_ inputs: [UInt64], by archive: ManifestSegment) -> Bool {
+        guard let start = segments.firstIndex(where: { $0.segmentID == inputs.first }) else {
+            return false
+        }
+        let range = start..<min(segments.count, start + inputs.count)
+        guard segments[range].map(\.segmentID) == inputs else { return false }
+        superseded += segments[range].map {
+            SupersededSegment(segmentID: $0.segmentID, generation: generation, role: $0.role)
+        }
+        segments.replaceSubrange(range, with: [archive])
+        return true
+    }
+
     /// Replaces the entry of the active segment, which is always the last one.
     mutating func replaceLast(with entry: ManifestSegment) {
         segments[segments.count - 1] = entry

@@ -164,12 +164,6 @@ struct ManifestStore: Sendable {
         } catch {
             throw LogError(error, in: path, what: "manifest refused")
         }
-        if let archive = decoded.manifest.segments.first(where: { $0.role == .archive }) {
-            throw LogError(
-                .unsupportedVersion,
-                "segment \(archive.segmentID) is an archive, which this build does not read yet",
-                path: path)
-        }
         return (decoded.manifest, decoded.hash)
     }
 

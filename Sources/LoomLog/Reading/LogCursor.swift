@@ -5,8 +5,11 @@ internal import SystemPackage
 /// Reads the units of a log in order, across its segments, and goes on when more are written.
 ///
 /// At the end of the log ``nextUnit(of:)`` returns `nil`; called again later it returns what came
-/// in the meantime. Memory is that of the largest unit. Every hash is checked on the way, also in
-/// segments that were checked before.
+/// in the meantime. Memory is that of the largest unit, and 64 MiB while an archive is read. Every
+/// hash is checked on the way, also in segments that were checked before.
+///
+/// An archive has no units: each of its events comes as one. Where a segment was archived while it
+/// was read, or before it was come to, the cursor goes on in the archive, with the next sequence.
 ///
 /// While a writer has the log open, the end is what the writer has published in MARK. Of any other
 /// log the end is judged by ``EndOfLog``, as the next writer will judge it.
@@ -16,8 +19,12 @@ public struct LogCursor {
     private let manifests: ManifestStore
     private var manifest: Manifest
     private var index = 0
+    /// The archive that is being read. The segment is then the first live one, not yet begun.
+    private var archive: ArchiveSequence?
     private var segment: SegmentReader
     private var file: any StorageFile
+    /// Events before it are passed over.
+    private var firstWanted: UInt64
     /// How far the current segment could be read when it was last looked at.
     private var limit: Limit?
     /// A refusal that a second look has to confirm, as a writer may have come or gone meanwhile.
@@ -25,16 +32,24 @@ public struct LogCursor {
     /// The rule by which the end was judged; `nil` before the end, and while a writer has the log.
     private(set) var endRule: EndOfLog.Rule?
 
-    init(directory: LogDirectory, storage: any Storage) throws(LogError) {
+    /// - Parameter sequence: The first event to read.
+    init(
+        directory: LogDirectory, storage: any Storage, from sequence: UInt64 = 1
+    ) throws(LogError) {
         self.directory = directory
         self.storage = storage
         manifests = ManifestStore(directory: directory, storage: storage)
-        manifest = try manifests.load().manifest
-        (file, segment) = try directory.openSegment(0, of: manifest, storage)
+        firstWanted = sequence
+        let place = try CursorPlace(at: sequence, in: nil, manifests)
+        manifest = place.manifest
+        (index, archive, segment, file) = (place.index, place.archive, place.segment, place.file)
     }
 
     /// The place behind what was read.
-    public var position: LogPosition { LogPosition(nextSequence: segment.nextSequence) }
+    public var position: LogPosition {
+        LogPosition(
+            nextSequence: max(firstWanted, archive?.nextSequence ?? segment.nextSequence))
+    }
 
     /// Reads the next unit.
     ///
@@ -45,6 +60,13 @@ public struct LogCursor {
     public mutating func nextUnit(of run: RunID? = nil) throws(LogError) -> [LogEvent]? {
         while true {
             endRule = nil
+            if let id = archive?.segmentID {
+                guard let event = try archive?.next() else {
+                    try openNext()
+                    continue
+                }
+                return run == nil || run == event.run ? [LogEvent(event, in: id)] : []
+            }
             let limit = if let known = self.limit { known } else { try currentLimit() }
             self.limit = limit
             switch try segment.next(limit: limit.offset) {
@@ -60,12 +82,10 @@ public struct LogCursor {
         }
     }
 
-    /// The segment that is being read, and whether that is an archive.
+    /// The segment or archive that is being read, and whether it is an archive.
     var segmentID: UInt64 { manifest.segments[index].segmentID }
-    var isInArchive: Bool { manifest.segments[index].role == .archive }
+    var isInArchive: Bool { archive != nil }
 
-    /// Segments that the manifest listed when it was last read.
-    var segmentCount: Int { manifest.segments.count }
     /// Where the segment ends that is being read, as far as it was read.
     var segmentEnd: Int { segment.validEnd }
 
@@ -79,25 +99,29 @@ public struct LogCursor {
 
     /// Passes over everything before the last segment, unread.
     mutating func skipToLastSegment() throws(LogError) {
-        guard manifest.segments.count > 1 else { return }
-        index = manifest.segments.count - 2
-        try openNext()
-    }
-
-    /// Passes over everything before a segment, unread, when it is listed.
-    mutating func skip(toSegment id: UInt64) throws(LogError) {
-        guard let place = manifest.segments.firstIndex(where: { $0.segmentID == id }),
-            place > index
-        else { return }
-        index = place - 1
-        try openNext()
+        while index < manifest.segments.count - 1, let last = manifest.segments.last {
+            try go(to: last.firstSequence)
+        }
     }
 
     private mutating func openNext() throws(LogError) {
-        let opened = try directory.openSegment(index + 1, of: manifest, storage)
+        let entry = manifest.segments[index]
+        // Its reader was opened with the first archive.
+        if archive != nil, manifest.segments[index + 1].role == .live {
+            (archive, limit, index) = (nil, nil, index + 1)
+        } else {
+            try go(to: entry.endSequence, behind: entry)
+        }
+    }
+
+    /// Opens what has a sequence.
+    private mutating func go(
+        to sequence: UInt64, behind entry: ManifestSegment? = nil
+    ) throws(LogError) {
+        let place = try CursorPlace(at: sequence, behind: entry, in: manifest, manifests)
         try? file.close()
-        (file, segment) = opened
-        index += 1
+        manifest = place.manifest
+        (index, archive, segment, file) = (place.index, place.archive, place.segment, place.file)
         limit = nil
     }
 
@@ -105,9 +129,11 @@ public struct LogCursor {
         var events: [LogEvent] = []
         for (number, event) in segment.events.enumerated() {
             if let wanted, wanted != event.run { continue }
+            let sequence = unit.firstSequence + UInt64(number)
+            if sequence < firstWanted { continue }
             events.append(
                 LogEvent(
-                    sequence: unit.firstSequence + UInt64(number), run: event.run,
+                    sequence: sequence, run: event.run,
                     epoch: event.epoch, position: event.position,
                     body: Array(segment.payload[event.body]),
                     segmentID: segment.header.segmentID, offset: unit.offset))
@@ -221,9 +247,7 @@ extension LogCursor {
         // What was read here under an older manifest verified then, so it was not damage that cut
         // the segment: a sync failed, and the next writer judged what the disk had.
         if entry.state == .recovered, segment.validEnd > Int(entry.validEnd) {
-            throw LogError(
-                .io, "a failed sync lost events that this reader has read: begin a new one",
-                path: segment.path, offset: Int(entry.validEnd))
+            throw Self.lostEvents(segment.path, Int(entry.validEnd))
         }
         guard segment.meetsManifest, segment.validEnd == Int(entry.validEnd) else {
             throw LogError(
@@ -237,17 +261,29 @@ extension LogCursor {
         }
     }
 
+    private static func lostEvents(_ path: FilePath, _ offset: Int?) -> LogError {
+        LogError(
+            .io, "a failed sync lost events that this reader has read: begin a new one",
+            path: path, offset: offset)
+    }
+
     /// Reads the manifest again. Returns whether it is a newer one.
     private mutating func reload() throws(LogError) -> Bool {
         let newer = try manifests.load().manifest
         guard newer.generation > manifest.generation else { return false }
-        let id = manifest.segments[index].segmentID
-        guard let place = newer.segments.firstIndex(where: { $0.segmentID == id }) else {
-            throw LogError(
-                .notFound, "segment \(id) was compacted away while it was read",
-                path: segment.path)
-        }
+        let entry = manifest.segments[index]
         manifest = newer
+        guard let place = newer.segments.firstIndex(where: { $0.segmentID == entry.segmentID })
+        else {
+            // It was archived meanwhile.
+            let next = segment.nextSequence
+            try go(to: next)
+            // Only a sync that failed makes numbers of events that were read come again.
+            guard archive != nil || segment.entry.firstSequence >= next else {
+                throw Self.lostEvents(segment.path, nil)
+            }
+            return true
+        }
         index = place
         segment.adopt(newer.segments[place])
         limit = nil

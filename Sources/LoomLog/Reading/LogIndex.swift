@@ -71,7 +71,7 @@ package final class LogIndex: Sendable {
         let probe = MarkProbe(log)
         let snapshot = try LogSnapshot(of: log, after: nil, leaves: leaves)
         var state = State(
-            snapshot: snapshot, cursor: try log.cursor(fromSegment: snapshot.live.first?.segmentID))
+            snapshot: snapshot, cursor: try log.cursor(from: snapshot.firstLiveSequence))
         state.probe = probe
         try readOn(&state)
         return state
@@ -93,9 +93,9 @@ package final class LogIndex: Sendable {
         state.snapshot = try LogSnapshot(of: log, after: state.snapshot, leaves: leaves)
         let live = Set(state.snapshot.live.map(\.segmentID))
         state.live.keep(only: live)
-        if !live.contains(state.cursor.segmentID) {
-            let first = state.snapshot.live.first?.segmentID
-            state.cursor = try log.cursor(fromSegment: first)
+        if state.cursor.isInArchive || !live.contains(state.cursor.segmentID) {
+            let next = max(state.snapshot.firstLiveSequence, state.live.nextSequence)
+            state.cursor = try log.cursor(from: next)
         }
     }
 

@@ -60,12 +60,10 @@ public final class LogReader: Sendable {
         try LogCursor(directory: directory, storage: storage)
     }
 
-    /// A cursor before the first event of a segment, which has passed over those before it unread;
-    /// before the first event of the log, when that segment is not there or none is named.
-    package func cursor(fromSegment id: UInt64?) throws(LogError) -> LogCursor {
-        var cursor = try cursor()
-        if let id { try cursor.skip(toSegment: id) }
-        return cursor
+    /// A cursor before the first event that has this sequence or a later one; what lies before it
+    /// is read only as far as it stands in the same file.
+    package func cursor(from sequence: UInt64) throws(LogError) -> LogCursor {
+        try LogCursor(directory: directory, storage: storage, from: sequence)
     }
 
     /// Calls `body` with every event so far, of one run or of all, in order of sequence.
@@ -90,15 +88,18 @@ public final class LogReader: Sendable {
 
 /// The size of a log.
 public struct LogOverview: Hashable, Sendable {
-    /// Segments that the manifest lists.
+    /// Segments that the manifest lists, archives included.
     public let segmentCount: Int
+    /// Archives among them.
+    public let archiveCount: Int
     /// Bytes that their valid parts take; the filled space of the active one is not counted.
     public let byteCount: Int
     /// The place after the last event.
     public let position: LogPosition
     /// The rule by which the next writer will judge the end; `nil` while one has the log open.
     public let endRule: EndOfLog.Rule?
-    /// Every unclean end that a writer found and recovered from, oldest first.
+    /// Every unclean end that a writer found and recovered from, oldest first; not of segments
+    /// that were archived together with others.
     public let recoveries: [LogRecovery]
     /// Bytes of the segment files, filled space included.
     public let fileByteCount: Int
@@ -122,10 +123,10 @@ public struct LogOverview: Hashable, Sendable {
 
 /// An unclean end of the log that a writer recovered from, as the manifest keeps it.
 public struct LogRecovery: Hashable, Sendable {
-    /// The segment that ended there.
+    /// The segment that ended there, or the archive that has taken its place.
     public let segmentID: UInt64
-    /// Offset of its valid end.
-    public let offset: Int
+    /// Offset of its valid end; `nil` once it is archived.
+    public let offset: Int?
     /// Bytes behind the valid end that were set aside in place.
     public let discardedBytes: Int
     /// The place where the log went on.
@@ -142,32 +143,48 @@ extension LogReader {
         try cursor.skipToLastSegment()
         while try cursor.nextUnit(of: nil) != nil {}
         let sizes = try cursor.segments.map { segment throws(LogError) in
-            try fileSize(of: segment.segmentID)
+            try fileSize(of: segment)
         }
         let available = try? storage.availableBytes(at: directory.root)
         return LogOverview(
-            segmentCount: cursor.segmentCount, byteCount: cursor.bytesRead,
+            segmentCount: cursor.segments.count,
+            archiveCount: cursor.segments.count { $0.role == .archive },
+            byteCount: cursor.bytesRead,
             position: cursor.position, endRule: cursor.endRule,
-            recoveries: cursor.segments.filter { $0.state == .recovered }.map(LogRecovery.init),
+            recoveries: cursor.segments.filter(\.tellsOfRecovery).map(LogRecovery.init),
             fileByteCount: sizes.reduce(0, +),
             spareByteCount: max(0, (sizes.last ?? 0) - cursor.segmentEnd),
             availableByteCount: available == .max ? nil : available,
             lastSegmentByteCount: sizes.last ?? 0)
     }
 
-    private func fileSize(of id: UInt64) throws(LogError) -> Int {
+    /// Of one that was archived since the manifest was read: what it had at least.
+    private func fileSize(of entry: ManifestSegment) throws(LogError) -> Int {
         try storing("measuring the segments") { () throws(StorageError) in
-            let file = try storage.open(directory.segment(id), for: .reading)
+            let file: any StorageFile
+            do throws(StorageError) {
+                file = try storage.open(directory.path(of: entry), for: .reading)
+            } catch {
+                guard error.isNotFound else { throw error }
+                return Int(entry.validEnd)
+            }
             defer { try? file.close() }
             return try file.size()
         }
     }
 }
 
+extension ManifestSegment {
+    /// Whether it ended uncleanly, or is an archive of one segment that did.
+    fileprivate var tellsOfRecovery: Bool {
+        state == .recovered || (role == .archive && ending != .untold)
+    }
+}
+
 extension LogRecovery {
     init(_ entry: ManifestSegment) {
         segmentID = entry.segmentID
-        offset = Int(entry.validEnd)
+        offset = entry.role == .live ? Int(entry.validEnd) : nil
         discardedBytes = Int(clamping: entry.discardedBytes)
         position = LogPosition(nextSequence: entry.endSequence)
         isProven =

@@ -124,7 +124,8 @@ private struct LiveEvents {
         let places = try index.places(of: run, serial, from: self.unit, before: end)
         if let place = places?.first {
             first = place
-            scan = (try view.index.log.cursor(fromSegment: place.segmentID), view.end)
+            let start = view.snapshot.firstLiveSequence
+            scan = (try view.index.log.cursor(from: start), view.end)
         }
     }
 

@@ -1,6 +1,5 @@
 internal import LoomFormat
 internal import LoomStorage
-internal import SystemPackage
 
 /// A generation of the log that stays readable while this value lives: its manifest, with its
 /// archives open.
@@ -15,6 +14,9 @@ final class LogSnapshot: Sendable {
     var generation: UInt64 { manifest.generation }
     /// The segments that are not archives.
     var live: ArraySlice<ManifestSegment> { manifest.segments[archives.archives.count...] }
+
+    /// The sequence that the live segments begin with.
+    var firstLiveSequence: UInt64 { live.first?.firstSequence ?? 1 }
 
     /// Opens the newest generation.
     ///
@@ -50,10 +52,9 @@ final class LogSnapshot: Sendable {
             if let archive = known[entry.segmentID] {
                 archives.append(archive)
             } else {
-                let file = try log.directory.openArchiveFile(entry, log.storage)
-                archives.append(
-                    try ArchiveReader(
-                        file: file, entry: entry, storeID: manifest.storeID, cache: leaves))
+                let file = try log.directory.openArchive(
+                    entry, storeID: manifest.storeID, log.storage)
+                archives.append(try ArchiveReader(file, cache: leaves))
             }
         }
         self.archives = ArchiveSet(archives: archives)
@@ -74,24 +75,4 @@ extension ManifestStore {
 extension LogError {
     /// Whether a file that a manifest lists was not there.
     var isMissingFile: Bool { (cause as? StorageError)?.isNotFound == true }
-}
-
-extension LogDirectory {
-    /// Opens the file of an archive that the manifest lists, for reading.
-    func openArchiveFile(
-        _ entry: ManifestSegment, _ storage: any Storage
-    ) throws(LogError) -> any StorageFile {
-        let path = archive(entry.segmentID)
-        do throws(StorageError) {
-            return try storage.open(path, for: .reading)
-        } catch {
-            guard error.isNotFound || error.errno == .isDirectory else {
-                throw LogError(error, doing: "opening an archive")
-            }
-            throw LogError(
-                .corrupt,
-                "this archive is missing: the manifest lists it with \(entry.eventCount) events",
-                path: path, cause: error)
-        }
-    }
 }

@@ -101,9 +101,11 @@ struct SegmentReader {
             Predecessor(
                 segmentID: $0.segmentID, byteLength: $0.validEnd, lastHash: $0.lastHash)
         }
+        // An archive has taken the place of the segment that the header names.
+        let isArchived = before?.role == .archive
         guard header.role == entry.role, header.salt == entry.salt,
             header.firstSequence == entry.firstSequence,
-            header.predecessor == predecessor ?? .none
+            isArchived || header.predecessor == predecessor ?? .none
         else { return "this is not the segment that the manifest lists" }
         guard size <= FormatLimits.segmentBytesMax else {
             return "the file has \(size) bytes, above \(FormatLimits.segmentBytesMax)"

@@ -70,8 +70,13 @@ struct UnitReader {
     ) throws(LogError) -> (any StorageFile, SegmentHeader)? {
         if let segment, segment.id == id { return (segment.file, segment.header) }
         let (storage, path) = (reader.storage, reader.directory.segment(id))
-        let file = try storing("opening a segment") { () throws(StorageError) in
-            try storage.open(path, for: .reading)
+        let file: any StorageFile
+        do throws(StorageError) {
+            file = try storage.open(path, for: .reading)
+        } catch {
+            // It was archived; or the number is that of an archive.
+            if error.isNotFound { return nil }
+            throw LogError(error, doing: "opening a segment")
         }
         guard let bytes = try read(file, SegmentHeader.byteCount, at: 0),
             let (header, _) = try? SegmentHeader.decode(bytes.rawSpan),

@@ -74,6 +74,10 @@ extension LogOpening {
             return min(size, max(options.segmentBytesMax, options.firstSegmentBytes))
         }
         guard let before, before.state == .sealed else { return step(above: end) }
+        // How large the segments were that an archive was made of is not told: not the first one.
+        guard before.role == .live else {
+            return max(options.segmentBytesMax, options.firstSegmentBytes)
+        }
         return max(step(above: end), step(above: step(above: Int(before.validEnd)) + 1))
     }
 

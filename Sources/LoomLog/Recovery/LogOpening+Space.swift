@@ -15,7 +15,7 @@ extension LogOpening {
     ///   - justRead: The segment whose end was just scanned: what the manifest does not count of it
     ///     is known to be blank.
     func giveBlankSpaceBack(_ manifest: Manifest, _ sizes: [UInt64: Int], justRead: UInt64) {
-        for segment in manifest.segments.dropLast() {
+        for segment in manifest.segments.dropLast() where segment.role == .live {
             guard let size = sizes[segment.segmentID], let kept = segment.keptBytes, kept < size,
                 let file = try? storage.open(
                     directory.segment(segment.segmentID), for: .writing)

@@ -8,11 +8,13 @@ internal import SystemPackage
 ///   2. lock      in the directory itself, which is held on to; held for the life of the writer
 ///   3. manifest  the highest generation that has a valid copy
 ///   4. sync      the active file and the folders, before anything is judged by what can be read
-///   5. check     every listed segment is there, with its length and its header
-///   6. orphans   unlisted files without a unit are removed; one with a unit stops the opening
+///   5. check     every listed segment is there, with its length and its header; of an archive
+///                also its seal
+///   6. orphans   unlisted segments without a unit, and unlisted archives, are removed; a segment
+///                with a unit stops the opening
 ///   7. scan      the active segment: facts, then the decision of ``RecoveryDecision``
 ///   8. apply     go on in place, or begin a new segment named by a new manifest
-///   9. give back blank space behind the ends of segments that will not grow
+///   9. give back superseded files, and blank space behind the ends of segments that will not grow
 struct LogOpening {
     let directory: LogDirectory
     let options: LogOptions
@@ -103,6 +105,7 @@ struct LogOpening {
         }
         let editor = ManifestEditor(loaded, store: manifests)
         let opened = try apply(scan, last, editor, lock, isNew: isNew)
+        try removeSuperseded(editor)
         giveBlankSpaceBack(editor.manifest, sizes, justRead: last.segmentID)
         return opened
     }
@@ -135,7 +138,12 @@ struct LogOpening {
     private func checkSegments(_ manifest: Manifest) throws(LogError) -> [UInt64: Int] {
         var sizes: [UInt64: Int] = [:]
         for (index, segment) in manifest.segments.enumerated() {
-            let (file, _) = try directory.openSegment(index, of: manifest, storage)
+            let file: any StorageFile
+            if segment.role == .archive {
+                file = try directory.openArchive(segment, storeID: manifest.storeID, storage).file
+            } else {
+                (file, _) = try directory.openSegment(index, of: manifest, storage)
+            }
             defer { try? file.close() }
             sizes[segment.segmentID] = try storing("checking the segments") {
                 () throws(StorageError) in try file.size()
@@ -155,6 +163,30 @@ struct LogOpening {
             try storing("removing an unlisted segment") { () throws(StorageError) in
                 try storage.remove(path)
             }
+        }
+        try removeUnlistedArchives(manifest)
+    }
+
+    /// An archive that no manifest lists is an unfinished copy of what is listed, and all of that
+    /// is there.
+    private func removeUnlistedArchives(_ manifest: Manifest) throws(LogError) {
+        let known = Set(manifest.segments.map(\.segmentID))
+            .union(manifest.superseded.map(\.segmentID))
+        try storing("removing an unlisted archive") { () throws(StorageError) in
+            for id in try storage.list(directory.segments).compactMap(FileName.archiveID)
+            where !known.contains(id) {
+                try storage.remove(directory.archive(id))
+            }
+        }
+    }
+
+    /// Without room for a manifest the files stay for another time.
+    private func removeSuperseded(_ editor: ManifestEditor) throws(LogError) {
+        do throws(LogError) {
+            try SupersededFiles(directory: directory, storage: storage, manifests: editor)
+                .remove { _ in true }
+        } catch {
+            guard error.code == .outOfSpace || error.code == .limitExceeded else { throw error }
         }
     }
 

@@ -1,7 +1,6 @@
 internal import LoomFormat
 package import LoomLog
 internal import LoomModel
-internal import Synchronization
 
 /// The events of one run of a log, or of all, one at a time, up to its end.
 struct LogEvents {
@@ -10,9 +9,9 @@ struct LogEvents {
     private var unit: [LogEvent] = []
     private var index = 0
 
-    /// - Parameter segment: The segment to begin with; what lies before it is not read.
-    init(_ log: LogReader, run: RunID?, from segment: UInt64? = nil) throws(LogError) {
-        cursor = try log.cursor(fromSegment: segment)
+    /// - Parameter sequence: The event to begin with; what lies before it is passed over.
+    init(_ log: LogReader, run: RunID?, from sequence: UInt64? = nil) throws(LogError) {
+        cursor = try log.cursor(from: sequence ?? 1)
         self.run = run
     }
 
@@ -70,8 +69,8 @@ struct LogTail: RunEventTail {
         var tally = EventTally()
         try tally.read(log, run)
         if let run, !tally.isFound { throw RunReadError.unknownRun(run) }
-        let (segment, skipped) = tally.start(last: UInt64(max(0, count)))
-        cursor = try log.cursor(fromSegment: segment)
+        let (first, skipped) = tally.start(last: UInt64(max(0, count)))
+        cursor = try log.cursor(from: first ?? 1)
         (self.skipped, end) = (skipped, tally.end)
     }
 
@@ -93,9 +92,11 @@ struct LogTail: RunEventTail {
     }
 }
 
-/// Counts events by segment, so that the last ones can be found again without holding any.
+/// Counts events by segment, so that the last ones can be found again without holding any. The
+/// first one's sequence stands for the segment, which may be archived before it is looked for.
 private struct EventTally {
-    private var counts: [(segment: UInt64, count: UInt64)] = []
+    private var segment: UInt64?
+    private var counts: [(first: UInt64, count: UInt64)] = []
     private(set) var isFound = false
     private(set) var end: UInt64 = 0
 
@@ -104,17 +105,20 @@ private struct EventTally {
         while let event = try events.next() {
             isFound = true
             guard RunEvent.isKnown(event.body.rawSpan) else { continue }
-            if counts.last?.segment != event.segmentID { counts.append((event.segmentID, 0)) }
+            if segment != event.segmentID {
+                segment = event.segmentID
+                counts.append((event.sequence, 0))
+            }
             counts[counts.count - 1].count += 1
         }
         end = events.nextSequence
     }
 
-    /// The segment in which the last `count` events begin, and how many before them it has.
-    func start(last count: UInt64) -> (segment: UInt64?, skipped: UInt64) {
+    /// An event from which on there are the last `count` ones, and how many before them.
+    func start(last count: UInt64) -> (first: UInt64?, skipped: UInt64) {
         var left = count
-        for (segment, found) in counts.reversed() {
-            if found >= left { return (segment, found - left) }
+        for (first, found) in counts.reversed() {
+            if found >= left { return (first, found - left) }
             left -= found
         }
         return (nil, 0)

@@ -1,0 +1,42 @@
+internal import LoomFormat
+internal import LoomStorage
+internal import SystemPackage
+
+/// Unlinks files whose events stand in an archive, once nobody reads them.
+struct SupersededFiles {
+    let directory: LogDirectory
+    let storage: any Storage
+    let manifests: ManifestEditor
+
+    /// Unlinks those superseded files that may go. The next manifest leaves their rows out.
+    ///
+    /// A file that cannot be removed stays listed. A crash at any point leaves files that are
+    /// listed as superseded, or rows of files that are gone.
+    ///
+    /// - Throws: What ``ManifestEditor/edit(_:)`` throws.
+    func remove(where mayGo: (SupersededSegment) -> Bool) throws(LogError) {
+        let files = manifests.removable.filter(mayGo)
+        guard !files.isEmpty else { return }
+        try manifests.ensureOwn()
+        var gone: [UInt64] = []
+        for file in files where isRemoved(file) { gone.append(file.segmentID) }
+        guard !gone.isEmpty else { return }
+        do throws(StorageError) {
+            try storage.syncDirectory(directory.segments)
+        } catch {
+            // Whether the names are gone is not known: the next opening looks again.
+            return
+        }
+        manifests.noteRemoved(gone)
+    }
+
+    private func isRemoved(_ file: SupersededSegment) -> Bool {
+        let name = FileName.segment(file.segmentID, role: file.role)
+        do throws(StorageError) {
+            try storage.remove(directory.segments.appending(name))
+            return true
+        } catch {
+            return error.isNotFound
+        }
+    }
+}
