@@ -102,6 +102,11 @@ int loom_identity(int descriptor, uint64_t *device, uint64_t *inode) {
     return 0;
 }
 
+int64_t loom_owner(int descriptor) {
+    struct stat facts;
+    return fstat(descriptor, &facts) < 0 ? -errno : (int64_t)facts.st_uid;
+}
+
 int64_t loom_available_bytes(int anchor, const char *path) {
     struct statvfs facts;
     int result;

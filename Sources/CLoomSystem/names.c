@@ -162,18 +162,25 @@ int loom_close(int descriptor) {
     return result;
 }
 
-int loom_make_directory(int anchor, const char *path) {
+static int make_directory(int anchor, const char *path, mode_t wanted) {
     struct place place;
     int result = find(anchor, path, &place);
     if (result < 0) return result;
     result = status(mkdirat(place.folder, place.name, 0700));
     struct stat facts;
-    mode_t wanted = permissions(anchor, 0777);
     if (result == 0 && fstatat(place.folder, place.name, &facts, AT_SYMLINK_NOFOLLOW) == 0
         && (facts.st_mode & 0777) != wanted)
         (void)!fchmodat(place.folder, place.name, wanted, 0);
     leave(&place, anchor);
     return result;
+}
+
+int loom_make_directory(int anchor, const char *path) {
+    return make_directory(anchor, path, permissions(anchor, 0777));
+}
+
+int loom_make_private_directory(int anchor, const char *path) {
+    return make_directory(anchor, path, 0700);
 }
 
 static int rename_exclusive(struct place *from, struct place *to) {

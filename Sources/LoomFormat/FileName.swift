@@ -8,6 +8,8 @@ public enum FileName {
     public static let segments = "seg"
     /// The folder of tail tables.
     public static let tailTables = "idx"
+    /// The folder of requests to the process that has the log. See ``RequestName``.
+    public static let inbox = "inbox"
     /// The folder for what recovery or repair set aside.
     public static let quarantine = "quarantine"
 

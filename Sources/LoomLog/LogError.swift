@@ -30,6 +30,8 @@ public struct LogError: Error, Sendable {
         public static let limitExceeded = Code("limitExceeded")
         /// What a reader looks at was rewritten meanwhile: it has to look again.
         package static let rewritten = Code("rewritten")
+        /// Too many requests wait in the inbox already. Nothing was asked.
+        public static let inboxFull = Code("inboxFull")
         /// The system refused a call.
         public static let io = Code("io")
     }
@@ -75,6 +77,7 @@ public struct LogError: Error, Sendable {
         case .poisoned: "open the log again: it recovers what was acknowledged"
         case .notALog: "a log is a directory that loomlog made: give another path by --log"
         case .closed: "open the log again"
+        case .inboxFull: "wait until the process that has the log has served some, or end it"
         case .limitExceeded: "FORMAT.md has the limits; keep large data in files"
         default: "check the path, its permissions and the disk; what was acknowledged stays"
         }

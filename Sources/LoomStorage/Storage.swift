@@ -21,6 +21,9 @@ public protocol Storage: Sendable {
 
     /// Creates a folder. Throws `fileExists` when something has that name.
     func createDirectory(_ path: FilePath) throws(StorageError)
+    /// The same, for a folder that nobody but the owner may enter, whatever the permissions of
+    /// those around it.
+    func createPrivateDirectory(_ path: FilePath) throws(StorageError)
     /// The names in a folder, in no order.
     func list(_ path: FilePath) throws(StorageError) -> [String]
     /// Gives a file or folder another name. Never replaces: throws `fileExists`.
@@ -52,6 +55,11 @@ public protocol Storage: Sendable {
     func lock(_ path: FilePath, holder: String) throws(StorageError) -> any StorageLock
     /// The text of whoever holds the lock, `nil` when nobody does. Takes no lock.
     func lockHolder(_ path: FilePath) throws(StorageError) -> String?
+
+    /// Watches a folder for names that are moved into it.
+    ///
+    /// Throws where the system cannot: then a ``SlowWatch`` takes its place.
+    func watch(_ path: FilePath) throws(StorageError) -> any FolderWatch
 
     /// What this machine says of itself and of the time.
     var machine: any Machine { get }
@@ -95,6 +103,8 @@ public protocol StorageFile: AnyObject, Sendable {
     var identity: FileIdentity { get }
     /// Its size in bytes.
     func size() throws(StorageError) -> Int
+    /// The number of the user that owns it; `nil` where there are no users.
+    func owner() throws(StorageError) -> UInt32?
 
     /// Reads into `target` from `offset`; the count is short only at the end of the file.
     func read(
@@ -170,6 +180,9 @@ public protocol Machine: Sendable {
 }
 
 extension StorageFile {
+    /// Nobody.
+    public func owner() throws(StorageError) -> UInt32? { nil }
+
     /// Reads up to `count` bytes from `offset` into a fresh array; shorter at the end of the file.
     public func readBytes(count: Int, at offset: Int) throws(StorageError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)

@@ -12,6 +12,12 @@ extension StorageForwarding {
     package func createDirectory(_ path: FilePath) throws(StorageError) {
         try base.createDirectory(path)
     }
+    package func createPrivateDirectory(_ path: FilePath) throws(StorageError) {
+        try base.createPrivateDirectory(path)
+    }
+    package func watch(_ path: FilePath) throws(StorageError) -> any FolderWatch {
+        try base.watch(path)
+    }
     package func list(_ path: FilePath) throws(StorageError) -> [String] { try base.list(path) }
     package func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
         try base.rename(path, to: target)

@@ -135,6 +135,18 @@ import Testing
                 start: 300, Failure(message: "m", category: .validation, isRetryable: false)),
             timeBytes + text("m") + [2, 0]
         ),
+        (
+            .asked(Asked(id: RequestID(low: 1, high: 2), verb: "v", by: "b", answer: .done)),
+            [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0] + text("v") + text("b") + [1]
+        ),
+        (
+            .asked(
+                Asked(
+                    id: RequestID(low: 1, high: 2), verb: "v", by: "b",
+                    answer: .refused(RequestRefusal(.busy, "r")))),
+            [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0] + text("v") + text("b") + [2, 4]
+                + text("r")
+        ),
     ]
 
     private static let samples = attempts + tools + runs
@@ -160,6 +172,7 @@ import Testing
         case .policyChanged: 16
         case .migrated: 17
         case .toolThrew: 18
+        case .asked: 20
         }
     }
 
@@ -270,7 +283,7 @@ import Testing
 
     @Test("a kind above the known ones is no event and no error; kind 0 is an error")
     func unknownKinds() throws {
-        let first = UInt8(ContentKind.allCases.count) + 1
+        let first = UInt8(21)
         for kind in first...UInt8.max {
             for fields in [[], [0xFF], [1, 2, 3]] as [[UInt8]] {
                 #expect(try decode([kind] + Self.timeBytes + fields) == nil)
@@ -290,6 +303,7 @@ import Testing
             (.created, [0, 1, 0], 3, [0, 0]), (.failed, [0], 5, [0]),
             (.attemptFailed, [0, 0] + failure, 2, [0]), (.toolStarted, [0, 0, 0], 3, [2, 0, 0]),
             (.toolStarted, [0, 0, 0, 1], 3, [0, 0]), (.toolFinished, [1], 3, [0]),
+            (.asked, [UInt8](repeating: 0, count: 18), 2, [1, 0]),
         ]
         for part in known {
             let begin = [number(of: part.kind), 1] + part.before

@@ -48,6 +48,8 @@ int loom_drop_cache(int descriptor);
 int64_t loom_size(int descriptor);
 int loom_truncate(int descriptor, int64_t size);
 int loom_identity(int descriptor, uint64_t *_Nonnull device, uint64_t *_Nonnull inode);
+// The user that owns the file.
+int64_t loom_owner(int descriptor);
 
 // Bytes that ordinary programs may still take on the device of the anchor's folder, or of a path without
 // an anchor; INT64_MAX where it does not say.
@@ -55,6 +57,8 @@ int64_t loom_available_bytes(int anchor, const char *_Nonnull path);
 
 // New folders have the permissions of the anchor's folder, 0700 without an anchor.
 int loom_make_directory(int anchor, const char *_Nonnull path);
+// The same with permissions 0700, whatever those of the anchor's folder are.
+int loom_make_private_directory(int anchor, const char *_Nonnull path);
 // Fails with EEXIST when the target exists: a rename never replaces anything here.
 int loom_rename_exclusive(int anchor, const char *_Nonnull path, const char *_Nonnull target);
 int loom_unlink(int anchor, const char *_Nonnull path);
@@ -78,6 +82,16 @@ extern uint32_t loom_fork_count_word;
 static inline uint32_t loom_fork_count(void) {
     return __atomic_load_n(&loom_fork_count_word, __ATOMIC_RELAXED);
 }
+
+// What a folder's watch tells: names were moved into it, it was woken, it is gone from its place.
+enum { LOOM_WATCH_NAMES = 1, LOOM_WATCH_WOKEN = 2, LOOM_WATCH_GONE = 4 };
+// Returns a descriptor that tells when names are moved into the folder; -ENOTSUP where the system
+// has none.
+int loom_folder_watch_open(int anchor, const char *_Nonnull path);
+int loom_waker_open(void);
+void loom_waker_wake(int waker);
+// Waits for either, at most `nanoseconds`; below 0: for ever. Returns what was told; 0: nothing.
+int loom_folder_watch_wait(int watch, int waker, int64_t nanoseconds);
 
 enum { LOOM_LOCK_RIGHT = 0, LOOM_LOCK_TEXT = 1 };
 // 0 when this range of the file is now locked by this open file description, -EAGAIN when another has it.

@@ -106,6 +106,17 @@ extension RunEvent.Content {
             ("migrated", "to version \(version), \(state.count) bytes")
         case .toolThrew(let start, let failure):
             ("tool_threw", "call \(start): \(failure.message)")
+        case .asked(let asked): ("asked", "to \(asked.verb) by \(asked.by): \(asked.answer.words)")
+        }
+    }
+}
+
+extension Asked.Answer {
+    /// What became of the request.
+    var words: String {
+        switch self {
+        case .done: "done"
+        case .refused(let refusal): "refused, \(refusal.reason)"
         }
     }
 }

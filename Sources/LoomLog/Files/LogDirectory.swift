@@ -19,6 +19,7 @@ struct LogDirectory: Sendable {
     var lock: FilePath { root.appending(FileName.lock) }
     var mark: FilePath { root.appending(FileName.mark) }
     var segments: FilePath { root.appending(FileName.segments) }
+    var inbox: FilePath { root.appending(FileName.inbox) }
     var quarantine: FilePath { root.appending(FileName.quarantine) }
 
     func manifest(_ generation: UInt64) -> FilePath {

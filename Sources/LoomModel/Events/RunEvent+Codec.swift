@@ -11,6 +11,7 @@ extension RunEvent {
         case attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused, stepCommitted
         case runCompleted, snapshot, paused, resumed, failed, cancelled, retried, labelled
         case policyChanged, migrated, toolThrew
+        case asked = 20
     }
 
     /// The event's bytes.
@@ -87,6 +88,7 @@ extension RunEvent {
             begin(.toolThrew)
             writer.writeVarint(start)
             failure.encode(to: &writer)
+        case .asked(let asked): asked.encode(to: &writer, at: time)
         }
     }
 
@@ -138,6 +140,7 @@ extension RunEvent {
             .migrated(stateVersion: try reader.readVarint(), state: try reader.readSized("state"))
         case .toolThrew:
             .toolThrew(start: try reader.readVarint(), try Failure(decoding: &reader))
+        case .asked: .asked(try Asked(decoding: &reader))
         }
     }
 }

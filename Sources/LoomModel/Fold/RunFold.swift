@@ -94,6 +94,7 @@ public struct RunFold: Sendable {
         case .policyChanged(let policy): summary.policy = policy
         case .migrated(let version, _): summary.stateVersion = version
         case .toolThrew(let start, let failure): calls.note(failure, of: start)
+        case .asked: break
         }
     }
 
@@ -233,7 +234,7 @@ extension RunFold {
         }
         guard place.position > 0 else { return "the first event is not a creation" }
         switch content {
-        case .created, .labelled: return nil
+        case .created, .labelled, .asked: return nil
         case .policyChanged(let policy): return refusal(of: policy)
         case .toolFinished(let finish): return refusal(of: finish)
         case .retried:

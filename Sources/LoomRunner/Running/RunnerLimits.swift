@@ -34,6 +34,12 @@ enum RunnerLimits {
             try checkText(failure.message, "message of a failure")
         case .cancelled(let reason): try checkText(reason, "reason of a cancellation")
         case .labelled(let labels): try check(labels, besides: known())
+        case .asked(let asked):
+            try checkName(asked.verb, "verb of a request")
+            try checkName(asked.by, "asker of a request")
+            if case .refused(let refusal) = asked.answer {
+                try checkText(refusal.reason, "reason of a refusal")
+            }
         case .attemptStarted, .toolReused, .stepCommitted, .paused, .retried, .policyChanged:
             break
         }

@@ -10,6 +10,14 @@ struct POSIXCalls {
         try unsafe call(path, .createDirectory) { unsafe loom_make_directory($0, $1) }
     }
 
+    func createPrivateDirectory(_ path: FilePath) throws(StorageError) {
+        try unsafe call(path, .createDirectory) { unsafe loom_make_private_directory($0, $1) }
+    }
+
+    func watch(_ path: FilePath) throws(StorageError) -> any FolderWatch {
+        try POSIXWatch(path, in: anchor)
+    }
+
     func list(_ path: FilePath) throws(StorageError) -> [String] {
         var names: [String] = []
         try unsafe call(path, .list) { anchor, path in

@@ -37,6 +37,10 @@ final class POSIXFile: StorageFile {
         Int(try use(.size) { loom_size($0) })
     }
 
+    func owner() throws(StorageError) -> UInt32? {
+        UInt32(exactly: try use(.owner) { loom_owner($0) })
+    }
+
     func read(
         into target: UnsafeMutableRawBufferPointer, at offset: Int
     ) throws(StorageError) -> Int {

@@ -35,6 +35,16 @@ public struct POSIXStorage: Storage {
         try calls.createDirectory(path)
     }
 
+    /// See ``Storage/createPrivateDirectory(_:)``.
+    public func createPrivateDirectory(_ path: FilePath) throws(StorageError) {
+        try calls.createPrivateDirectory(path)
+    }
+
+    /// See ``Storage/watch(_:)``.
+    public func watch(_ path: FilePath) throws(StorageError) -> any FolderWatch {
+        try calls.watch(path)
+    }
+
     /// See ``Storage/list(_:)``.
     public func list(_ path: FilePath) throws(StorageError) -> [String] { try calls.list(path) }
 
@@ -94,6 +104,10 @@ struct POSIXAnchoredStorage: AnchoredStorage {
     }
 
     func createDirectory(_ path: FilePath) throws(StorageError) { try calls.createDirectory(path) }
+    func createPrivateDirectory(_ path: FilePath) throws(StorageError) {
+        try calls.createPrivateDirectory(path)
+    }
+    func watch(_ path: FilePath) throws(StorageError) -> any FolderWatch { try calls.watch(path) }
     func list(_ path: FilePath) throws(StorageError) -> [String] { try calls.list(path) }
     func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
         try calls.rename(path, to: target)

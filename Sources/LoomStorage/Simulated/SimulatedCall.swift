@@ -13,7 +13,7 @@ public struct SimulatedCall: Hashable, Sendable {
         /// Calls that change nothing.
         case list, open, lockHolder, size, read, mapForAppending, loadWord, dropCache, close
         /// Calls that change nothing.
-        case anchored, checkInPlace, availableBytes
+        case anchored, checkInPlace, availableBytes, watch
         /// Calls that change nothing.
         case release
 
@@ -26,7 +26,7 @@ public struct SimulatedCall: Hashable, Sendable {
             case .syncDirectory, .syncData, .sync: true
             case .list, .open, .lockHolder, .size, .read, .mapForAppending, .loadWord: false
             case .dropCache, .close, .release, .anchored, .checkInPlace: false
-            case .availableBytes: false
+            case .availableBytes, .watch: false
             }
         }
 
@@ -52,6 +52,7 @@ public struct SimulatedCall: Hashable, Sendable {
             case .close: .close
             case .anchored: .anchor
             case .checkInPlace: .checkInPlace
+            case .watch: .watch
             }
         }
     }

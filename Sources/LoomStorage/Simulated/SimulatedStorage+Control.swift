@@ -105,7 +105,10 @@ extension SimulatedStorage {
     public func crash(at index: Int) { world.withLock { $0.crashIndex = index } }
 
     /// Stops the machine now, between two calls.
-    public func crash() { world.withLock { $0.isCrashed = true } }
+    public func crash() {
+        world.withLock { $0.isCrashed = true }
+        world.notifyAll()
+    }
 
     /// Whether the machine has stopped: the images are then fixed.
     public var isCrashed: Bool { world.withLock { $0.isCrashed } }

@@ -104,7 +104,11 @@ public final class SimulatedStorage: Storage {
                 let change = SimulatedNames.Change(inode: inode, old: old, new: new)
                 return ([.name(change, creates: nil)], ())
             }
+            if let folder = try? world.disk.place(of: target, from: anchor).folder {
+                world.arrivals[folder]? += 1
+            }
         }
+        world.notifyAll()
     }
 
     /// See ``Storage/remove(_:)``.

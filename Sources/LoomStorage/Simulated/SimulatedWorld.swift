@@ -31,6 +31,8 @@ struct SimulatedWorld {
     /// The inodes that are locked, and by which lock.
     var locks: [UInt64: Int] = [:]
     var nextLock = 0
+    /// How many names were moved into each folder that is watched.
+    var arrivals: [UInt64: UInt64] = [:]
     var whileSyncing: (@Sendable (SimulatedCall) -> Void)?
 
     init(disk: SimulatedDisk, seed: UInt64, supportsMapping: Bool) {

@@ -354,7 +354,7 @@ extension FoldModel {
         let isRunning = status == .running
         let isResumable = isRunning || status == .paused
         switch content {
-        case .created, .labelled: return .accepted
+        case .created, .labelled, .asked: return .accepted
         case .policyChanged(let policy): return policy == .interval(0) ? .refused : .accepted
         case .snapshot(let step, _): return when(step == stepIndex)
         case .paused, .resumed, .cancelled: return when(isResumable)

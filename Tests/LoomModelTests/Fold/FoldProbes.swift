@@ -66,6 +66,7 @@ enum FoldProbe: String, CaseIterable {
     case migrated
     case toolThrew = "tool threw"
     case toolThrewNoCall = "tool threw, no call there"
+    case asked
 }
 
 extension FoldProbe {
@@ -161,6 +162,7 @@ extension FoldProbe {
         case .policyInterval0: .policyChanged(.interval(0))
         case .policyCompact: .policyChanged(.compact)
         case .migrated: .migrated(stateVersion: 2, state: [9])
+        case .asked: Make.asked
         case .labelled: .labelled([Label(name: "b", value: "2"), Label(name: "a", value: "")])
         default: nil
         }
@@ -231,5 +233,6 @@ extension FoldProbe {
         migrated                                 . rrrrrrr ..... ....... ....
         tool threw                               . ...rr.r .r..r ....... ....
         tool threw, no call there                . ....... ..... ....... ....
+        asked                                    . ======= ===== ======= ====
         """
 }

@@ -1,3 +1,4 @@
+import LoomFormat
 import LoomModel
 
 /// The kinds of `RunEvent.Content`. A new one stops `init` from compiling, and once it is here the
@@ -5,7 +6,7 @@ import LoomModel
 enum ContentKind: Hashable, CaseIterable {
     case created, attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused
     case stepCommitted, runCompleted, snapshot, paused, resumed, failed, cancelled, retried
-    case labelled, policyChanged, migrated, toolThrew
+    case labelled, policyChanged, migrated, toolThrew, asked
 
     init(_ content: RunEvent.Content) {
         switch content {
@@ -27,12 +28,15 @@ enum ContentKind: Hashable, CaseIterable {
         case .policyChanged: self = .policyChanged
         case .migrated: self = .migrated
         case .toolThrew: self = .toolThrew
+        case .asked: self = .asked
         }
     }
 }
 
 /// Short names for the parts of events that tests put together.
 enum Make {
+    static let asked = RunEvent.Content.asked(
+        Asked(id: RequestID(low: 1, high: 2), verb: "label", by: "somebody", answer: .done))
     static let failure = Failure(message: "E: no", category: .transient, isRetryable: true)
     static let created = RunEvent.Content.created(
         RunCreation(loop: "loop", labels: [Label(name: "a", value: "1")], state: [1]))

@@ -122,6 +122,7 @@ struct EventDealer {
         case .labelled: return .labelled(labels())
         case .policyChanged: return .policyChanged(policy())
         case .migrated: return .migrated(stateVersion: time, state: [])
+        case .asked: return Make.asked
         }
     }
 
