@@ -15,12 +15,18 @@ public struct RunFold: Sendable {
     /// What is known so far.
     public private(set) var summary = RunSummary()
     /// Tool calls that a resumed attempt may be answered from, or must decide about.
-    public private(set) var calls = ToolCallTable()
+    public internal(set) var calls = ToolCallTable()
     /// The result of a completed run.
     public private(set) var result: [UInt8]?
 
     /// Creates the fold of no event.
     public init() {}
+
+    /// The fold of the events of an outline, which does not know their values.
+    init(resuming outline: RunOutline) {
+        summary = outline.summary
+        calls.gaps = CallGaps(outline)
+    }
 
     /// Where an event stands in its run.
     public struct Place: Hashable, Sendable {
@@ -78,7 +84,7 @@ public struct RunFold: Sendable {
             calls.endStep()
             end(.completed, at: place.position)
         case .snapshot: break
-        case .paused(let reason): pause(reason)
+        case .paused(let reason): pause(reason, at: place.position)
         case .resumed(let holder):
             interruptOpenAttempt()
             summary.holder = holder
@@ -93,7 +99,7 @@ public struct RunFold: Sendable {
         case .labelled(let labels): label(labels)
         case .policyChanged(let policy): summary.policy = policy
         case .migrated(let version, _): summary.stateVersion = version
-        case .toolThrew(let start, let failure): calls.note(failure, of: start)
+        case .toolThrew(let start, let failure): calls.note(failure, of: start, at: place.position)
         case .asked: break
         }
     }
@@ -126,6 +132,21 @@ public struct RunFold: Sendable {
         summary.nextPosition += UInt64(advance.eventCount)
         summary.epoch = place.epoch
         summary.updated = advance.time
+    }
+
+    /// Whether an attempt can be committed next, or started, without a look at anything else.
+    func isNext(_ id: AttemptID, at place: Place, commits: Bool) -> Bool {
+        guard place.position == summary.nextPosition, place.epoch >= summary.epoch,
+            place.position > 0, summary.status == .running
+        else { return false }
+        if commits { return id == summary.openAttempt && calls.needOfStepEnd == nil }
+        return id.step == summary.stepIndex && id.attempt == summary.nextAttempt
+    }
+
+    /// Commits or starts an attempt that is next.
+    mutating func takeNext(_ id: AttemptID, at place: Place, time: EventTime, commits: Bool) {
+        advance(to: place, time: time)
+        if commits { commitStep(at: place.position) } else { start(id) }
     }
 
     private mutating func advance(to place: Place, time: EventTime) {
@@ -189,7 +210,7 @@ public struct RunFold: Sendable {
         calls.endStep()
     }
 
-    private mutating func pause(_ reason: PauseReason) {
+    private mutating func pause(_ reason: PauseReason, at position: UInt64) {
         let interruptions = summary.interruptionsOfStep
         interruptOpenAttempt()
         summary.status = .paused
@@ -199,7 +220,7 @@ public struct RunFold: Sendable {
             // Waiting for word of a call is no cut, however often it is looked at again; and what
             // made its outcome unknown stays known.
             summary.interruptionsOfStep = interruptions
-            if let cause { calls.note(cause: cause, of: call) }
+            if let cause { calls.note(cause: cause, of: call, at: position) }
             summary.pauseReason = .unknownOutcome(call: call, cause: cause ?? calls.cause(of: call))
         case .interruptedTooOften:
             // Whoever resumes it after that has looked: the count starts again.
@@ -226,6 +247,21 @@ public struct RunFold: Sendable {
 }
 
 extension RunFold {
+    /// What has to be looked up before the event can be judged; `nil` for nothing.
+    func need(of content: RunEvent.Content) -> CallNeed? {
+        if calls.gaps == nil { return nil }
+        return switch content {
+        case .toolStarted(let start): calls.need(ofKey: start)
+        case .toolFinished(let finish):
+            isAtRest ? calls.need(ofCall: finish.start) : calls.need(ofOpen: finish.start)
+        case .toolReused(_, let finish): calls.need(ofEnd: finish)
+        case .toolThrew(let start, _): calls.need(ofOpen: start)
+        case .paused(.unknownOutcome(let call, _)): calls.need(ofOpen: call)
+        case .stepCommitted, .runCompleted: calls.needOfStepEnd
+        default: nil
+        }
+    }
+
     /// Why `content` cannot come at `place`, or `nil` when it can: the transition table of a run.
     func refusal(of content: RunEvent.Content, at place: Place) -> String? {
         if let reason = refusal(at: place) { return reason }
@@ -269,7 +305,7 @@ extension RunFold {
         }
     }
 
-    private var isAtRest: Bool { summary.status == .paused || summary.status == .failed }
+    var isAtRest: Bool { summary.status == .paused || summary.status == .failed }
 
     private func refusal(at place: Place) -> String? {
         guard place.position == summary.nextPosition else {

@@ -2,6 +2,9 @@ internal import LoomFormat
 
 /// The tool calls of a run that still matter: those that a later attempt may be answered from, and
 /// those of which nobody knows whether they happened.
+///
+/// That of a fold which goes on from an outline is a cache: of the calls before that it has those
+/// that ``OutlineFold`` was asked to look up. Only the positions of the open ones are all known.
 public struct ToolCallTable: Sendable {
     /// A call that was started.
     public struct Call: Hashable, Sendable {
@@ -9,9 +12,10 @@ public struct ToolCallTable: Sendable {
         public let position: UInt64
         /// What was asked.
         public let start: ToolStart
-        /// What its body threw, when it threw.
+        /// What its body threw, when it threw and the call has no end.
         public internal(set) var thrown: Failure?
-        /// What ended the attempt that made it, as the run was paused because of it.
+        /// What ended the attempt that made it, as the run was paused because of it; while the
+        /// call has no end.
         public internal(set) var cause: Failure?
 
         /// Whether somebody has to say what became of this call before it is made again.
@@ -58,7 +62,7 @@ public struct ToolCallTable: Sendable {
     }
 
     /// By bytes: strings are equal that have other bytes, and idempotency keys go by bytes.
-    private struct Identity: Hashable {
+    struct Identity: Hashable {
         var kind: UInt8
         var occurrence: UInt64 = 0
         var key: [UInt8] = []
@@ -76,10 +80,12 @@ public struct ToolCallTable: Sendable {
         }
     }
 
-    private struct Entry {
+    struct Entry {
         var call: Call
         var completed: Completed?
         var isOpen: Bool
+        /// Where it was noted what is known of the open call.
+        var notes = OpenCallNotes()
         /// How it ended, when it did not complete.
         var otherEnd: ToolFinish?
 
@@ -94,7 +100,7 @@ public struct ToolCallTable: Sendable {
     }
 
     /// Calls of one lifetime: of the present step, or of the run.
-    private struct Calls {
+    struct Calls {
         var entries: [Identity: Entry] = [:]
         /// Positions at which calls completed.
         var ends: Set<UInt64> = []
@@ -117,16 +123,18 @@ public struct ToolCallTable: Sendable {
     }
 
     // Apart, so that the end of a step costs what the step had, and not what the run has.
-    private var ofStep = Calls()
-    private var ofRun = Calls()
+    var ofStep = Calls()
+    var ofRun = Calls()
     /// The open `.once` calls of each step that has some: no step looks at the other open calls.
     private var openOnce: [UInt64: OpenPositions] = [:]
+    /// What is not known of the calls before; `nil` where all events were seen.
+    var gaps: CallGaps?
 
-    private func entry(_ identity: Identity) -> Entry? {
+    func entry(_ identity: Identity) -> Entry? {
         identity.isOfStep ? ofStep.entries[identity] : ofRun.entries[identity]
     }
 
-    private mutating func set(_ entry: Entry, for identity: Identity) {
+    mutating func set(_ entry: Entry, for identity: Identity) {
         if identity.isOfStep {
             ofStep.set(entry, for: identity)
         } else {
@@ -138,7 +146,7 @@ public struct ToolCallTable: Sendable {
         ofStep.open[position] ?? ofRun.open[position]
     }
 
-    private mutating func open(_ call: Call, _ identity: Identity) {
+    mutating func open(_ call: Call, _ identity: Identity) {
         if identity.isOfStep {
             ofStep.open[call.position] = identity
         } else {
@@ -163,7 +171,9 @@ public struct ToolCallTable: Sendable {
     }
 
     /// Whether a call was started and not finished.
-    public var hasUnfinished: Bool { !ofStep.open.isEmpty || !ofRun.open.isEmpty }
+    public var hasUnfinished: Bool {
+        !ofStep.open.isEmpty || !ofRun.open.isEmpty || gaps?.open.isEmpty == false
+    }
 
     /// Calls that were started and not finished, oldest first. Costs their number.
     public var unfinished: [Call] {
@@ -172,7 +182,20 @@ public struct ToolCallTable: Sendable {
 
     /// The positions of their starts, in order. Costs their number.
     public var unfinishedPositions: [UInt64] {
-        hasUnfinished ? (Array(ofStep.open.keys) + ofRun.open.keys).sorted() : []
+        guard hasUnfinished else { return [] }
+        var positions = Array(ofStep.open.keys) + ofRun.open.keys
+        if let gaps { positions += gaps.open.keys }
+        return positions.sorted()
+    }
+
+    /// What was noted of unfinished calls, in order of their starts; of those that have some.
+    var unfinishedNotes: [OpenCallNotes] {
+        guard hasUnfinished else { return [] }
+        var notes = gaps.map { Array($0.open.values) } ?? []
+        for identity in Array(ofStep.open.values) + ofRun.open.values {
+            if let entry = entry(identity) { notes.append(entry.notes) }
+        }
+        return notes.filter { !$0.isEmpty }.sorted { $0.call < $1.call }
     }
 
     /// The oldest `.once` call of a step that was started and not finished. Costs nothing, however
@@ -234,7 +257,7 @@ public struct ToolCallTable: Sendable {
         add(to: &ofStep.numbers[identity.withoutNumber, default: []])
     }
 
-    private static func identity(of start: ToolStart) -> Identity {
+    static func identity(of start: ToolStart) -> Identity {
         switch start.key {
         case .explicit(let key): Identity(kind: 1, key: Array(key.utf8))
         case .occurrence(let number):
@@ -259,7 +282,9 @@ public struct ToolCallTable: Sendable {
         ofStep.starts[position] ?? ofRun.starts[position]
     }
 
-    func isOpen(_ position: UInt64) -> Bool { openIdentity(position) != nil }
+    func isOpen(_ position: UInt64) -> Bool {
+        openIdentity(position) != nil || gaps?.open[position] != nil
+    }
 
     func isCompleted(by finish: UInt64) -> Bool {
         ofStep.ends.contains(finish) || ofRun.ends.contains(finish)
@@ -281,20 +306,23 @@ public struct ToolCallTable: Sendable {
         // Made again: the older call of this key is no longer in question.
         if let older = entry(identity)?.call.position { _ = close(older) }
         let call = Call(position: position, start: start)
-        set(Entry(call: call, completed: nil, isOpen: true), for: identity)
+        let notes = OpenCallNotes(call: position)
+        set(Entry(call: call, completed: nil, isOpen: true, notes: notes), for: identity)
         keepNumber(of: identity)
         open(call, identity)
     }
 
-    mutating func note(_ failure: Failure, of start: UInt64) {
+    mutating func note(_ failure: Failure, of start: UInt64, at position: UInt64) {
         guard let identity = openIdentity(start), var entry = entry(identity) else { return }
         entry.call.thrown = failure
+        entry.notes.thrown = position
         set(entry, for: identity)
     }
 
-    mutating func note(cause: Failure, of start: UInt64) {
+    mutating func note(cause: Failure, of start: UInt64, at position: UInt64) {
         guard let identity = openIdentity(start), var entry = entry(identity) else { return }
         entry.call.cause = cause
+        entry.notes.cause = position
         set(entry, for: identity)
     }
 
@@ -310,6 +338,9 @@ public struct ToolCallTable: Sendable {
         // Earlier versions did not write whose word it was: a later one was a person's.
         let author = entry.isOpen || finish.author != .tool ? finish.author : .person
         entry.isOpen = false
+        // What was known of an open call: of one that has ended, its end is.
+        (entry.call.thrown, entry.call.cause) = (nil, nil)
+        entry.notes = OpenCallNotes(call: finish.start)
         (entry.completed, entry.otherEnd) = (nil, nil)
         switch finish.outcome {
         case .completed(let result):
@@ -323,29 +354,10 @@ public struct ToolCallTable: Sendable {
 
     /// A default key dies with its step; an explicit one holds for the run.
     mutating func endStep() {
+        if gaps != nil { gaps?.step = nil }
         if ofStep.entries.isEmpty { return }
         // No step ends while a `.once` call of it is open, but a hostile log may say so.
         if !openOnce.isEmpty { for position in ofStep.open.keys { _ = close(position) } }
         ofStep = Calls()
-    }
-}
-
-/// Positions in the order in which they came, of which any may go: the first is found at once.
-private struct OpenPositions: Sendable {
-    /// Those that came, with those that have gone since.
-    private var all: [UInt64] = []
-    /// The first that is still there.
-    private var head = 0
-    private var gone: Set<UInt64> = []
-
-    var isEmpty: Bool { head == all.count }
-    var first: UInt64? { isEmpty ? nil : all[head] }
-
-    /// Adds a position above those before.
-    mutating func add(_ position: UInt64) { all.append(position) }
-
-    mutating func remove(_ position: UInt64) {
-        gone.insert(position)
-        while head < all.count, gone.remove(all[head]) != nil { head += 1 }
     }
 }

@@ -6,9 +6,9 @@ public import LoomFormat
 /// each unit is what a reader makes of the events.
 public struct OutlineFold: Sendable {
     /// The summary and the calls that still matter.
-    public private(set) var fold = RunFold()
-    private var parts = RunOutline()
-    private let keepsValues: Bool
+    public internal(set) var fold = RunFold()
+    var parts = RunOutline()
+    let keepsValues: Bool
 
     private static let remarksMax = 100
 
@@ -25,6 +25,7 @@ public struct OutlineFold: Sendable {
         var outline = parts
         outline.summary = fold.summary
         outline.unfinishedCalls = fold.calls.unfinishedPositions
+        outline.unfinishedNotes = fold.calls.unfinishedNotes
         return outline
     }
 
@@ -63,7 +64,7 @@ public struct OutlineFold: Sendable {
         fold.refusal(of: kept(event), at: place)
     }
 
-    private func kept(_ event: RunEvent) -> RunEvent {
+    func kept(_ event: RunEvent) -> RunEvent {
         keepsValues ? event : event.withoutValues
     }
 
@@ -141,7 +142,7 @@ public struct OutlineFold: Sendable {
         parts.ordinaryAttempts.append(0)
     }
 
-    private mutating func countOrdinaryAttempt() {
+    mutating func countOrdinaryAttempt() {
         let count = parts.ordinaryAttempts.count
         if count > 0 { parts.ordinaryAttempts[count - 1] += 1 }
     }

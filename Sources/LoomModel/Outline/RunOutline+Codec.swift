@@ -49,7 +49,7 @@ extension RunOutline {
             try outline.decodeState(&reader)
         }
         try read(&reader) { (reader, outline) throws(FormatError) in
-            outline.unfinishedCalls = try Self.decodePositions(&reader)
+            try outline.decodeCalls(&reader)
         }
         try read(&reader) { (reader, outline) throws(FormatError) in
             try outline.decodeRemarks(&reader)
@@ -225,6 +225,29 @@ extension RunOutline {
 extension RunOutline {
     private func encodeCalls(_ writer: inout ByteWriter) {
         Self.encodePositions(unfinishedCalls, to: &writer)
+        guard !unfinishedNotes.isEmpty else { return }
+        writer.writeLength(unfinishedNotes.count)
+        for notes in unfinishedNotes {
+            writer.writeVarint(notes.call)
+            // Both come behind the start.
+            writer.writeVarint(notes.thrown.map { $0 &- notes.call } ?? 0)
+            writer.writeVarint(notes.cause.map { $0 &- notes.call } ?? 0)
+        }
+    }
+
+    private mutating func decodeCalls(_ reader: inout ByteReader) throws(FormatError) {
+        unfinishedCalls = try Self.decodePositions(&reader)
+        guard !reader.isAtEnd else { return }
+        let count = try reader.readLength("call notes", limit: reader.remaining / 3)
+        for _ in 0..<count {
+            var notes = OpenCallNotes(call: try reader.readVarint())
+            func position(_ distance: UInt64) -> UInt64? {
+                distance == 0 ? nil : notes.call &+ distance
+            }
+            let (thrown, cause) = (try reader.readVarint(), try reader.readVarint())
+            (notes.thrown, notes.cause) = (position(thrown), position(cause))
+            unfinishedNotes.append(notes)
+        }
     }
 
     private func encodeRemarks(_ writer: inout ByteWriter) {

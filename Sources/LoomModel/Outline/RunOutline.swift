@@ -1,5 +1,17 @@
 public import LoomFormat
 
+/// Where it was noted what is known of a tool call that has not ended.
+public struct OpenCallNotes: Hashable, Sendable {
+    /// The position of the call's start.
+    public var call: UInt64 = 0
+    /// The position of the event with what its body threw; `nil` for none.
+    public var thrown: UInt64?
+    /// The position of the pause with what ended the attempt that made it; `nil` for none.
+    public var cause: UInt64?
+
+    var isEmpty: Bool { thrown == nil && cause == nil }
+}
+
 /// What is known of a run without its states and its values: what lists, filters and indexes keep.
 ///
 /// A value with bytes of its own (FORMAT.md, Summaries). It does not grow with the number of steps.
@@ -21,6 +33,8 @@ public struct RunOutline: Hashable, Sendable {
     public internal(set) var corrections: [UInt64] = []
     /// Positions of the starts of tool calls that have not ended, in order.
     public internal(set) var unfinishedCalls: [UInt64] = []
+    /// What was noted of those, in order of their starts; of those of which something was.
+    public internal(set) var unfinishedNotes: [OpenCallNotes] = []
 
     /// The outline of a run without events.
     public init() {}

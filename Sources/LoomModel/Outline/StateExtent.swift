@@ -21,24 +21,25 @@ public struct StateExtent: Hashable, Sendable {
         switch event.content {
         case .created(let creation): reset(to: creation.state.count, position)
         case .snapshot(_, let state), .migrated(_, let state): reset(to: state.count, position)
-        case .stepCommitted(_, let delta): try append(delta)
+        case .stepCommitted(_, let delta): try append(delta.rawSpan)
         default: break
         }
     }
 
     /// The same for the events of an advance.
     mutating func apply(_ advance: StepAdvance, at position: UInt64) throws(FormatError) {
-        try append(advance.change.delta)
+        try append(advance.change.delta.rawSpan)
         if let state = advance.change.snapshot { reset(to: state.count, position + 1) }
     }
 
-    private mutating func append(_ delta: [UInt8]) throws(FormatError) {
-        let (base, result) = try StateDelta.lengths(of: delta.rawSpan)
+    /// Applies the delta of a commit.
+    mutating func append(_ delta: RawSpan) throws(FormatError) {
+        let (base, result) = try StateDelta.lengths(of: delta)
         guard UInt64(base) == length else {
             throw .invalid("a delta against \(base) bytes, not \(length)")
         }
         length = UInt64(result)
-        heldBytes = max(heldBytes + UInt64(delta.count), length)
+        heldBytes = max(heldBytes + UInt64(delta.byteCount), length)
     }
 
     private mutating func reset(to length: Int, _ position: UInt64) {

@@ -18,6 +18,12 @@ struct ReadFold {
         folded = OutlineFold(keepsValues: keepsValues)
     }
 
+    /// The fold of events that are known by their outline; see ``prepare(for:from:)``.
+    init(resuming outline: RunOutline) {
+        keepsValues = false
+        folded = OutlineFold(resuming: outline, keepsValues: false)
+    }
+
     var outline: RunOutline { folded.outline }
     var summary: RunSummary { folded.summary }
     var nextPosition: UInt64 { folded.nextPosition }
@@ -30,24 +36,44 @@ struct ReadFold {
     /// Whether the run exists: its creation was accepted.
     var isBegun: Bool { folded.nextPosition > 0 }
 
+    /// Looks up what an event depends on, in a fold that goes on from an outline.
+    mutating func prepare<Past: RunPast>(
+        for event: RunEvent, from past: Past
+    ) throws(Past.Failure) {
+        try folded.prepare(for: event, from: past)
+    }
+
+    /// Applies a commit or the start of an attempt from its bytes, if it is one that follows.
+    mutating func seeOrdinary(_ body: RawSpan, at place: RunFold.Place) -> Bool {
+        folded.applyOrdinary(body, at: place)
+    }
+
     /// Reads a stored event.
     ///
     /// - Returns: The event, or `nil` when it cannot follow those before it, or is of a kind of a
     ///   newer version.
     mutating func accept(_ stored: StoredEvent) throws(RunReadError) -> RunEvent? {
         guard let event = try stored.event() else {
-            do throws(RunFold.Violation) {
-                try folded.skip(at: stored.place)
-            } catch {
-                folded.note(error)
-            }
+            skip(at: stored.place)
             return nil
         }
-        guard let refusal = folded.refusal(of: event, at: stored.place) else {
-            return event
-        }
+        return accepts(event, at: stored.place) ? event : nil
+    }
+
+    /// Whether an event can come next; one that cannot is noted.
+    mutating func accepts(_ event: RunEvent, at place: RunFold.Place) -> Bool {
+        guard let refusal = folded.refusal(of: event, at: place) else { return true }
         folded.note(refusal)
-        return nil
+        return false
+    }
+
+    /// Passes over an event of a kind of a newer version.
+    mutating func skip(at place: RunFold.Place) {
+        do throws(RunFold.Violation) {
+            try folded.skip(at: place)
+        } catch {
+            folded.note(error)
+        }
     }
 
     /// Applies an event that was accepted.

@@ -155,6 +155,26 @@ import Testing
         }
     }
 
+    @Test("what was noted of open calls stands behind their positions")
+    func goldenNotes() throws {
+        var fold = OutlineFold()
+        let (id, failure) = (AttemptID(step: 0, attempt: 0), Make.failure)
+        let contents: [RunEvent.Content] = [
+            .created(RunCreation(loop: "l", state: [0x30])), .attemptStarted(id), Make.ask(id),
+            Make.pay(id), .toolThrew(start: 3, failure),
+            .paused(.unknownOutcome(call: 3, cause: failure)),
+        ]
+        for (index, content) in contents.enumerated() {
+            try fold.apply(
+                RunEvent(time: EventTime(microseconds: 1), content),
+                at: .init(position: UInt64(index), epoch: 1))
+        }
+        let bytes = fold.outline.encoded()
+        // Part 6: starts 2 and 3; of the call at 3 the event one behind it and that two behind it.
+        #expect(bytes.suffix(10) == [7, 2, 2, 1, 1, 3, 1, 2, 2, 0, 0][1...])
+        #expect(try RunOutline(decoding: bytes.rawSpan) == fold.outline)
+    }
+
     /// The bytes of FORMAT.md 12.5: they change with its version alone.
     @Test("the bytes are those that are written down")
     func golden() throws {

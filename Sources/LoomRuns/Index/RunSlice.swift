@@ -1,0 +1,127 @@
+internal import LoomFormat
+internal import LoomLog
+internal import LoomModel
+
+/// Folds one run's part of an archive, onto what older archives know of the run.
+struct RunSlice: ArchiveSlice {
+    private let run: RunID
+    /// What the fold looks up, where it goes on from an outline.
+    private var past: ArchivedEvents?
+    private var fold: ReadFold
+    private var flags: RunTableFlags = []
+    private var calls: [UInt64: ArchivedRun.Call] = [:]
+    private var countsBefore = RowCountVector()
+    /// Whether an event was met that cannot be read: every read ends there.
+    private var isOver = false
+
+    /// - Parameter past: What older archives hold of the run. Without an outline from which a fold
+    ///   can go on, its events are folded first.
+    init(_ run: RunID, after past: (any ArchivedPast)?) throws(LogError) {
+        self.run = run
+        fold = past?.outline.map { ReadFold(resuming: $0) } ?? ReadFold(keepsValues: false)
+        guard let past else { return }
+        if fold.isBegun {
+            self.past = ArchivedEvents(past)
+        } else {
+            // Also those at positions that no runner gives.
+            try past.events(0..<UInt64.max) { (epoch, position, body) throws(LogError) in
+                _ = try see(epoch: epoch, position: position, body)
+                return true
+            }
+            calls = [:]
+        }
+        countsBefore = fold.rowCounts
+    }
+
+    mutating func take(
+        epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
+    ) throws(LogError) {
+        let isWholeState = try see(epoch: epoch, position: position, body)
+        try give(
+            epoch, position, sequence, body,
+            ArchiveProgress(counts: fold.rowCounts, isWholeState: isWholeState))
+    }
+
+    /// Folds an event. Returns whether it holds the present state whole.
+    private mutating func see(
+        epoch: UInt64, position: UInt64, _ body: RawSpan
+    ) throws(LogError) -> Bool {
+        // Nothing more is known of the run.
+        if isOver { return false }
+        let place = RunFold.Place(position: position, epoch: epoch)
+        if fold.seeOrdinary(body, at: place) { return false }
+        let stored = StoredEvent(run: run, place: place, body: [UInt8](copying: body))
+        guard let event = read(stored) else {
+            if !isOver { fold.skip(at: place) }
+            return false
+        }
+        if let past { try fold.prepare(for: event, from: past) }
+        guard fold.accepts(event, at: place) else { return false }
+        do throws(RunReadError) {
+            try fold.apply(event, stored)
+        } catch {
+            end()
+            return false
+        }
+        note(event, at: position)
+        return fold.state.wholeState == position
+    }
+
+    /// Reads an event; `nil` for one of a kind that this version does not know, or that cannot be
+    /// read.
+    private mutating func read(_ stored: StoredEvent) -> RunEvent? {
+        do throws(RunReadError) {
+            let event = try stored.event()
+            if event == nil { flags.insert(.unknownKinds) }
+            return event
+        } catch {
+            end()
+            return nil
+        }
+    }
+
+    /// Ends the fold. A reader of a newer version folds the run anew, this one tells the same
+    /// error.
+    private mutating func end() {
+        flags.insert(.unknownKinds)
+        isOver = true
+    }
+
+    /// Keeps the calls that later steps may be answered from: those that begin in this part, and
+    /// those of older parts that end in it.
+    private mutating func note(_ event: RunEvent, at position: UInt64) {
+        switch event.content {
+        case .toolStarted(let start):
+            guard let key = start.key.fingerprint else { return }
+            calls[position] = .init(key: key, start: position, end: nil)
+        case .toolFinished(let finish):
+            if calls[finish.start] != nil {
+                calls[finish.start]?.end = position
+            } else if let key = fold.calls.ended(at: finish.start)?.call.start.key.fingerprint {
+                calls[finish.start] = .init(key: key, start: finish.start, end: position)
+            }
+        default: return
+        }
+    }
+
+    mutating func finish(give: Give) throws(LogError) -> ArchivedRun? {
+        let outline = fold.outline
+        var row = ArchivedRun()
+        // Of a run that cannot be read only a reader knows what it is to it.
+        row.status = outline.isBegun && !isOver ? outline.summary.status.code : 0
+        row.category = outline.summary.lastFailureCategory?.code ?? 0
+        row.loop = outline.summary.loop
+        row.labels = outline.summary.labels.sorted { $0.key < $1.key }
+            .map { ($0.key.text, $0.value) }
+        row.created = outline.summary.created.microseconds
+        row.updated = outline.summary.updated.microseconds
+        row.flags = flags
+        row.countsBefore = countsBefore
+        row.summary = outline.encoded()
+        // Of a run that is over nothing is answered any more.
+        if outline.summary.status.isResumable || outline.summary.status == .failed {
+            row.calls = calls.values.sorted { $0.start < $1.start }
+        }
+        return row
+    }
+}
