@@ -78,20 +78,54 @@ public struct RunReader: Sendable {
     }
 
     /// Where a run stands and what is remarkable about it.
+    ///
+    /// Costs its state, its present step, and the calls that have not ended or that a person
+    /// corrected.
     public func explain(_ run: RunID) throws -> RunExplanation {
         let row = try row(run)
-        let outline = row.outline
-        var pass = try RunPass(source, run, outline, keepsValues: true, followsStates: true)
-        try pass.readOn()
-        let isOver = outline.summary.status == .completed
-        let fold = pass.position.fold
-        let view = RunView(
-            row, state: isOver ? nil : try pass.position.state(), result: fold?.result)
+        var values = RunValues(row)
+        try values.read(from: source)
+        let (view, outline) = (try values.view(), row.outline)
+        let (unfinished, corrections) = try remarkableCalls(of: run, outline)
         return RunExplanation(
             view: view, stats: outline.stats, violations: violations(of: outline, view),
-            unfinishedCalls: fold?.calls.unfinished ?? [],
-            corrections: fold?.corrections ?? [],
+            unfinishedCalls: unfinished, corrections: corrections,
             leavesAttemptsOut: outline.policies.leavesAttemptsOut)
+    }
+
+    /// Calls that have not ended, and those of which a person said otherwise than the tool.
+    private func remarkableCalls(
+        of run: RunID, _ outline: RunOutline
+    ) throws -> ([ToolCallTable.Call], [CorrectedCall]) {
+        guard outline.canBeResumed else {
+            // Where events were passed over, only a fold of all of them knows which.
+            var pass = try RunPass(source, run, outline, keepsValues: true, followsStates: false)
+            try pass.readOn()
+            let fold = pass.position.fold
+            return (fold?.calls.unfinished ?? [], fold?.corrections ?? [])
+        }
+        let past = SourcePast(source, run, before: outline.summary.nextPosition)
+        var unfinished: [ToolCallTable.Call] = []
+        if !outline.unfinishedCalls.isEmpty {
+            var fold = OutlineFold(resuming: outline)
+            try fold.prepareToDrive(from: past)
+            unfinished = fold.fold.calls.unfinished
+        }
+        return (unfinished, try outline.corrections.compactMap { try correction(at: $0, past) })
+    }
+
+    /// What a person said at a position, and what the tool had said before.
+    private func correction(at position: UInt64, _ past: SourcePast) throws -> CorrectedCall? {
+        var correction: ToolFinish?
+        try past.events(position..<position + 1) { event, _ in
+            if case .toolFinished(let finish) = event.content { correction = finish }
+            return false
+        }
+        guard let correction,
+            let before = try ToolCallTable.ended(
+                at: correction.start, before: position, from: past)
+        else { return nil }
+        return CorrectedCall(position: position, before: before, outcome: correction.outcome)
     }
 
     private func violations(of outline: RunOutline, _ view: RunView) -> [String] {

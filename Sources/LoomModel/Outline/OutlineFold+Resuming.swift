@@ -139,6 +139,29 @@ extension OutlineFold {
     }
 }
 
+extension ToolCallTable {
+    /// The call that began at a position, as it had ended before another. Reads the events between.
+    package static func ended<Past: RunPast>(
+        at start: UInt64, before position: UInt64, from past: Past
+    ) throws(Past.Failure) -> Ended? {
+        var table = ToolCallTable()
+        guard start < position else { return nil }
+        try past.events(start..<position) { event, place in
+            switch event.content {
+            case .toolStarted:
+                if place.position == start { table.replay(event.content, at: start) }
+            case .toolFinished(let finish):
+                if finish.start == start { table.replay(event.content, at: place.position) }
+            case .toolThrew(let call, _):
+                if call == start { table.replay(event.content, at: place.position) }
+            default: break
+            }
+            return true
+        }
+        return table.ended(at: start)
+    }
+}
+
 extension RunEvent.Content {
     fileprivate var concernsCalls: Bool {
         switch self {

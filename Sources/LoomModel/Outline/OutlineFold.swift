@@ -113,6 +113,7 @@ public struct OutlineFold: Sendable {
     /// Passes over an event of a kind that this version does not know: its position is taken.
     public mutating func skip(at place: RunFold.Place) throws(RunFold.Violation) {
         try fold.skip(at: place)
+        parts.unknownEvent = parts.unknownEvent ?? place.position
     }
 
     /// Notes an event that was passed over as it cannot follow those before it.

@@ -258,6 +258,7 @@ extension RunOutline {
             writer.writeString(violation.description)
         }
         Self.encodePositions(corrections, to: &writer)
+        unknownEvent.map { writer.writeVarint($0) }
     }
 
     private mutating func decodeRemarks(_ reader: inout ByteReader) throws(FormatError) {
@@ -269,6 +270,7 @@ extension RunOutline {
                 .init(place: place, description: try reader.readText("violation")))
         }
         corrections = try Self.decodePositions(&reader)
+        if !reader.isAtEnd { unknownEvent = try reader.readVarint() }
     }
 
     /// Rising numbers: the first as it is, of each other its distance to the one before.

@@ -20,10 +20,12 @@ struct RunAccess: Sendable {
 
     /// A run as its events say it is.
     struct Loaded: Sendable {
+        let run: RunID
         var outline = OutlineFold()
+        /// Where the fold looks up calls of the past, as it goes on from an outline.
+        var past: SourcePast?
         var fold: RunFold { outline.fold }
         var track = StateTrack()
-        var creation: RunCreation?
     }
 
     private static let pollMicroseconds: UInt64 = 1_000
@@ -79,16 +81,78 @@ struct RunAccess: Sendable {
         }
     }
 
+    /// Reads what drives a run on: its outline, its present step, and its state from the last whole
+    /// one on.
     func load(_ run: RunID) async throws -> Loaded {
-        var loaded = Loaded()
+        try reading(run) {
+            guard let row = try store.row(of: run) else { return Loaded(run: run) }
+            let outline = row.outline
+            switch row.readError {
+            case nil: break
+            case .newerVersion: throw RunnerError.newerVersion(run, at: outline.summary.nextPosition)
+            case let error?: throw RunnerError.corrupt(run, error.description)
+            }
+            if let violation = outline.violations.first {
+                throw RunnerError.corrupt(run, violation.description)
+            }
+            // What it means is not known, so the run cannot be driven past it.
+            if let unknown = outline.unknownEvent {
+                throw RunnerError.newerVersion(run, at: unknown)
+            }
+            let past = SourcePast(store, run, before: outline.summary.nextPosition)
+            var loaded = Loaded(
+                run: run, outline: OutlineFold(resuming: outline), past: past)
+            try loaded.outline.prepareToDrive(from: past)
+            var events = try store.events([
+                RunPart(
+                    run, from: outline.state.wholeState, before: outline.summary.nextPosition)
+            ])
+            while let stored = try events.next() {
+                if let event = try stored.event() { try loaded.track.apply(event) }
+            }
+            return loaded
+        }
+    }
+
+    /// Looks up the call that `start` would make.
+    func prepare(_ loaded: inout Loaded, forCall start: ToolStart) throws {
+        guard let past = loaded.past else { return }
+        try reading(loaded.run) { try loaded.outline.prepare(forCall: start, from: past) }
+    }
+
+    /// Looks up the call that began at a position.
+    func prepare(_ loaded: inout Loaded, forCallAt position: UInt64) throws {
+        guard let past = loaded.past else { return }
+        try reading(loaded.run) { try loaded.outline.prepare(forCallAt: position, from: past) }
+    }
+
+    /// The first event of a run.
+    func creation(of run: RunID) throws -> RunCreation? {
+        guard case .created(let creation)? = try content(at: 0, of: run) else { return nil }
+        return creation
+    }
+
+    /// The result of a run, if it is completed.
+    func result(of run: RunID, _ summary: RunSummary) throws -> [UInt8]? {
+        guard let end = summary.end,
+            case .runCompleted(_, let result)? = try content(at: end, of: run)
+        else { return nil }
+        return result
+    }
+
+    private func content(at position: UInt64, of run: RunID) throws -> RunEvent.Content? {
+        try reading(run) {
+            var events = try store.events([RunPart(run, from: position, before: position + 1)])
+            return try events.next()?.event()?.content
+        }
+    }
+
+    /// Says as a runner does why a run cannot be read.
+    private func reading<Result>(_ run: RunID, _ body: () throws -> Result) throws -> Result {
         do {
-            var events = try store.events([RunPart(run)])
-            while let stored = try events.next() { try loaded.take(stored) }
-        } catch let error as RunFold.Violation {
+            return try body()
+        } catch let error as RunReadError {
             throw RunnerError.corrupt(run, error.description)
-        } catch FormatError.unsupported {
-            // Thrown while the next event was decoded: nothing else in a run has versions.
-            throw RunnerError.newerVersion(run, at: loaded.fold.summary.nextPosition)
         } catch let error as FormatError {
             throw RunnerError.corrupt(run, error.description)
         } catch let error as RunStoreError {
@@ -96,33 +160,13 @@ struct RunAccess: Sendable {
         } catch let error as LogError {
             throw RunnerError(RunStoreError(error))
         }
-        return loaded
     }
 
-    func journal(_ claimed: ClaimedRun, _ outline: OutlineFold = OutlineFold()) -> RunJournal {
+    func journal(_ claimed: ClaimedRun, _ loaded: Loaded? = nil) -> RunJournal {
         let journal = RunJournal(
-            run: claimed.run, store: store, clock: clock, epoch: claimed.epoch, outline: outline)
+            run: claimed.run, store: store, clock: clock, epoch: claimed.epoch,
+            outline: loaded?.outline ?? OutlineFold(), past: loaded?.past)
         claimed.keep(journal)
         return journal
-    }
-}
-
-extension RunAccess.Loaded {
-    /// Takes the next event in.
-    fileprivate mutating func take(_ stored: StoredEvent) throws {
-        guard let event = try RunEvent(decoding: stored.body.rawSpan) else {
-            // What it means is not known, so the run cannot be driven past it.
-            throw RunnerError.newerVersion(stored.run, at: stored.place.position)
-        }
-        do throws(OutlineFold.Refusal) {
-            try outline.apply(event, at: stored.place)
-        } catch {
-            switch error {
-            case .violation(let violation): throw violation
-            case .delta(let error): throw error
-            }
-        }
-        try track.apply(event)
-        if case .created(let creation) = event.content { self.creation = creation }
     }
 }

@@ -71,7 +71,8 @@ public struct RunControl: Sendable {
         // The run itself first: while somebody drives it, the key is not touched either.
         return try await access.claimed(run) { claim in
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
-            let loaded = try await access.load(run)
+            var loaded = try await access.load(run)
+            try access.prepare(&loaded, forCallAt: position)
             let resolved = try Self.resolving(position, outcome, corrects, run, loaded.fold)
             if case .shared(let key) = resolved.call.start.key {
                 try await SharedCall.resolve(
@@ -85,7 +86,7 @@ public struct RunControl: Sendable {
             events.append(
                 .toolFinished(
                     ToolFinish(start: position, outcome: outcome, by: resolved.author)))
-            try await access.journal(claim, loaded.outline).record(events, isBarrier: true)
+            try await access.journal(claim, loaded).record(events, isBarrier: true)
             return resolved
         }
     }
@@ -123,7 +124,7 @@ public struct RunControl: Sendable {
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let loaded = try await access.load(run)
             let events = try contents(loaded.fold)
-            try await access.journal(claim, loaded.outline).record(events, isBarrier: true)
+            try await access.journal(claim, loaded).record(events, isBarrier: true)
         }
     }
 

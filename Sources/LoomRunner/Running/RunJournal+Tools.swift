@@ -63,6 +63,7 @@ extension RunJournal {
         _ start: ToolStart, _ state: inout State
     ) throws(RunnerError) -> Decision {
         try checkIsOpen(start.attempt, state)
+        try prepare(&state) { outline, past in try outline.prepare(forCall: start, from: past) }
         switch state.outline.fold.calls.look(up: start) {
         case .completed(let completed):
             state.numbers.hold(start, completed.position)

@@ -1,5 +1,6 @@
 internal import LoomFormat
 internal import LoomModel
+internal import LoomRuns
 internal import Synchronization
 
 /// The events of one claimed run: gives them their positions, folds them, appends them in order.
@@ -11,6 +12,7 @@ final class RunJournal: Sendable {
     let run: RunID
     private let store: any RunStore
     private let clock: any RunClock
+    private let past: SourcePast?
     private let state: Mutex<State>
     /// Whether a tool was ever called: else there is no verdict to be looked for, at every step.
     private let hasCalls: Atomic<Bool>
@@ -46,8 +48,12 @@ final class RunJournal: Sendable {
         }
     }
 
-    init(run: RunID, store: any RunStore, clock: any RunClock, epoch: UInt64, outline: OutlineFold)
-    {
+    /// - Parameter past: Where the fold looks up calls, when it goes on from an outline.
+    init(
+        run: RunID, store: any RunStore, clock: any RunClock, epoch: UInt64, outline: OutlineFold,
+        past: SourcePast? = nil
+    ) {
+        self.past = past
         self.run = run
         self.store = store
         self.clock = clock
@@ -168,6 +174,7 @@ final class RunJournal: Sendable {
         default: break
         }
         let event = RunEvent(time: time, content)
+        try prepare(&state) { outline, past in try outline.prepare(for: event, from: past) }
         do throws(OutlineFold.Refusal) {
             try state.outline.apply(event, at: place(&state))
         } catch {
@@ -187,6 +194,18 @@ final class RunJournal: Sendable {
         state.event.removeAll()
         event.encode(to: &state.event)
         state.unit.append(state.event.bytes)
+    }
+
+    /// Looks up what the fold does not know of the past, where it goes on from an outline.
+    func prepare(
+        _ state: inout State, _ body: (inout OutlineFold, SourcePast) throws -> Void
+    ) throws(RunnerError) {
+        guard let past else { return }
+        do {
+            try body(&state.outline, past)
+        } catch {
+            throw fail(.storage("looking up a call of the past: \(error)"), &state)
+        }
     }
 
     /// The end of a step would forget a `.once` call that a task of it has begun since it returned:

@@ -113,7 +113,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
             try RunnerLimits.checkValue(bytes.count, "migrated state")
             migrated = bytes
         }
-        let journal = access.journal(claim, loaded.outline)
+        let journal = access.journal(claim, loaded)
         try await journal.record([.resumed(holder: access.holder)])
         if let migrated {
             // From here on the run is one of this version.
@@ -133,7 +133,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
         let summary = loaded.fold.summary
         try checkLoop(summary)
         if how == .attachIfSameInput {
-            guard let creation = loaded.creation, creation.state == input,
+            guard let creation = try access.creation(of: run), creation.state == input,
                 creation.stateVersion == body.stateVersion
             else { throw RunnerError.otherInput(run) }
         }
@@ -144,7 +144,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
         }
         return result(
             run, summary, cell?.state,
-            try loaded.fold.result.map { try loop.outputCodec.decode($0) })
+            try access.result(of: run, summary).map { try loop.outputCodec.decode($0) })
     }
 
     private func drive(

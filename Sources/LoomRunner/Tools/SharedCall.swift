@@ -48,8 +48,9 @@ struct SharedCall: Sendable {
     }
 
     private func look(_ claim: ClaimedRun) async throws -> Found {
-        let loaded = try await access.load(claim.run)
-        let keeper = access.journal(claim, loaded.outline)
+        var loaded = try await access.load(claim.run)
+        try access.prepare(&loaded, forCall: start)
+        let keeper = access.journal(claim, loaded)
         switch loaded.fold.calls.look(up: start) {
         case .completed(let completed): return .completed(completed)
         case .mismatch: return .mismatch
@@ -104,7 +105,8 @@ struct SharedCall: Sendable {
     ) async throws {
         let keeper = try keeper(of: key)
         try await access.claimed(keeper, waits: true) { claim in
-            let loaded = try await access.load(keeper)
+            var loaded = try await access.load(keeper)
+            try access.prepare(&loaded, forCall: call.start)
             if case .completed(let completed) = loaded.fold.calls.look(up: call.start),
                 completed.author == .tool
             {
@@ -114,7 +116,7 @@ struct SharedCall: Sendable {
                 try await users(of: call.position, in: keeper, access).contains(
                     ByteString(run.rawValue))
             else { return }
-            try await access.journal(claim, loaded.outline)
+            try await access.journal(claim, loaded)
                 .finish(call.position, outcome, by: .person, isBarrier: true)
         }
     }
@@ -124,7 +126,9 @@ struct SharedCall: Sendable {
         of position: UInt64, in keeper: RunID, _ access: RunAccess
     ) async throws -> Set<ByteString> {
         var users: Set<ByteString> = []
-        var events = try access.store.events([RunPart(keeper)])
+        // Who made the call stands before it, in the same unit.
+        let first = position >= 2 ? position - 2 : 0
+        var events = try access.store.events([RunPart(keeper, from: first)])
         while let stored = try events.next() {
             guard case .resumed(let holder)? = try stored.event()?.content else { continue }
             if stored.place.position < position { users = [] }

@@ -30,12 +30,16 @@ struct ArchivedEvents: RunPast {
 }
 
 extension ArchivedPast {
-    /// The run's outline, if a fold can go on from it: one that this version wrote, of a run whose
-    /// events this version knows and the fold accepted.
+    /// The run's outline, if a fold can go on from it: one whose events the fold accepted.
+    var outline: RunOutline? { row.outline.flatMap { $0.canBeResumed ? $0 : nil } }
+}
+
+extension RunTableRow {
+    /// The outline of the run; `nil` where this version has to fold the run anew, as the row has
+    /// none, one of another version, or one that leaves out what this version may know.
     var outline: RunOutline? {
-        guard !row.summary.isEmpty, !row.flags.contains(.unknownKinds),
-            let outline = try? RunOutline(decoding: row.summary.rawSpan), outline.isBegun,
-            outline.canBeResumed
+        guard !summary.isEmpty, !flags.contains(.unknownKinds),
+            let outline = try? RunOutline(decoding: summary.rawSpan), outline.isBegun
         else { return nil }
         return outline
     }

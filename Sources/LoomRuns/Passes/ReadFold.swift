@@ -19,9 +19,9 @@ struct ReadFold {
     }
 
     /// The fold of events that are known by their outline; see ``prepare(for:from:)``.
-    init(resuming outline: RunOutline) {
-        keepsValues = false
-        folded = OutlineFold(resuming: outline, keepsValues: false)
+    init(resuming outline: RunOutline, keepsValues: Bool = false) {
+        self.keepsValues = keepsValues
+        folded = OutlineFold(resuming: outline, keepsValues: keepsValues)
     }
 
     var outline: RunOutline { folded.outline }
@@ -90,9 +90,15 @@ struct ReadFold {
         }
     }
 
-    /// Both at once.
+    /// Both at once, where the fold is of all events.
     mutating func see(_ stored: StoredEvent) throws(RunReadError) {
         if let event = try accept(stored) { try apply(event, stored) }
+    }
+
+    /// Both at once, where the fold goes on from an outline.
+    mutating func see(_ stored: StoredEvent, after past: SourcePast) throws {
+        if let event = try stored.event() { try prepare(for: event, from: past) }
+        try see(stored)
     }
 
     private mutating func noteCorrection(_ event: RunEvent, at place: RunFold.Place) {

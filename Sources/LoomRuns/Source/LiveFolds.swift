@@ -9,16 +9,22 @@ final class LiveFolds: Sendable {
     /// A run as far as it was read.
     struct Seen {
         var fold = ReadFold(keepsValues: false)
+        /// What the fold looks up, where it goes on from an outline.
+        var past: SourcePast?
         var readError: RunReadError?
 
         var outline: RunOutline { fold.outline }
         var rowCounts: RowCountVector { fold.rowCounts }
 
-        mutating func see(_ event: StoredEvent) {
+        mutating func see(_ event: StoredEvent) throws {
             guard readError == nil else { return }
-            do throws(RunReadError) {
-                try fold.see(event)
-            } catch {
+            do {
+                if let past {
+                    try fold.see(event, after: past)
+                } else {
+                    try fold.see(event)
+                }
+            } catch let error as RunReadError {
                 readError = error
             }
         }
@@ -32,13 +38,15 @@ final class LiveFolds: Sendable {
     private let entries = Mutex<[RunID: Entry]>([:])
 
     /// What the log holds of a run; `nil` when nothing.
-    func fold(_ run: RunID, in view: LogView) throws -> Seen? {
+    ///
+    /// - Parameter source: Where a fold that goes on from an outline looks up what that leaves out.
+    func fold(_ run: RunID, in view: LogView, _ source: LogRunSource) throws -> Seen? {
         guard let live = try view.live(run) else {
             entries.withLock { $0[run] = nil }
             guard let row = try view.archived(run), !row.flags.contains(.deleted) else {
                 return nil
             }
-            return try archived(row, view)
+            return try archived(row, view, source)
         }
         // Taken out, so that it is changed in place.
         var entry = entries.withLock { $0.removeValue(forKey: run) }
@@ -54,25 +62,28 @@ final class LiveFolds: Sendable {
         } else {
             let row = try view.archived(run)
             seen = try row.flatMap { row throws in
-                row.flags.contains(.deleted) ? nil : try archived(row, view)
+                row.flags.contains(.deleted) ? nil : try archived(row, view, source)
             } ?? Seen()
             events = try view.liveEvents(of: run, at: seen.fold.nextPosition)
         }
-        while let event = try events?.next() { seen.see(StoredEvent(event)) }
+        while let event = try events?.next() { try seen.see(StoredEvent(event)) }
         entries.withLock { $0[run] = Entry(seen: seen, mark: live.mark) }
         return seen
     }
 
     /// A run as its newest archive knows it.
-    private func archived(_ row: RunTableRow, _ view: LogView) throws -> Seen {
+    private func archived(
+        _ row: RunTableRow, _ view: LogView, _ source: LogRunSource
+    ) throws -> Seen {
+        if let outline = row.outline, outline.canBeResumed {
+            let cut = outline.summary.nextPosition
+            return Seen(
+                fold: ReadFold(resuming: outline),
+                past: SourcePast(source, row.name, before: cut))
+        }
         var seen = Seen()
         var events = try view.events(of: row.name, at: 0..<row.endPosition)
-        while let event = try events.next() { seen.see(StoredEvent(event)) }
+        while let event = try events.next() { try seen.see(StoredEvent(event)) }
         return seen
-    }
-
-    /// The outline that a row of an archive has; `nil` when it has none that this version can read.
-    func outline(of row: RunTableRow) -> RunOutline? {
-        try? RunOutline(decoding: row.summary.rawSpan)
     }
 }

@@ -36,7 +36,7 @@ public final class LogRunSource: RunSource {
     package func row(of run: RunID, holder: ((RunID) -> String?)?) throws -> RunRow? {
         var mark = try liveMark(run)
         while true {
-            guard let seen = try looking({ try folds.fold(run, in: $0) }), seen.outline.isBegun
+            guard let seen = try looking({ try folds.fold(run, in: $0, self) }), seen.outline.isBegun
             else { return nil }
             let row = RunRow(
                 run: run, outline: seen.outline,
@@ -58,7 +58,7 @@ public final class LogRunSource: RunSource {
         of run: RunID, in view: LogView
     ) throws -> (epoch: UInt64, position: UInt64)? {
         let live = try view.live(run)
-        guard let seen = try folds.fold(run, in: view) else { return nil }
+        guard let seen = try folds.fold(run, in: view, self) else { return nil }
         let epoch = max(seen.outline.summary.epoch, live?.epoch ?? 0)
         guard seen.readError == nil else {
             // Of what cannot be read at least the place is known.
@@ -100,7 +100,7 @@ public final class LogRunSource: RunSource {
     public func heads(_ filter: RunFilter) throws -> any RunHeadCursor {
         try looking { view in
             try LogRunHeads(view, filter) { run in
-                try self.looking { try self.folds.fold(run, in: $0) }
+                try self.looking { try self.folds.fold(run, in: $0, self) }
             }
         }
     }
@@ -119,7 +119,7 @@ public final class LogRunSource: RunSource {
         guard let archived = try view.archived(run), !archived.flags.contains(.deleted) else {
             return .start
         }
-        if let end = folds.outline(of: archived), kind.count(in: end.rowCounts) <= number {
+        if let end = archived.outline, kind.count(in: end.rowCounts) <= number {
             return RowPlace(
                 position: end.summary.nextPosition, counts: RowKind.counts(end.rowCounts),
                 wholeState: end.state.wholeState)
@@ -129,7 +129,7 @@ public final class LogRunSource: RunSource {
         }
         let wholeState =
             found.wholeState
-            ?? found.earlier.flatMap { folds.outline(of: $0)?.state.wholeState } ?? 0
+            ?? found.earlier.flatMap { $0.outline?.state.wholeState } ?? 0
         return RowPlace(
             position: found.position, counts: RowKind.counts(found.counts), wholeState: wholeState)
     }

@@ -1,0 +1,38 @@
+package import LoomFormat
+package import LoomModel
+
+/// The events of a run before a position, as a fold that goes on from an outline looks them up in a
+/// source.
+package struct SourcePast: RunPast, Sendable {
+    private let source: any RunSource
+    private let run: RunID
+    /// The position of the first event that the outline does not know.
+    private let cut: UInt64
+
+    /// What a source holds of a run before a position.
+    package init(_ source: any RunSource, _ run: RunID, before cut: UInt64) {
+        (self.source, self.run, self.cut) = (source, run, cut)
+    }
+
+    /// See `RunPast.events(_:_:)`.
+    package func events(
+        _ positions: Range<UInt64>, _ body: (RunEvent, RunFold.Place) -> Bool
+    ) throws {
+        let end = min(cut, positions.upperBound)
+        guard positions.lowerBound < end else { return }
+        var events = try source.events([
+            RunPart(run, from: positions.lowerBound, before: end)
+        ])
+        while let stored = try events.next() {
+            guard let event = try stored.event() else { continue }
+            guard body(event, stored.place) else { return }
+        }
+    }
+
+    /// See `RunPast.calls(of:)`.
+    package func calls(of key: ToolKey) throws -> [PastCall] {
+        try source.calls(of: key, in: run).filter { $0.start < cut }.map { call in
+            PastCall(start: call.start, end: call.end.flatMap { $0 < cut ? $0 : nil })
+        }
+    }
+}
