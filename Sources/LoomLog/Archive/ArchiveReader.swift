@@ -62,14 +62,18 @@ struct ArchiveReader {
         }
     }
 
+    /// The payload of one leaf.
+    func payload(of leaf: TableDirectory.Leaf) throws(LogError) -> [UInt8] {
+        try blocks.read(at: leaf.offset, kind: .table, end: leaf.offset + leaf.byteCount).payload
+    }
+
     /// All rows of one leaf.
     func rows<Row: TableRow>(
         of type: Row.Type, in leaf: TableDirectory.Leaf
     ) throws(LogError) -> [Row] {
-        let block = try blocks.read(
-            at: leaf.offset, kind: .table, end: leaf.offset + leaf.byteCount)
+        let payload = try payload(of: leaf)
         return try refusing(path, at: leaf.offset, "table refused") { () throws(FormatError) in
-            let rows = try TableLeaf(block.payload.rawSpan).rows(of: type)
+            let rows = try TableLeaf(payload.rawSpan).rows(of: type)
             guard rows.count == leaf.rowCount else {
                 throw .invalid("\(rows.count) rows where the directory has \(leaf.rowCount)")
             }
@@ -100,6 +104,9 @@ struct ArchiveReader {
     func events(
         of row: RunTableRow, from position: UInt64
     ) throws(LogError) -> ArchiveEvents {
+        guard row.hasEvents else {
+            return ArchiveEvents(self.blocks, run: row.name, from: position, at: 0, end: 0)
+        }
         let blocks = Int(row.firstBlock)...Int(row.firstBlock + row.blocksMore)
         // All but the last of a run's blocks end with it: their ends rise.
         var (low, high) = (blocks.lowerBound, blocks.upperBound)
@@ -140,6 +147,11 @@ struct ArchiveReader {
 
     /// Every unit of events from the first on; with them all blocks are checked.
     func units() -> ArchiveUnits { ArchiveUnits(archive) }
+}
+
+extension RunTableRow {
+    /// Whether the archive has any of the run's events: that of a deleted run may have none.
+    var hasEvents: Bool { endPosition > 0 }
 }
 
 /// Runs what may be refused as damage of an archive.

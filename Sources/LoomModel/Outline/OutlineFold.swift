@@ -30,14 +30,7 @@ public struct OutlineFold: Sendable {
     }
 
     /// How many rows of each kind the run has, whatever its policies show.
-    public var rowCounts: RowCountVector {
-        let isOpenFirst = fold.summary.openAttempt?.attempt == 0
-        let ordinary = parts.ordinaryAttempts.reduce(0, +) + (isOpenFirst ? 1 : 0)
-        return RowCountVector(
-            steps: fold.summary.stepIndex, attempts: fold.summary.attemptCount,
-            remarkableAttempts: fold.summary.attemptCount &- ordinary,
-            toolCalls: fold.summary.toolCallCount)
-    }
+    public var rowCounts: RowCountVector { parts.rowCounts(fold.summary) }
 
     /// The fold of the run's events.
     public var summary: RunSummary { fold.summary }

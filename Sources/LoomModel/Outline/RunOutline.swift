@@ -1,3 +1,5 @@
+public import LoomFormat
+
 /// Where it was noted what is known of a tool call that has not ended.
 public struct OpenCallNotes: Hashable, Sendable {
     /// The position of the call's start.
@@ -53,5 +55,18 @@ extension RunOutline {
             hidden += 1
         }
         return hidden
+    }
+
+    /// How many rows of each kind the run has, whatever its policies show.
+    public var rowCounts: RowCountVector { rowCounts(summary) }
+
+    /// The same while the summary is still kept elsewhere.
+    func rowCounts(_ summary: RunSummary) -> RowCountVector {
+        let isOpenFirst = summary.openAttempt?.attempt == 0
+        let ordinary = ordinaryAttempts.reduce(0, +) + (isOpenFirst ? 1 : 0)
+        return RowCountVector(
+            steps: summary.stepIndex, attempts: summary.attemptCount,
+            remarkableAttempts: summary.attemptCount &- ordinary,
+            toolCalls: summary.toolCallCount)
     }
 }
