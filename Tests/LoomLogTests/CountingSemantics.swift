@@ -9,26 +9,32 @@ struct CountingSemantics: ArchiveSemantics {
     func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
     ) -> any ArchiveSlice {
-        let before = past.map { Self.count(in: $0.row.summary) } ?? 0
-        return Slice(name: run.rawValue, before: before, count: before)
+        let before = past.flatMap { end(of: $0.row) }
+        return Slice(
+            name: run.rawValue, before: before?.counts ?? RowCountVector(),
+            count: before?.counts.steps ?? 0, wholeState: before?.wholeState)
     }
 
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool { true }
 
-    /// The count that a summary tells.
-    static func count(in summary: [UInt8]) -> UInt64 {
-        UInt64(String(decoding: summary, as: UTF8.self).prefix { $0 != " " }) ?? 0
+    /// The first number of a summary is the count, the second the place of the last whole state.
+    func end(of row: RunTableRow) -> ArchivedEnd? {
+        let words = String(decoding: row.summary, as: UTF8.self).split(separator: " ")
+        guard words.count == 3, let count = UInt64(words[0]) else { return nil }
+        return ArchivedEnd(counts: RowCountVector(steps: count), wholeState: UInt64(words[2]))
     }
 
     struct Slice: ArchiveSlice {
         let name: String
-        let before: UInt64
+        let before: RowCountVector
         var count: UInt64
+        var wholeState: UInt64?
 
         mutating func take(
             epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
         ) throws(LogError) {
             count += 1
+            if count % 10 == 1 { wholeState = position }
             let progress = ArchiveProgress(
                 counts: RowCountVector(steps: count), isWholeState: count % 10 == 1)
             try give(epoch, position, sequence, body, progress)
@@ -38,11 +44,13 @@ struct CountingSemantics: ArchiveSemantics {
             var row = ArchivedRun()
             (row.status, row.loop) = (UInt8(count % 5), "loop \(count % 3)")
             row.labels = [("name", name)]
-            row.countsBefore = RowCountVector(steps: before)
-            row.summary = Array("\(count) events".utf8)
-            row.calls = [
-                .init(key: KeyFingerprint(kind: 1, key: Array("k".utf8)), start: 0, end: nil)
-            ]
+            row.countsBefore = before
+            row.summary = Array("\(count) events \(wholeState.map { "\($0)" } ?? "none")".utf8)
+            // Of a run that is over none are kept.
+            if row.status != 3, row.status != 5 {
+                let key = KeyFingerprint(kind: 1, key: Array("k".utf8))
+                row.calls = [.init(key: key, start: 0, end: nil)]
+            }
             return row
         }
     }
@@ -57,6 +65,10 @@ struct PlainSemantics: ArchiveSemantics {
     ) -> any ArchiveSlice { Slice() }
 
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool { true }
+
+    func end(of row: RunTableRow) -> ArchivedEnd? {
+        ArchivedEnd(counts: RowCountVector(), wholeState: nil)
+    }
 
     struct Slice: ArchiveSlice {
         mutating func take(

@@ -295,11 +295,21 @@ struct ArchiveWalk {
             previousHash: hash, nextSequence: header.firstSequence, in: .archive)
     }
 
-    /// The next block; `nil` behind the seal.
+    /// The next block and what it decodes to; `nil` behind the seal. Throws as ``advance()``.
+    mutating func next() throws(LogError) -> (block: ArchiveBlocks.Block, offset: Int)? {
+        guard let (header, offset) = try advance() else { return nil }
+        var payload: [UInt8] = []
+        try refusing(blocks.file.path, at: offset, "block refused") { () throws(FormatError) in
+            try header.decodePayload(stored(header, at: offset), into: &payload)
+        }
+        return (.init(header: header, payload: payload), offset)
+    }
+
+    /// Moves to the next block, whose payload is then ``stored(_:at:)``; `nil` behind the seal.
     ///
     /// - Throws: ``LogError`` with code `corrupt` and the offset for anything but a whole chain
     ///   that ends with the file's end.
-    mutating func next() throws(LogError) -> (block: ArchiveBlocks.Block, offset: Int)? {
+    mutating func advance() throws(LogError) -> (header: BlockHeader, offset: Int)? {
         let offset = parser.offset
         guard offset < end else { return nil }
         var needed = BlockHeader.byteCount
@@ -309,15 +319,7 @@ struct ArchiveWalk {
             switch parser.next(in: window.span(from: offset, limit: end)) {
             case .block(let header):
                 self.parser = parser
-                let stored = window.span(
-                    from: offset + BlockHeader.byteCount, limit: offset + header.totalLength)
-                let payload = try refusing(blocks.file.path, at: offset, "block refused") {
-                    () throws(FormatError) in
-                    var payload: [UInt8] = []
-                    try header.decodePayload(stored, into: &payload)
-                    return payload
-                }
-                return (.init(header: header, payload: payload), offset)
+                return (header, offset)
             case .truncated(let count) where offset + count <= end && count > needed:
                 needed = count
             case .bad(let fault, _):
@@ -332,5 +334,11 @@ struct ArchiveWalk {
                     offset: offset)
             }
         }
+    }
+
+    /// The stored payload of the block that ``advance()`` came to last, and its padding.
+    @_lifetime(borrow self)
+    borrowing func stored(_ header: BlockHeader, at offset: Int) -> RawSpan {
+        window.span(from: offset + BlockHeader.byteCount, limit: offset + header.totalLength)
     }
 }

@@ -88,6 +88,28 @@ struct ArchiveOutput {
                     fields, payload: $0, seed: seed, compress: compresses, into: target)
             }
         }
+        try keep(laid)
+    }
+
+    /// Moves one block of another archive here.
+    ///
+    /// - Returns: Its bytes, with header and padding.
+    mutating func move(_ header: BlockHeader, _ stored: RawSpan) throws(LogError) -> Int {
+        let needed = header.totalLength
+        if block.count < needed { block = [UInt8](repeating: 0, count: needed) }
+        let seed = BlockHeader.seed(salt: salt, offset: offset)
+        let previousHash = self.previousHash
+        let laid = unsafe block.withUnsafeMutableBytes { target in
+            unsafe BlockEncoder.encode(
+                moving: header, stored: stored, previousHash: previousHash, seed: seed,
+                into: target)
+        }
+        try keep(laid)
+        return laid.byteCount
+    }
+
+    /// Keeps the block that was just laid, to be written with others.
+    private mutating func keep(_ laid: BlockEncoder.Written) throws(LogError) {
         guard offset + laid.byteCount <= FormatLimits.segmentBytesMax else {
             throw LogError(
                 .limitExceeded, "the archive would be above \(FormatLimits.segmentBytesMax) bytes",

@@ -73,7 +73,7 @@ struct ArchiveReader: Sendable {
     }
 
     /// The decoded payload of a leaf, read once while the cache has it.
-    private func payload(of leaf: TableDirectory.Leaf) throws(LogError) -> [UInt8] {
+    func payload(of leaf: TableDirectory.Leaf) throws(LogError) -> [UInt8] {
         let key = LeafCache.Key(archive: entry.segmentID, offset: leaf.offset)
         if let payload = cache?.payload(key) { return payload }
         let block = try blocks.read(
@@ -138,6 +138,9 @@ struct ArchiveReader: Sendable {
     func events(
         of row: RunTableRow, from position: UInt64
     ) throws(LogError) -> ArchiveEvents {
+        guard row.hasEvents else {
+            return ArchiveEvents(self.blocks, run: row.name, from: position, at: 0, end: 0)
+        }
         let blocks = Int(row.firstBlock)...Int(row.firstBlock + row.blocksMore)
         let first = try firstBlock(among: blocks) { $0.endPosition > position }
         return ArchiveEvents(
@@ -210,6 +213,11 @@ struct ArchiveReader: Sendable {
 
     /// Every unit of events from the first on; with them all blocks are checked.
     func units() -> ArchiveUnits { ArchiveUnits(archive) }
+}
+
+extension RunTableRow {
+    /// Whether the archive has any of the run's events: that of a deleted run may have none.
+    var hasEvents: Bool { endPosition > 0 }
 }
 
 /// Runs what may be refused as damage of an archive.

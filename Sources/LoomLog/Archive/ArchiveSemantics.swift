@@ -24,6 +24,24 @@ package protocol ArchiveSemantics: Sendable {
     ///   - row: The row of the part.
     ///   - newest: As for ``begin(_:after:newest:)``.
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool
+
+    /// What stands behind the last event of a run's part, as its row tells it; `nil` where the row
+    /// does not tell. Then the part is gone through again.
+    func end(of row: RunTableRow) -> ArchivedEnd?
+}
+
+/// What is known at the end of a run's part of an archive: for the block table.
+package struct ArchivedEnd: Hashable, Sendable {
+    /// Rows of the run up to there, over its whole life.
+    package var counts: RowCountVector
+    /// The position of its last event up to there that carries a whole state.
+    package var wholeState: UInt64?
+
+    /// Creates what is known.
+    package init(counts: RowCountVector, wholeState: UInt64?) {
+        self.counts = counts
+        self.wholeState = wholeState
+    }
 }
 
 /// What older archives hold of a run.

@@ -1,67 +1,209 @@
 internal import LoomFormat
 internal import LoomStorage
 
-/// Reads an archive back before anything relies on it: every hash, every block unpacked, and the
-/// same events, run by run and byte by byte, as were gathered.
-enum ArchiveVerification {
-    static func verify(
-        _ file: any StorageFile, _ entry: ManifestSegment, _ storeID: StoreID,
-        against gathering: borrowing LiveGathering
+/// Reads an archive back before anything relies on it: every hash, every block unpacked, the same
+/// events as were written, and tables that tell of them and of nothing else.
+struct ArchiveVerification {
+    private let reader: ArchiveReader
+    private let semantics: any ArchiveSemantics
+    private let written: ArchiveTally
+    private var found = ArchiveTally()
+    private var walk: ArchiveWalk
+    private var unit = ArchiveUnitEvents()
+    private var unitNumber = 0
+    private var moved: ArraySlice<Range<Int>>
+    private var runRows: ArchiveRows<RunTableRow>
+    private var blockRows: ArchiveRows<BlockTableRow>
+    private var names: [UInt64] = []
+    private var run: SeenRun?
+    private var lastRow: BlockTableRow?
+    private var lastRunOfBlock: RunID?
+
+    /// What was seen of a run's events.
+    private struct SeenRun {
+        let row: RunTableRow
+        let firstUnit: Int
+        var lastUnit: Int
+        var firstPosition = UInt64.max
+        var endPosition: UInt64 = 0
+    }
+
+    /// Begins with an archive and what was written into it.
+    init(
+        _ reader: ArchiveReader, _ written: ArchiveTally, _ semantics: any ArchiveSemantics
     ) throws(LogError) {
-        let reader = try ArchiveReader(file: file, entry: entry, storeID: storeID)
-        var left = gathering.runs[...]
-        var (run, index, count) = (RunID?.none, 0, 0)
-        var units = reader.units()
-        while let unit = try units.next() {
-            let offset = unit.offset
-            let events = try refusing(reader.path, at: offset, "unit refused") {
-                () throws(FormatError) in
-                try ArchiveUnit.events(in: unit.payload.rawSpan, at: offset) { _, _ in true }
+        (self.reader, self.written, self.semantics) = (reader, written, semantics)
+        walk = reader.walk()
+        moved = written.moved[...]
+        runRows = ArchiveRows(reader)
+        blockRows = ArchiveRows(reader)
+    }
+
+    /// Reads everything.
+    ///
+    /// - Throws: ``LogError`` with code `corrupt` and the offset of what is not as it was written.
+    mutating func verify() throws(LogError) {
+        var start: Int?
+        while let (header, offset) = try walk.advance() {
+            guard header.kind == .events else {
+                // Whoever reads the tables unpacks them.
+                continue
             }
-            for event in events {
-                if event.run != run {
-                    let isWhole = run.map { gathering.events(of: $0).count == index } ?? true
-                    guard isWhole, left.popFirst() == event.run else {
-                        throw otherwise(reader, offset)
-                    }
-                    (run, index) = (event.run, 0)
+            try take(header, at: offset)
+            let first = start ?? offset
+            start = first
+            guard !header.flags.contains(.continues) else { continue }
+            try refusing(reader.path, at: first, "unit refused") { () throws(FormatError) in
+                try unit.read(header)
+            }
+            try checkUnit(from: first, to: offset + header.totalLength)
+            unit.removeAll()
+            unitNumber += 1
+            start = nil
+        }
+        try endRun(at: Int(reader.seal.directoryOffset))
+        try skipRows(to: nil, at: Int(reader.seal.directoryOffset))
+        let end = Int(reader.seal.directoryOffset)
+        let seal = reader.seal
+        try expect(found.eventCount == written.eventCount, at: end)
+        try expect(found.eventSum == written.eventSum, at: end)
+        try expect(found.blockSum == written.blockSum, at: end)
+        try expect(seal.eventCount == written.eventCount, at: end)
+        try expect(unitNumber == seal.blockCount && names.count == seal.runCount, at: end)
+        try expect(try blockRows.next() == nil, at: end)
+        try checkKeys()
+        try checkFilter()
+    }
+
+    private func expect(_ isSo: Bool, at offset: Int) throws(LogError) {
+        guard isSo else {
+            throw LogError(
+                .corrupt, "the archive does not read back to what was written", path: reader.path,
+                offset: offset)
+        }
+    }
+
+    /// Takes a block of events into account.
+    private mutating func take(_ header: BlockHeader, at offset: Int) throws(LogError) {
+        while let range = moved.first, range.upperBound <= unitNumber { moved.removeFirst() }
+        let walk = self.walk
+        if moved.first?.contains(unitNumber) ?? false {
+            found.add(header, stored: walk.stored(header, at: offset), ofUnit: unitNumber)
+        }
+        try refusing(reader.path, at: offset, "block refused") { () throws(FormatError) in
+            try unit.append(header, walk.stored(header, at: offset))
+        }
+    }
+
+    private mutating func checkUnit(from start: Int, to end: Int) throws(LogError) {
+        let isMoved = moved.first?.contains(unitNumber) ?? false
+        let unit = self.unit
+        for part in unit.parts {
+            try begin(part.run, at: start)
+            guard var run, let name = names.last else { return }
+            run.lastUnit = unitNumber
+            for span in unit.spans[part.spans] {
+                run.firstPosition = min(run.firstPosition, span.position)
+                run.endPosition = max(run.endPosition, ArchiveWriter.end(of: span.position))
+                try expect(
+                    span.sequence >= reader.seal.firstSequence
+                        && span.sequence < reader.seal.endSequence, at: start)
+                if !isMoved {
+                    found.add(
+                        run: name, epoch: span.epoch, position: span.position,
+                        sequence: span.sequence, unit.body(span))
                 }
-                let spans = gathering.events(of: event.run)
-                guard index < spans.count, spans[index].isSame(as: event),
-                    gathering.body(spans[index]).isEqual(to: event.body)
-                else { throw otherwise(reader, offset) }
-                index += 1
-                count += 1
             }
+            self.run = run
         }
-        let isWhole = run.map { gathering.events(of: $0).count == index } ?? true
-        guard isWhole, left.isEmpty, count == gathering.eventCount else {
-            throw otherwise(reader, Int(entry.validEnd))
-        }
-        for run in gathering.runs {
-            guard let row = try reader.row(of: run)?.row,
-                row.endPosition
-                    == gathering.events(of: run).map({ ArchiveWriter.end(of: $0.position) }).max()
-            else { throw otherwise(reader, Int(reader.seal.directoryOffset)) }
+        try checkBlockRow(from: start, to: end)
+    }
+
+    /// Goes on to the run of a part, unless it is at hand.
+    private mutating func begin(_ id: RunID, at offset: Int) throws(LogError) {
+        guard run?.row.name != id else { return }
+        try endRun(at: offset)
+        try skipRows(to: id, at: offset)
+        guard let row = try nextRow() else { return try expect(false, at: offset) }
+        run = SeenRun(row: row, firstUnit: unitNumber, lastUnit: unitNumber)
+    }
+
+    private mutating func nextRow() throws(LogError) -> RunTableRow? {
+        guard let row = try runRows.next() else { return nil }
+        names.append(NameFilter.hash(of: Array(row.name.rawValue.utf8).rawSpan))
+        return row
+    }
+
+    /// Passes the rows of runs without events.
+    private mutating func skipRows(to id: RunID?, at offset: Int) throws(LogError) {
+        while let row = try runRows.peek(), row.name != id {
+            try expect(!row.hasEvents && (id.map { row.name < $0 } ?? true), at: offset)
+            _ = try nextRow()
         }
     }
 
-    private static func otherwise(_ reader: ArchiveReader, _ offset: Int) -> LogError {
-        LogError(
-            .corrupt, "the archive does not read back to the events that it was made of",
-            path: reader.path, offset: offset)
+    /// Compares the row of the run at hand with its events.
+    private mutating func endRun(at offset: Int) throws(LogError) {
+        guard let run else { return }
+        self.run = nil
+        let row = run.row
+        try expect(
+            row.firstPosition == run.firstPosition && row.endPosition == run.endPosition
+                && Int(row.firstBlock) == run.firstUnit
+                && Int(row.blocksMore) == run.lastUnit - run.firstUnit, at: offset)
+        // The last block's row is that of the run that ends there.
+        guard lastRunOfBlock == row.name, run.lastUnit == unitNumber - 1, let lastRow,
+            let end = semantics.end(of: row)
+        else { return }
+        try expect(lastRow.counts == end.counts, at: offset)
+    }
+
+    private mutating func checkBlockRow(from start: Int, to end: Int) throws(LogError) {
+        guard let row = try blockRows.next(), let run else { return try expect(false, at: start) }
+        let name = run.row.name
+        try expect(
+            row.byteCount == end - start && Int(row.eventCount) == unit.spans.count
+                && row.endPosition == run.endPosition
+                && row.isOfAnotherRun == (lastRunOfBlock != name)
+                && row.eventsSinceWholeState <= row.endPosition, at: start)
+        let before = row.isOfAnotherRun ? run.row.countsBefore : lastRow?.counts
+        try expect(before.map { row.counts.isAtLeast($0) } ?? true, at: start)
+        (lastRow, lastRunOfBlock) = (row, name)
+    }
+
+    /// Every key is one of a run in the table, of a call before the end of the run.
+    private func checkKeys() throws(LogError) {
+        var keys = ArchiveRows<KeyTableRow>(reader)
+        var runs = ArchiveRows<RunTableRow>(reader)
+        var (number, end) = (-1, UInt64(0))
+        while let key = try keys.next() {
+            while number < Int(key.runRow), let row = try runs.next() {
+                (number, end) = (number + 1, row.endPosition)
+            }
+            try expect(
+                number == Int(key.runRow) && max(key.start, key.end ?? 0) < end,
+                at: Int(reader.seal.directoryOffset))
+        }
+    }
+
+    /// The filter has every name and no other bit.
+    private func checkFilter() throws(LogError) {
+        guard !names.isEmpty else { return }
+        var filter = NameFilterWriter(runCount: names.count)
+        for name in names { filter.add(name) }
+        let end = Int(reader.seal.directoryOffset)
+        try expect(reader.directory.leafCount(of: .filter) == filter.leafCount, at: end)
+        for index in 0..<filter.leafCount {
+            let place = reader.directory.leaf(index, of: .filter)
+            try expect(
+                try reader.payload(of: place) == filter.leaf(at: index).payload, at: place.offset)
+        }
     }
 }
 
-extension LiveGathering.Span {
-    fileprivate func isSame(as event: ArchivedEvent) -> Bool {
-        epoch == event.epoch && position == event.position && sequence == event.sequence
-    }
-}
-
-extension RawSpan {
-    fileprivate func isEqual(to bytes: [UInt8]) -> Bool {
-        guard byteCount == bytes.count else { return false }
-        return unsafe withUnsafeBytes { unsafe $0.elementsEqual(bytes) }
+extension RowCountVector {
+    fileprivate func isAtLeast(_ other: RowCountVector) -> Bool {
+        steps >= other.steps && attempts >= other.attempts
+            && remarkableAttempts >= other.remarkableAttempts && toolCalls >= other.toolCalls
     }
 }

@@ -7,9 +7,13 @@ internal import LoomStorage
 /// block of events stands for itself. It knows nothing of what events mean: the layer above says
 /// what the tables keep of a run, in ``ArchivedRun``, and how rows are counted.
 ///
+/// A run whose rows fill a block has blocks of its own; any other stands in one block, with others.
+/// So the blocks of the first kind can be moved into another archive as they are, and of the second
+/// kind nobody has to know what stands behind an event in the middle.
+///
 /// ```swift
 /// var archive = try ArchiveWriter(file, header, summaryVersion: 1)
-/// try archive.begin(run, byteCount: 4096)
+/// try archive.begin(run, byteCount: 4096, after: nil)
 /// try archive.append(epoch: 1, position: 0, sequence: 17, body, .init())
 /// try archive.end(row)
 /// let end = try archive.finish()
@@ -32,20 +36,33 @@ struct ArchiveWriter {
     /// against.
     private var lastRunOfBlock: RunID?
     private var counts = Counts()
+    /// What was written, for whoever reads it back.
+    private(set) var tally = ArchiveTally()
+    /// Around the times of all events.
+    private var times = ArchiveTimes()
+    /// Bytes of the blocks of the unit that is being moved.
+    private var movedBytes = 0
 
     private struct OpenRun {
         let id: RunID
+        let nameHash: UInt64
+        /// Whether its blocks are its own.
+        let isLong: Bool
         /// Its number in the present block; `nil` while that has none of its events.
         var number: UInt64?
         var firstBlock: Int?
-        var progress = ArchiveProgress()
+        var counts = RowCountVector()
         var firstPosition: UInt64?
         var endPosition: UInt64 = 0
         var wholeState: UInt64?
+
+        /// 0 where none is known: also where it stands before positions that began anew.
+        var eventsSinceWholeState: UInt64 {
+            wholeState.map { $0 < endPosition ? endPosition - $0 : 0 } ?? 0
+        }
     }
 
     private struct Counts {
-        var events: UInt64 = 0
         var runs: UInt64 = 0
         var blocks = 0
     }
@@ -62,11 +79,17 @@ struct ArchiveWriter {
 
     /// Begins the part of a run that the archive has.
     ///
-    /// - Parameter byteCount: Bytes of its rows, or about so many: one that fills a block begins
-    ///   with one, so that its blocks can be moved whole by a merge.
-    mutating func begin(_ id: RunID, byteCount: Int) throws(LogError) {
-        if byteCount >= FormatLimits.archiveBlockRows { try endBlock() }
-        run = OpenRun(id: id)
+    /// - Parameters:
+    ///   - byteCount: Bytes of its rows, or about so many.
+    ///   - end: What is known behind its events in older archives.
+    mutating func begin(
+        _ id: RunID, byteCount: Int, after end: ArchivedEnd?
+    ) throws(LogError) {
+        let isLong = byteCount >= FormatLimits.archiveBlockRows
+        if isLong || rows.byteCount + byteCount > FormatLimits.archiveBlockRows { try endBlock() }
+        run = OpenRun(
+            id: id, nameHash: NameFilter.hash(of: Array(id.rawValue.utf8).rawSpan), isLong: isLong,
+            wholeState: end?.wholeState)
     }
 
     /// Appends the next event of the run.
@@ -74,11 +97,17 @@ struct ArchiveWriter {
         epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan,
         _ progress: ArchiveProgress
     ) throws(LogError) {
+        if rows.mustEnd(before: body.byteCount) { try endBlock() }
+        copy(epoch: epoch, position: position, sequence: sequence, body)
+        run?.counts = progress.counts
+        if progress.isWholeState { run?.wholeState = position }
+        if rows.isFull { try endBlock() }
+    }
+
+    /// Appends the next of some events of the run that have to stand in one block, and of which it
+    /// is only known what stands behind the last: ``reach(_:)`` follows it.
+    mutating func copy(epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan) {
         guard var run else { return }
-        if rows.mustEnd(before: body.byteCount) {
-            try endBlock()
-            run.number = nil
-        }
         let number = run.number ?? rows.declare(run.id)
         run.number = number
         rows.append(run: number, epoch: epoch, position: position, sequence: sequence, body)
@@ -86,19 +115,66 @@ struct ArchiveWriter {
         // Also where positions fall, which no runner writes: ends rise, so that they can be halved.
         run.firstPosition = min(run.firstPosition ?? .max, position)
         run.endPosition = max(run.endPosition, Self.end(of: position))
-        run.progress = progress
-        if progress.isWholeState { run.wholeState = position }
+        tally.add(
+            run: run.nameHash, epoch: epoch, position: position, sequence: sequence, body)
+        times.see(body)
         self.run = run
-        counts.events += 1
+    }
+
+    /// Says what stands behind the last event that was copied.
+    mutating func reach(_ end: ArchivedEnd) throws(LogError) {
+        run?.counts = end.counts
+        if let position = end.wholeState { run?.wholeState = position }
         if rows.isFull { try endBlock() }
+    }
+
+    /// Ends the block that is being filled when it has no room for so many bytes of rows.
+    mutating func makeRoom(for byteCount: Int) throws(LogError) {
+        if rows.byteCount + byteCount > FormatLimits.archiveBlockRows { try endBlock() }
+    }
+
+    /// Moves the next block of a unit that holds events of this run alone.
+    ///
+    /// - Parameters:
+    ///   - header: The block's header in its archive, whose hashes were checked.
+    ///   - stored: Its stored payload.
+    ///   - row: The row of its unit in that archive.
+    ///   - first: The least position of the run in that archive.
+    mutating func move(
+        _ header: BlockHeader, _ stored: RawSpan, of row: BlockTableRow, from first: UInt64
+    ) throws(LogError) {
+        try endBlock()
+        guard var run else { return }
+        tally.add(header, stored: stored, ofUnit: counts.blocks)
+        movedBytes += try output.move(header, stored)
+        guard !header.flags.contains(.continues) else { return }
+        if row.eventsSinceWholeState > 0 {
+            run.wholeState = row.endPosition &- row.eventsSinceWholeState
+        }
+        run.firstBlock = run.firstBlock ?? counts.blocks
+        run.firstPosition = min(run.firstPosition ?? .max, first)
+        run.endPosition = max(run.endPosition, row.endPosition)
+        run.counts = row.counts
+        self.run = run
+        try keepBlock(byteCount: movedBytes, eventCount: row.eventCount, last: run)
+        movedBytes = 0
+    }
+
+    /// Takes the times of an archive whose blocks are moved into account.
+    mutating func see(timesOf seal: ArchiveSeal) {
+        if seal.eventCount > 0 { times.see(seal.leastTime...seal.greatestTime) }
     }
 
     /// The position behind one; of the last number that number.
     static func end(of position: UInt64) -> UInt64 { position == .max ? .max : position + 1 }
 
-    /// Ends the run's part and keeps its row.
-    mutating func end(_ row: ArchivedRun) throws(LogError) {
+    /// Ends the run's part and keeps its row; without one nothing is known of the run.
+    mutating func end(_ row: ArchivedRun?) throws(LogError) {
         guard let run else { return }
+        if run.isLong { try endBlock() }
+        lastOfBlock = run
+        self.run = nil
+        guard let row else { return }
         let first = run.firstBlock ?? counts.blocks
         // The block that is being filled has the run's last events, unless it was just ended.
         let last = rows.isEmpty ? counts.blocks - 1 : counts.blocks
@@ -106,43 +182,61 @@ struct ArchiveWriter {
             row, id: run.id, positions: (run.firstPosition ?? 0)..<run.endPosition,
             blocks: first...max(first, last))
         counts.runs += 1
-        lastOfBlock = run
-        self.run = nil
     }
 
     private mutating func endBlock() throws(LogError) {
         guard !rows.isEmpty, let last = run?.number != nil ? run : lastOfBlock else { return }
         let written = try output.write(rows)
-        try tables.append(
-            BlockTableRow(
-                byteCount: written, isOfAnotherRun: lastRunOfBlock != last.id,
-                eventCount: UInt32(clamping: rows.eventCount), endPosition: last.endPosition,
-                counts: last.progress.counts,
-                eventsSinceWholeState: last.wholeState.map { last.endPosition &- $0 } ?? 0))
-        lastRunOfBlock = last.id
-        counts.blocks += 1
+        try keepBlock(
+            byteCount: written, eventCount: UInt32(clamping: rows.eventCount), last: last)
         rows.removeAll()
         run?.number = nil
     }
 
+    private mutating func keepBlock(
+        byteCount: Int, eventCount: UInt32, last: OpenRun
+    ) throws(LogError) {
+        try tables.append(
+            BlockTableRow(
+                byteCount: byteCount, isOfAnotherRun: lastRunOfBlock != last.id,
+                eventCount: eventCount, endPosition: last.endPosition, counts: last.counts,
+                eventsSinceWholeState: last.eventsSinceWholeState))
+        lastRunOfBlock = last.id
+        counts.blocks += 1
+    }
+
     /// Ends the archive: the tables, the directory, the seal. Nothing is synced.
     ///
-    /// - Parameters:
-    ///   - sequences: What the archive covers: those of its events, and those of deleted runs.
-    ///   - times: The least and the greatest time of an event.
-    mutating func finish(
-        covering sequences: Range<UInt64>, times: ClosedRange<UInt64>
-    ) throws(LogError) -> End {
+    /// - Parameter sequences: What the archive covers: those of its events, and those of deleted
+    ///   runs.
+    mutating func finish(covering sequences: Range<UInt64>) throws(LogError) -> End {
         try endBlock()
         output.endSequence = sequences.upperBound
         let directory = try tables.write(to: &output)
         let seal = ArchiveSeal(
-            eventCount: counts.events, blockCount: UInt64(counts.blocks), runCount: counts.runs,
+            eventCount: tally.eventCount, blockCount: UInt64(counts.blocks), runCount: counts.runs,
             firstSequence: sequences.lowerBound, endSequence: sequences.upperBound,
-            leastTime: times.lowerBound, greatestTime: times.upperBound,
+            leastTime: times.range.lowerBound, greatestTime: times.range.upperBound,
             directoryOffset: UInt64(directory))
         let hash = try output.write(.seal, seal.encoded(), compresses: false)
         try output.flush()
         return End(byteCount: output.offset, lastHash: hash, seal: seal)
     }
+}
+
+/// The least and the greatest time of events whose heads are as the format has them.
+private struct ArchiveTimes {
+    private var least = UInt64.max
+    private var greatest: UInt64 = 0
+
+    mutating func see(_ body: RawSpan) {
+        guard let time = EventHead(body)?.time else { return }
+        see(time...time)
+    }
+
+    mutating func see(_ range: ClosedRange<UInt64>) {
+        (least, greatest) = (min(least, range.lowerBound), max(greatest, range.upperBound))
+    }
+
+    var range: ClosedRange<UInt64> { least <= greatest ? least...greatest : 0...0 }
 }

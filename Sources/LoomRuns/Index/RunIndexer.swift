@@ -19,4 +19,12 @@ package struct RunIndexer: ArchiveSemantics {
 
     /// See ``ArchiveSemantics/movesWhole(_:newest:)``.
     package func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool { true }
+
+    /// See ``ArchiveSemantics/end(of:)``.
+    package func end(of row: RunTableRow) -> ArchivedEnd? {
+        guard let outline = try? RunOutline(decoding: row.summary.rawSpan) else { return nil }
+        return ArchivedEnd(
+            counts: outline.rowCounts,
+            wholeState: outline.isBegun ? outline.state.wholeState : nil)
+    }
 }
