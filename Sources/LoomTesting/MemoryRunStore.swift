@@ -99,10 +99,15 @@ extension MemoryRunStore {
         guard !entry.events.isEmpty else { return nil }
         var fold = OutlineFold(keepsValues: false)
         for stored in entry.events {
-            if let event = try stored.event() {
-                try fold.apply(event, at: stored.place)
-            } else {
-                try fold.skip(at: stored.place)
+            do {
+                if let event = try stored.event() {
+                    try fold.apply(event, at: stored.place)
+                } else {
+                    try fold.skip(at: stored.place)
+                }
+            } catch let error as RunReadError {
+                return RunRow(
+                    run: run, outline: fold.outline, holder: entry.holder, readError: error)
             }
         }
         return RunRow(run: run, outline: fold.outline, holder: entry.holder)

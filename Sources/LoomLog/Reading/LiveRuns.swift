@@ -45,34 +45,50 @@ struct LiveRuns {
     private(set) var nextSequence: UInt64 = 0
     private var serial = 0
 
-    /// Takes a unit in; one that was seen before changes nothing.
-    mutating func see(_ events: [LogEvent]) {
-        guard let first = events.first, first.sequence >= nextSequence else { return }
-        if segments.last != first.segmentID { segments.append(first.segmentID) }
-        let segment = UInt32(clamping: segments.count - 1)
-        let isMixed = events.contains { $0.run != first.run }
-        for event in events { see(event, segment, isMixed: isMixed) }
-        nextSequence = (events.last?.sequence ?? 0) + 1
+    private struct Place: Equatable {
+        let segment: UInt32
+        let offset: Int
     }
 
-    private mutating func see(_ event: LogEvent, _ segment: UInt32, isMixed: Bool) {
-        if runs[event.run] == nil {
+    /// The unit of the last event, and the runs that it has shown events of.
+    private var lastPlace: Place?
+    private var runsOfUnit: [RunID] = []
+
+    /// Takes an event in; one that was seen before, or is archived by now, changes nothing.
+    mutating func see(_ event: UnitEvent) {
+        guard event.sequence >= nextSequence, !event.isArchived else { return }
+        nextSequence = event.sequence + 1
+        if segments.last != event.segmentID { segments.append(event.segmentID) }
+        let segment = UInt32(clamping: segments.count - 1)
+        let place = Place(segment: segment, offset: event.offset)
+        if place != lastPlace {
+            lastPlace = place
+            runsOfUnit.removeAll(keepingCapacity: true)
+        }
+        Self.see(event, place, in: &runs[event.run, default: Run()], &serial)
+        // Usually a unit is of one run.
+        if runsOfUnit.last == event.run { return }
+        runsOfUnit.append(event.run)
+        if runsOfUnit.count > 1 { for run in runsOfUnit { runs[run]?.isMixed = true } }
+    }
+
+    private static func see(
+        _ event: UnitEvent, _ place: Place, in run: inout Run, _ serial: inout Int
+    ) {
+        if run.serial == 0 {
             serial += 1
-            runs[event.run, default: Run()].serial = serial
+            run.serial = serial
         }
-        func see(in run: inout Run) {
-            let behind = event.position == .max ? .max : event.position + 1
-            let end = max(run.units.last?.end ?? 0, behind)
-            let unit = Unit(segment: segment, offset: UInt32(clamping: event.offset), end: end)
-            if let last = run.units.last, last.segment == segment, last.offset == unit.offset {
-                run.units[run.units.count - 1] = unit
-            } else {
-                run.units.append(unit)
-            }
-            (run.epoch, run.position) = (event.epoch, behind)
-            if isMixed { run.isMixed = true }
+        let behind = event.position == .max ? .max : event.position + 1
+        let unit = Unit(
+            segment: place.segment, offset: UInt32(clamping: place.offset),
+            end: max(run.units.last?.end ?? 0, behind))
+        if let last = run.units.last, last.segment == unit.segment, last.offset == unit.offset {
+            run.units[run.units.count - 1] = unit
+        } else {
+            run.units.append(unit)
         }
-        see(in: &runs[event.run, default: Run()])
+        (run.epoch, run.position) = (event.epoch, behind)
     }
 
     /// Forgets the units of segments that are not live any more: they are the oldest ones.

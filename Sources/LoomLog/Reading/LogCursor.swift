@@ -58,21 +58,64 @@ public struct LogCursor {
     /// - Throws: ``LogError`` with code `corrupt` where durable bytes are damaged, and
     ///   `unsupportedVersion` where a newer version wrote. The cursor stays there.
     public mutating func nextUnit(of run: RunID? = nil) throws(LogError) -> [LogEvent]? {
+        switch try goToNextUnit() {
+        case nil: nil
+        case .archived(let event, let id)?:
+            run == nil || run == event.run ? [LogEvent(event, in: id)] : []
+        case .live(let unit)?: events(of: unit, run)
+        }
+    }
+
+    /// Reads the next unit and calls `body` with each of its events, of which no bytes are copied.
+    ///
+    /// - Returns: Whether there was one.
+    mutating func nextUnit(
+        _ body: (UnitEvent) -> Void
+    ) throws(LogError) -> Bool {
+        switch try goToNextUnit() {
+        case nil: return false
+        case .archived(let event, let id)?:
+            body(
+                UnitEvent(
+                    run: event.run, epoch: event.epoch, position: event.position,
+                    sequence: event.sequence, segmentID: id, offset: event.offset,
+                    isArchived: true))
+        case .live(let unit)?:
+            let id = segment.header.segmentID
+            for (number, event) in segment.events.enumerated() {
+                let sequence = unit.firstSequence + UInt64(number)
+                if sequence < firstWanted { continue }
+                body(
+                    UnitEvent(
+                        run: event.run, epoch: event.epoch, position: event.position,
+                        sequence: sequence, segmentID: id, offset: unit.offset,
+                        isArchived: false))
+            }
+        }
+        return true
+    }
+
+    private enum NextUnit {
+        /// An event of an archive of this number: there it is a unit.
+        case archived(ArchivedEvent, UInt64)
+        /// A unit that the segment has just read.
+        case live(SegmentReader.Unit)
+    }
+
+    private mutating func goToNextUnit() throws(LogError) -> NextUnit? {
         while true {
             endRule = nil
             if let id = archive?.segmentID {
-                guard let event = try archive?.next() else {
-                    try openNext()
-                    continue
-                }
-                return run == nil || run == event.run ? [LogEvent(event, in: id)] : []
+                if let event = try archive?.next() { return .archived(event, id) }
+                try openNext()
+                continue
             }
             let limit = if let known = self.limit { known } else { try currentLimit() }
             self.limit = limit
             switch try segment.next(limit: limit.offset) {
             case .unit(let unit):
                 suspicion = nil
-                return events(of: unit, run)
+                return .live(unit)
             case .stop(let stop):
                 guard try goesOn(after: stop, at: limit) else {
                     self.limit = nil
@@ -289,4 +332,17 @@ extension LogCursor {
         limit = nil
         return true
     }
+}
+
+/// Where an event of a unit belongs and stands.
+struct UnitEvent {
+    let run: RunID
+    let epoch: UInt64
+    let position: UInt64
+    let sequence: UInt64
+    let segmentID: UInt64
+    /// Where its unit begins.
+    let offset: Int
+    /// Whether it stands in an archive.
+    let isArchived: Bool
 }

@@ -114,8 +114,11 @@ package final class LogIndex: Sendable {
                 try adopt(&state)
                 continue
             }
-            guard let events = try state.cursor.nextUnit() else { return }
-            if !state.cursor.isInArchive { state.live.see(events) }
+            // Taken out, so that it is changed in place.
+            var live = LiveRuns()
+            swap(&live, &state.live)
+            defer { swap(&live, &state.live) }
+            guard try state.cursor.nextUnit({ live.see($0) }) else { return }
         }
     }
 }

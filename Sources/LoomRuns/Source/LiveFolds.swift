@@ -14,7 +14,8 @@ final class LiveFolds: Sendable {
         var readError: RunReadError?
 
         var outline: RunOutline { fold.outline }
-        var rowCounts: RowCountVector { fold.rowCounts }
+        /// Whether there is a run: one that was created, or one that cannot be read.
+        var isRun: Bool { fold.isBegun || readError != nil }
 
         mutating func see(_ event: StoredEvent) throws {
             guard readError == nil else { return }

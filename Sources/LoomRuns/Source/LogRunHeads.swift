@@ -42,7 +42,7 @@ struct LogRunHeads: RunHeadCursor {
     }
 
     private func liveHead(_ run: RunID) throws -> RunHead? {
-        guard let seen = try fold(run) else { return nil }
+        guard let seen = try fold(run), seen.isRun else { return nil }
         let summary = seen.outline.summary
         guard filter.mayFit(summary, seen.readError) else { return nil }
         return RunHead(run: run, created: summary.created, fits: false)

@@ -36,7 +36,7 @@ public final class LogRunSource: RunSource {
     package func row(of run: RunID, holder: ((RunID) -> String?)?) throws -> RunRow? {
         var mark = try liveMark(run)
         while true {
-            guard let seen = try looking({ try folds.fold(run, in: $0, self) }), seen.outline.isBegun
+            guard let seen = try looking({ try folds.fold(run, in: $0, self) }), seen.isRun
             else { return nil }
             let row = RunRow(
                 run: run, outline: seen.outline,
