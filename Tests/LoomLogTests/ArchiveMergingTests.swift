@@ -78,4 +78,76 @@ import Testing
         #expect(merged.seal.greatestTime == whole.seal.greatestTime)
         try expect(merged, like: whole, events: store.events)
     }
+
+    @Test("runs are deleted when archives are rewritten, and others stay as they are")
+    func deletion() throws {
+        let store = try ArchiveStore(seed: 6)
+        var random = SplitMix(seed: 6)
+        let entries = try store.buildAll(&random)
+        store.semantics.deleted = ["again", "long", "m7", "café"]
+        store.semantics.hidden = ["z", "m8"]
+        let left = store.events.filter { !store.semantics.deleted.contains($0.run.rawValue) }
+        for range in [0..<entries.count, 0..<1] {
+            let end = entries[range.upperBound - 1].endSequence
+            let merged = try store.merge(range, of: entries)
+            let reader = try store.reader(merged)
+            let rows = try reader.allRows(of: RunTableRow.self)
+            var found: [ArchivedEvent] = []
+            for row in rows {
+                let events = try reader.read(row)
+                #expect(row.flags.contains(.deleted) == events.isEmpty)
+                found += events
+            }
+            let wanted = left.filter { $0.sequence < end }
+            #expect(found.sorted { $0.sequence < $1.sequence }.map(\.body) == wanted.map(\.body))
+            #expect(merged.eventCount == UInt64(wanted.count))
+            #expect(merged.endSequence == end)
+            try expectBlocks(reader, events: wanted)
+            // A rewrite of what is as it should be changes nothing.
+            let again = try store.reader(store.merge(0..<1, of: [merged]))
+            #expect(try again.told() == reader.told())
+        }
+    }
+
+    @Test("a damaged archive stops a merge with its name and a place, and nothing is left behind")
+    func damage() throws {
+        let store = try ArchiveStore(seed: 5, units: 60)
+        let half = store.endedCount / 2
+        let first = try store.build(0..<half)
+        let entries = [first, try store.build(half..<store.endedCount, after: [first])]
+        let names = try store.storage.list(store.directory.segments).sorted()
+        for (index, entry) in entries.enumerated() {
+            let path = store.directory.archive(entry.segmentID)
+            let file = try store.storage.open(path, for: .writing)
+            let bytes = try store.bytes(of: entry)
+            for place in stride(from: SegmentHeader.byteCount + index, to: bytes.count, by: 31) {
+                try file.writeBytes([bytes[place] ^ (1 << UInt8(place % 8))], at: place)
+                #expect {
+                    _ = try store.merge(0..<2, of: entries)
+                } throws: { error in
+                    guard let error = error as? LogError else { return false }
+                    return error.path == path && error.offset != nil
+                }
+                try file.writeBytes([bytes[place]], at: place)
+            }
+        }
+        #expect(try store.storage.list(store.directory.segments).sorted() == names)
+        // Archives that are not adjacent, or in another order.
+        #expect(throws: LogError.self) { try store.merge(0..<2, of: entries.reversed()) }
+        #expect(throws: LogError.self) { try store.merge(0..<0, of: entries) }
+        #expect(try store.storage.list(store.directory.segments).sorted() == names)
+        _ = try store.merge(0..<2, of: entries)
+    }
+
+    @Test("parts with tables of another version, or without summaries, are gone through again")
+    func otherVersions() throws {
+        let store = try ArchiveStore(seed: 8, units: 200)
+        let half = store.endedCount / 2
+        let first = try store.build(0..<half)
+        store.semantics.summaryVersion = 8
+        let entries = [first, try store.build(half..<store.endedCount, after: [first])]
+        let merged = try store.reader(store.merge(0..<2, of: entries))
+        let whole = try store.reader(store.build(0..<store.endedCount))
+        try expect(merged, like: whole, events: store.events)
+    }
 }

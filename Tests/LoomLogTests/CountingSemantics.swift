@@ -4,18 +4,26 @@ import LoomFormat
 
 /// Counts the events of each run: what they mean is the business of the layer above.
 struct CountingSemantics: ArchiveSemantics {
-    var summaryVersion: UInt32 { 7 }
+    var summaryVersion: UInt32 = 7
+    /// Runs of which nothing is kept but a row.
+    var deleted: Set<String> = []
+    /// Runs whose parts are gone through again at every rewrite.
+    var hidden: Set<String> = []
 
     func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
     ) -> any ArchiveSlice {
+        if deleted.contains(run.rawValue) { return DeletedSlice() }
         let before = past.flatMap { end(of: $0.row) }
         return Slice(
             name: run.rawValue, before: before?.counts ?? RowCountVector(),
             count: before?.counts.steps ?? 0, wholeState: before?.wholeState)
     }
 
-    func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool { true }
+    func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
+        let isDeleted = deleted.contains(row.name.rawValue) && !row.flags.contains(.deleted)
+        return !isDeleted && !hidden.contains(row.name.rawValue)
+    }
 
     /// The first number of a summary is the count, the second the place of the last whole state.
     func end(of row: RunTableRow) -> ArchivedEnd? {
@@ -53,6 +61,19 @@ struct CountingSemantics: ArchiveSemantics {
             }
             return row
         }
+    }
+}
+
+/// Gives none of the events of a run, and a row that says that it was deleted.
+struct DeletedSlice: ArchiveSlice {
+    mutating func take(
+        epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
+    ) throws(LogError) {}
+
+    mutating func finish(give: Give) -> ArchivedRun? {
+        var row = ArchivedRun()
+        row.flags = .deleted
+        return row
     }
 }
 

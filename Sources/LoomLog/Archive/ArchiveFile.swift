@@ -29,10 +29,25 @@ struct ArchiveFile: Sendable {
         _ file: any StorageFile, _ entry: ManifestSegment, storeID: StoreID
     ) throws(LogError) {
         (self.file, self.entry) = (file, entry)
-        let (bytes, size) = try storing("reading an archive") { () throws(StorageError) in
-            (try file.readBytes(count: SegmentHeader.byteCount, at: 0), try file.size())
+        (header, headerHash) = try Self.readHeader(file, entry, storeID: storeID)
+        let size = try storing("reading an archive") { () throws(StorageError) in
+            try file.size()
         }
-        (header, headerHash) = try refusing(file.path, at: 0, "archive header refused") {
+        guard size == Int(entry.validEnd) else {
+            throw LogError(
+                .corrupt, "the archive has \(size) bytes of \(entry.validEnd)", path: file.path)
+        }
+        seal = try Self.readSeal(file, entry)
+    }
+
+    /// Reads the header of the archive that an entry names, and its hash.
+    static func readHeader(
+        _ file: any StorageFile, _ entry: ManifestSegment, storeID: StoreID
+    ) throws(LogError) -> (SegmentHeader, hash: UInt64) {
+        let bytes = try storing("reading an archive") { () throws(StorageError) in
+            try file.readBytes(count: SegmentHeader.byteCount, at: 0)
+        }
+        let (header, hash) = try refusing(file.path, at: 0, "archive header refused") {
             () throws(FormatError) in try SegmentHeader.decode(bytes.rawSpan)
         }
         guard header.role == .archive, header.segmentID == entry.segmentID,
@@ -43,11 +58,7 @@ struct ArchiveFile: Sendable {
                 .corrupt, "this is not the archive that the manifest lists", path: file.path,
                 offset: 0)
         }
-        guard size == Int(entry.validEnd) else {
-            throw LogError(
-                .corrupt, "the archive has \(size) bytes of \(entry.validEnd)", path: file.path)
-        }
-        seal = try Self.readSeal(file, entry)
+        return (header, hash)
     }
 
     private static func readSeal(

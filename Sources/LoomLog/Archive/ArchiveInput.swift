@@ -16,6 +16,9 @@ final class ArchiveInput {
     /// The last block of the runs before.
     private var lastBlock = -1
     private var runRows: ArchiveRows<RunTableRow>
+    /// Rows behind the one at hand, up to the first that has events.
+    private var ahead: [RunTableRow] = []
+    private var aheadIndex = 0
     private var blockRows: ArchiveRows<BlockTableRow>
     private var keyRows: ArchiveRows<KeyTableRow>
     private let texts: [TextTableRow]
@@ -46,7 +49,7 @@ final class ArchiveInput {
     /// Goes on to the next run; all events of the one at hand were taken.
     func advance() throws(LogError) {
         let previous = row
-        row = try runRows.next()
+        row = try nextRow()
         rowNumber += 1
         guard let row else { return try checkEnd() }
         guard previous.map({ $0.name < row.name }) ?? true else {
@@ -60,15 +63,31 @@ final class ArchiveInput {
         }
         isOwn = first > lastBlock
         lastBlock = max(lastBlock, first + Int(row.blocksMore))
-        if let next = try runRows.peek(), next.hasEvents, next.firstBlock <= lastBlock {
-            isOwn = false
+        if let next = ahead.last, next.hasEvents, next.firstBlock <= lastBlock { isOwn = false }
+    }
+
+    /// Gives the next row when the next one with events behind it is known.
+    private func nextRow() throws(LogError) -> RunTableRow? {
+        if aheadIndex == ahead.count, let row = try runRows.next() { ahead.append(row) }
+        guard aheadIndex < ahead.count else { return nil }
+        let row = ahead[aheadIndex]
+        aheadIndex += 1
+        if aheadIndex == ahead.count {
+            ahead.removeAll(keepingCapacity: true)
+            aheadIndex = 0
+            while !(ahead.last?.hasEvents ?? false), let row = try runRows.next() {
+                ahead.append(row)
+            }
         }
+        return row
     }
 
     private func checkEnd() throws(LogError) {
         guard head == nil, partIndex == unit.parts.count, headNumber == reader.seal.blockCount,
             eventCount == reader.seal.eventCount, rowNumber == reader.seal.runCount
         else { throw corrupt("the archive holds something else than its seal counts") }
+        // Also what nothing was read of.
+        while try walk.advance() != nil {}
     }
 
     /// Describes a disagreement between tables and blocks at the block at hand.
@@ -194,14 +213,7 @@ extension ArchiveInput {
     /// What the tables keep of the run at hand, with its texts and calls.
     func archivedRun() throws(LogError) -> ArchivedRun {
         guard let row else { return ArchivedRun() }
-        var run = ArchivedRun()
-        (run.status, run.category, run.flags) = (row.status, row.category, row.flags)
-        (run.created, run.updated) = (row.created, row.updated)
-        (run.countsBefore, run.summary) = (row.countsBefore, row.summary)
-        run.loop = try text(row.loop)
-        for label in row.labels {
-            run.labels.append((try text(label.name), try text(label.value)))
-        }
+        var run = try row.archived { (number) throws(LogError) in try text(number) }
         while let key = try keyRows.peek(), key.runRow <= rowNumber {
             // Runs that were gone through anew have their keys from there.
             if key.runRow == rowNumber {
@@ -215,5 +227,22 @@ extension ArchiveInput {
     private func text(_ number: UInt32) throws(LogError) -> String {
         guard Int(number) < texts.count else { throw corrupt("a run has a text of no number") }
         return texts[Int(number)].text.text
+    }
+}
+
+extension RunTableRow {
+    /// What the row keeps of its run, with texts in place of their numbers.
+    func archived(
+        text: (UInt32) throws(LogError) -> String
+    ) throws(LogError) -> ArchivedRun {
+        var run = ArchivedRun()
+        (run.status, run.category, run.flags) = (status, category, flags)
+        (run.created, run.updated) = (created, updated)
+        (run.countsBefore, run.summary) = (countsBefore, summary)
+        run.loop = try text(loop)
+        for label in labels {
+            run.labels.append((try text(label.name), try text(label.value)))
+        }
+        return run
     }
 }

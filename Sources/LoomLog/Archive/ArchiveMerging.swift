@@ -27,6 +27,9 @@ struct ArchiveMerging {
         _ entries: [ManifestSegment], of manifest: Manifest, as id: UInt64, tier: UInt8,
         beside neighbours: ArchiveNeighbours = ArchiveNeighbours()
     ) throws(LogError) -> ManifestSegment {
+        guard !entries.isEmpty else {
+            throw LogError(.limitExceeded, "there is no archive to be merged")
+        }
         var files: [any StorageFile] = []
         defer { for file in files { try? file.close() } }
         var inputs: [ArchiveInput] = []

@@ -55,11 +55,6 @@ struct ArchiveWriter {
         var firstPosition: UInt64?
         var endPosition: UInt64 = 0
         var wholeState: UInt64?
-
-        /// 0 where none is known: also where it stands before positions that began anew.
-        var eventsSinceWholeState: UInt64 {
-            wholeState.map { $0 < endPosition ? endPosition - $0 : 0 } ?? 0
-        }
     }
 
     private struct Counts {
@@ -168,20 +163,25 @@ struct ArchiveWriter {
     /// The position behind one; of the last number that number.
     static func end(of position: UInt64) -> UInt64 { position == .max ? .max : position + 1 }
 
+    /// What the block table has of a whole state; 0 where none is known, also where it stands before
+    /// positions that began anew.
+    static func events(since wholeState: UInt64?, until end: UInt64) -> UInt64 {
+        wholeState.map { $0 < end ? end - $0 : 0 } ?? 0
+    }
+
     /// Ends the run's part and keeps its row; without one nothing is known of the run.
     mutating func end(_ row: ArchivedRun?) throws(LogError) {
         guard let run else { return }
         if run.isLong { try endBlock() }
-        lastOfBlock = run
+        if run.number != nil { lastOfBlock = run }
         self.run = nil
         guard let row else { return }
-        let first = run.firstBlock ?? counts.blocks
-        // The block that is being filled has the run's last events, unless it was just ended.
-        let last = rows.isEmpty ? counts.blocks - 1 : counts.blocks
-        try tables.append(
-            row, id: run.id, positions: (run.firstPosition ?? 0)..<run.endPosition,
-            blocks: first...max(first, last))
-        counts.runs += 1
+        // The block that is being filled has the last events, unless it was just ended.
+        let last = rows.isEmpty ? max(0, counts.blocks - 1) : counts.blocks
+        let first = run.firstBlock ?? last
+        try keep(
+            row, of: run.id, positions: (run.firstPosition ?? 0)..<run.endPosition,
+            blocks: first...last)
     }
 
     private mutating func endBlock() throws(LogError) {
@@ -200,10 +200,41 @@ struct ArchiveWriter {
             BlockTableRow(
                 byteCount: byteCount, isOfAnotherRun: lastRunOfBlock != last.id,
                 eventCount: eventCount, endPosition: last.endPosition, counts: last.counts,
-                eventsSinceWholeState: last.eventsSinceWholeState))
+                eventsSinceWholeState: Self.events(
+                    since: last.wholeState, until: last.endPosition)))
         lastRunOfBlock = last.id
         counts.blocks += 1
     }
+}
+
+// MARK: Blocks that stay, tables that are made anew
+
+extension ArchiveWriter {
+    /// Moves a block as it is, whatever runs it holds.
+    mutating func move(_ header: BlockHeader, _ stored: RawSpan) throws(LogError) {
+        tally.add(header, stored: stored, ofUnit: counts.blocks)
+        _ = try output.move(header, stored)
+        if !header.flags.contains(.continues) { counts.blocks += 1 }
+    }
+
+    /// Takes the time of an event in such a block into account.
+    mutating func see(_ body: RawSpan) { times.see(body) }
+
+    /// Keeps the row of the next unit that was moved so.
+    mutating func keep(_ row: BlockTableRow) throws(LogError) { try tables.append(row) }
+
+    /// Keeps the row of the next run.
+    mutating func keep(
+        _ row: ArchivedRun, of run: RunID, positions: Range<UInt64>, blocks: ClosedRange<Int>
+    ) throws(LogError) {
+        try tables.append(row, id: run, positions: positions, blocks: blocks)
+        counts.runs += 1
+    }
+}
+
+// MARK: The end
+
+extension ArchiveWriter {
 
     /// Ends the archive: the tables, the directory, the seal. Nothing is synced.
     ///

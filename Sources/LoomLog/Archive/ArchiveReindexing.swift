@@ -1,0 +1,240 @@
+internal import LoomFormat
+internal import LoomStorage
+
+/// Makes an archive with the blocks of events of another, as they are, and with tables that are
+/// made anew from them.
+///
+/// Neither tables nor directory nor seal of the old one are needed: they may be damaged, missing or
+/// of another version. What they tell is in the events, but for the rows of deleted runs, which
+/// are kept where the old tables can still be read.
+struct ArchiveReindexing {
+    let directory: LogDirectory
+    let storage: any Storage
+    let semantics: any ArchiveSemantics
+
+    /// Writes the archive, syncs it, and reads it back.
+    ///
+    /// - Parameters:
+    ///   - entry: An archive of the manifest, which says how many events it has.
+    ///   - id: The new archive's number, that of no other segment.
+    ///   - neighbours: What archives before it hold.
+    /// - Returns: The new archive's entry for a manifest.
+    /// - Throws: ``LogError`` with the offset when a block of events is damaged. The file is removed
+    ///   then, as far as the system lets go of it.
+    func build(
+        _ entry: ManifestSegment, of manifest: Manifest, as id: UInt64,
+        beside neighbours: ArchiveNeighbours = ArchiveNeighbours()
+    ) throws(LogError) -> ManifestSegment {
+        let path = directory.archive(entry.segmentID)
+        let file = try storing("opening an archive") { () throws(StorageError) in
+            try storage.open(path, for: .reading)
+        }
+        defer { try? file.close() }
+        let (header, hash) = try ArchiveFile.readHeader(file, entry, storeID: manifest.storeID)
+        let making = ArchiveMaking(directory: directory, storage: storage, semantics: semantics)
+        var pass = ReindexPass(
+            semantics: semantics, neighbours: neighbours, entry: entry, file: file,
+            walk: ArchiveWalk(
+                ArchiveBlocks(file: file, salt: header.salt), header, hash: hash,
+                end: Int(entry.validEnd)),
+            eventless: Self.eventlessRuns(file, entry, manifest.storeID)[...])
+        let place = ArchiveMaking.Place(id: id, sources: [entry], tier: entry.tier)
+        return try making.make(place, of: manifest) { (writer) throws(LogError) in
+            try pass.write(to: &writer)
+        }
+    }
+
+    /// The rows of runs without events that the old tables have, if they can be read.
+    private static func eventlessRuns(
+        _ file: any StorageFile, _ entry: ManifestSegment, _ storeID: StoreID
+    ) -> [(RunID, ArchivedRun)] {
+        do throws(LogError) {
+            let reader = try ArchiveReader(file: file, entry: entry, storeID: storeID)
+            var rows = ArchiveRows<RunTableRow>(reader)
+            var found: [(RunID, ArchivedRun)] = []
+            while let row = try rows.next() {
+                guard !row.hasEvents else { continue }
+                found.append(
+                    (
+                        row.name,
+                        try row.archived { (n) throws(LogError) in try reader.text(n) ?? "" }
+                    )
+                )
+            }
+            return found
+        } catch {
+            return []
+        }
+    }
+}
+
+/// The events of an archive on the way through the layer above, beside their blocks.
+private struct ReindexPass {
+    let semantics: any ArchiveSemantics
+    let neighbours: ArchiveNeighbours
+    let entry: ManifestSegment
+    let file: any StorageFile
+    var walk: ArchiveWalk
+    /// The rows of runs without events that are still to be written, in order of name.
+    var eventless: ArraySlice<(RunID, ArchivedRun)>
+    private var unit = ArchiveUnitEvents()
+    private var unitNumber = 0
+    private var slice: (any ArchiveSlice)?
+    private var run: SeenRun?
+    private var lastRunOfBlock: RunID?
+
+    init(
+        semantics: any ArchiveSemantics, neighbours: ArchiveNeighbours, entry: ManifestSegment,
+        file: any StorageFile, walk: ArchiveWalk, eventless: ArraySlice<(RunID, ArchivedRun)>
+    ) {
+        (self.semantics, self.neighbours, self.entry) = (semantics, neighbours, entry)
+        (self.file, self.walk, self.eventless) = (file, walk, eventless)
+    }
+
+    /// What was seen of a run: taken into the slice, and given by it.
+    private struct SeenRun {
+        let id: RunID
+        let firstUnit: Int
+        var lastUnit: Int
+        var firstPosition = UInt64.max
+        var endPosition: UInt64 = 0
+        var taken = 0
+        var given = 0
+        var counts = RowCountVector()
+        var wholeState: UInt64?
+        /// Rows of blocks that end with an event which the slice has not given yet, and how many
+        /// it will have given then.
+        var waiting: [(row: BlockTableRow, count: Int)] = []
+        /// Rows that are whole.
+        var ready: [BlockTableRow] = []
+
+        mutating func take(_ position: UInt64) {
+            taken += 1
+            firstPosition = min(firstPosition, position)
+            endPosition = max(endPosition, ArchiveWriter.end(of: position))
+        }
+
+        mutating func give(_ position: UInt64, _ progress: ArchiveProgress) {
+            given += 1
+            counts = progress.counts
+            if progress.isWholeState { wholeState = position }
+            release(upTo: given)
+        }
+
+        /// Completes the rows that wait for no more events than these.
+        mutating func release(upTo count: Int) {
+            while let first = waiting.first, first.count <= count {
+                var row = waiting.removeFirst().row
+                row.counts = counts
+                row.eventsSinceWholeState = ArchiveWriter.events(
+                    since: wholeState, until: row.endPosition)
+                ready.append(row)
+            }
+        }
+    }
+
+    /// Moves every block and writes every row.
+    mutating func write(to writer: inout ArchiveWriter) throws(LogError) {
+        var (count, byteCount, start) = (UInt64(0), 0, SegmentHeader.byteCount)
+        // Behind the last event nothing is needed, however it looks.
+        while count < entry.eventCount {
+            guard let (header, offset) = try walk.advance(), header.kind == .events else {
+                throw LogError(
+                    .corrupt, "\(count) of \(entry.eventCount) events stand in the archive",
+                    path: file.path, offset: start)
+            }
+            let walk = self.walk
+            let stored = walk.stored(header, at: offset)
+            try writer.move(header, stored)
+            if byteCount == 0 { start = offset }
+            byteCount += header.totalLength
+            try refusing(file.path, at: start, "unit refused") { () throws(FormatError) in
+                try unit.append(header, stored)
+                if !header.flags.contains(.continues) { try unit.read(header) }
+            }
+            guard !header.flags.contains(.continues) else { continue }
+            count += UInt64(header.eventCount)
+            try takeUnit(at: start, byteCount: byteCount, &writer)
+            (byteCount, start) = (0, offset + header.totalLength)
+        }
+        try endRun(&writer)
+        try keepEventless(before: nil, &writer)
+    }
+
+    private mutating func takeUnit(
+        at start: Int, byteCount: Int, _ writer: inout ArchiveWriter
+    ) throws(LogError) {
+        for part in unit.parts {
+            if run?.id != part.run { try beginRun(part.run, at: start, &writer) }
+            guard var slice, var run else { return }
+            // One owner each, so that nothing is copied.
+            (self.slice, self.run) = (nil, nil)
+            run.lastUnit = unitNumber
+            for span in unit.spans[part.spans] {
+                let body = unit.body(span)
+                run.take(span.position)
+                writer.see(body)
+                try slice.take(
+                    epoch: span.epoch, position: span.position, sequence: span.sequence, body
+                ) { _, position, _, _, progress in run.give(position, progress) }
+            }
+            (self.slice, self.run) = (slice, run)
+        }
+        guard let last = run else { return }
+        let row = BlockTableRow(
+            byteCount: byteCount, isOfAnotherRun: lastRunOfBlock != last.id,
+            eventCount: UInt32(clamping: unit.spans.count), endPosition: last.endPosition,
+            counts: RowCountVector(), eventsSinceWholeState: 0)
+        run?.waiting.append((row, last.taken))
+        run?.release(upTo: last.given)
+        try keepReady(&writer)
+        lastRunOfBlock = last.id
+        unitNumber += 1
+        unit.removeAll()
+    }
+
+    private mutating func beginRun(
+        _ id: RunID, at offset: Int, _ writer: inout ArchiveWriter
+    ) throws(LogError) {
+        guard run.map({ $0.id < id }) ?? true else {
+            throw LogError(
+                .corrupt, "the runs of the archive are not in order", path: file.path,
+                offset: offset)
+        }
+        try endRun(&writer)
+        try keepEventless(before: id, &writer)
+        let past = try neighbours.past(id)
+        slice = try semantics.begin(id, after: past, newest: try neighbours.newest(id))
+        var run = SeenRun(id: id, firstUnit: unitNumber, lastUnit: unitNumber)
+        run.wholeState = past.flatMap { semantics.end(of: $0.row)?.wholeState }
+        self.run = run
+    }
+
+    private mutating func endRun(_ writer: inout ArchiveWriter) throws(LogError) {
+        guard var slice, var run else { return }
+        (self.slice, self.run) = (nil, nil)
+        let row = try slice.finish { _, position, _, _, progress in run.give(position, progress) }
+        run.release(upTo: .max)
+        self.run = run
+        try keepReady(&writer)
+        try writer.keep(
+            row ?? ArchivedRun(), of: run.id, positions: run.firstPosition..<run.endPosition,
+            blocks: run.firstUnit...run.lastUnit)
+    }
+
+    private mutating func keepReady(_ writer: inout ArchiveWriter) throws(LogError) {
+        for row in run?.ready ?? [] { try writer.keep(row) }
+        run?.ready.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func keepEventless(
+        before id: RunID?, _ writer: inout ArchiveWriter
+    ) throws(LogError) {
+        while let (name, row) = eventless.first, id.map({ name <= $0 }) ?? true {
+            eventless.removeFirst()
+            guard name != id else { continue }
+            let last = run?.lastUnit ?? 0
+            try writer.keep(row, of: name, positions: 0..<0, blocks: last...last)
+        }
+    }
+}
