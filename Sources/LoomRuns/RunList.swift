@@ -3,8 +3,9 @@ internal import LoomModel
 
 /// The runs of a log that fit a filter, in the order that was asked for. See ``RowCursor``.
 ///
-/// It finds out which runs come next by their heads, up to 65,536 at once, and reads the row and the
-/// values of each run when that is fetched. A run that changes meanwhile comes as it is by then.
+/// It finds out which runs come next by their heads, up to 65,536 at once, and reads the row and
+/// the values of each run when that is fetched. A run that changes meanwhile comes as it is by
+/// then.
 public struct RunList: RowCursor, ~Copyable {
     private let source: any RunSource
     private let filter: RunFilter
@@ -17,7 +18,8 @@ public struct RunList: RowCursor, ~Copyable {
     static let pageCount = 65_536
 
     init(
-        _ source: any RunSource, _ filter: RunFilter, _ order: RunOrder, after cursor: RunListPlace?,
+        _ source: any RunSource, _ filter: RunFilter, _ order: RunOrder,
+        after cursor: RunListPlace?,
         _ window: RowWindow, pageCount: Int
     ) throws {
         (self.source, self.filter, self.order, self.window) = (source, filter, order, window)

@@ -1,9 +1,9 @@
 public import LoomFormat
 internal import LoomModel
 
-// What a read costs: the row of the run says what its policies show, as a later policy hides earlier
-// rows; the source finds where the first row that is asked for begins, and the pass ends with the
-// last row that is fetched.
+// What a read costs: the row of the run says what its policies show, as a later policy hides
+// earlier rows; the source finds where the first row that is asked for begins, and the pass ends
+// with the last row that is fetched.
 
 extension RunReader {
     /// The states of a run that its policy shows, from the first on, fetched one at a time.
@@ -15,7 +15,8 @@ extension RunReader {
     ) throws -> RunRows<HistoryRow> {
         var window = try RowWindow(offset: offset, limit: limit)
         let outline = try row(run).outline
-        let first = outline.policies.step(ofShownState: UInt64(offset), to: outline.summary.stepIndex)
+        let first = outline.policies.step(
+            ofShownState: UInt64(offset), to: outline.summary.stepIndex)
         let start = try seek(run, outline).start(atCommit: first)
         if start.stepIndex > 0 {
             window.skip(outline.policies.shownStateCount(to: start.stepIndex - 1))

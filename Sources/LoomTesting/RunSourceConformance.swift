@@ -176,7 +176,9 @@ public struct RunSourceConformance: Sendable {
                 guard case .toolStarted(let start)? = try $0.event()?.content else { return false }
                 return start.key == key
             }.map(\.place.position)
-            guard try source.calls(of: key, in: run).map(\.start) == expected.reversed() else { return false }
+            guard try source.calls(of: key, in: run).map(\.start) == expected.reversed() else {
+                return false
+            }
         }
         return true
     }

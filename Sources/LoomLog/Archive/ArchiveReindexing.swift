@@ -19,8 +19,8 @@ struct ArchiveReindexing {
     ///   - id: The new archive's number, that of no other segment.
     ///   - neighbours: What archives before it hold.
     /// - Returns: The new archive's entry for a manifest.
-    /// - Throws: ``LogError`` with the offset when a block of events is damaged. The file is removed
-    ///   then, as far as the system lets go of it.
+    /// - Throws: ``LogError`` with the offset when a block of events is damaged. The file is
+    ///   removed then, as far as the system lets go of it.
     func build(
         _ entry: ManifestSegment, of manifest: Manifest, as id: UInt64,
         beside neighbours: ArchiveNeighbours = ArchiveNeighbours()

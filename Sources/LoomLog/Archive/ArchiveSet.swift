@@ -57,8 +57,10 @@ struct ArchiveSet: Sendable {
             let (row, archive) = (found.row, archives[found.index])
             if row.endPosition > positions.lowerBound, row.firstPosition < positions.upperBound {
                 parts.append(
-                    (try archive.events(of: row, from: positions.lowerBound),
-                        archive.entry.segmentID))
+                    (
+                        try archive.events(of: row, from: positions.lowerBound),
+                        archive.entry.segmentID
+                    ))
             }
             return row.firstPosition > positions.lowerBound
         }

@@ -163,8 +163,8 @@ struct ArchiveWriter {
     /// The position behind one; of the last number that number.
     static func end(of position: UInt64) -> UInt64 { position == .max ? .max : position + 1 }
 
-    /// What the block table has of a whole state; 0 where none is known, also where it stands before
-    /// positions that began anew.
+    /// What the block table has of a whole state; 0 where none is known, also where it stands
+    /// before positions that began anew.
     static func events(since wholeState: UInt64?, until end: UInt64) -> UInt64 {
         wholeState.map { $0 < end ? end - $0 : 0 } ?? 0
     }

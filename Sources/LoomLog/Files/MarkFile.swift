@@ -86,7 +86,8 @@ struct MarkFile: Sendable {
 
     /// Whether the mark was written on this boot, into this very file.
     func counts(on machine: any Machine) -> Bool {
-        guard let bytes = self.identity, let identity = try? Mark(decoding: bytes.rawSpan), let boot = machine.boot
+        guard let bytes = self.identity, let identity = try? Mark(decoding: bytes.rawSpan),
+            let boot = machine.boot
         else { return false }
         return identity.boot == ContentHash(low: boot.0, high: boot.1)
             && identity.device == file.identity.device && identity.inode == file.identity.inode

@@ -31,8 +31,8 @@ package final class LogIndex: Sendable {
         }
     }
 
-    /// Looks at the log again and calls `body` with what it holds; once more when that was rewritten
-    /// meanwhile.
+    /// Looks at the log again and calls `body` with what it holds; once more when that was
+    /// rewritten meanwhile.
     package func withView<Result>(
         _ body: (LogView) throws(LogError) -> Result
     ) throws(LogError) -> Result {

@@ -167,10 +167,11 @@ private struct LiveEvents {
         else { return false }
         scan?.cursor = cursor
         let first = first
-        ready = events.filter { event in
-            guard event.sequence < end, let first else { return event.sequence < end }
-            return event.segmentID != first.segmentID || event.offset >= first.offset
-        }[...]
+        ready =
+            events.filter { event in
+                guard event.sequence < end, let first else { return event.sequence < end }
+                return event.segmentID != first.segmentID || event.offset >= first.offset
+            }[...]
         return cursor.position.nextSequence <= end
     }
 }

@@ -108,9 +108,10 @@ package struct LogView: Sendable {
         }
     }
 
-    /// The calls in archives that have a key of this fingerprint, newest first, each with its end as
-    /// the newest archive tells it.
-    package func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [ArchivedRun.Call] {
+    /// The calls in archives that have a key of this fingerprint, newest first, each with its end
+    /// as the newest archive tells it.
+    package func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [ArchivedRun.Call]
+    {
         try snapshot.archives.calls(of: key, in: run)
     }
 }

@@ -62,8 +62,8 @@ public struct PolicyView: Hashable, Sendable {
         return count
     }
 
-    /// The step whose state is the one of this number among those that are shown, counted from 0 on;
-    /// the step behind the last one where that many are not. Costs the bits of a step index.
+    /// The step whose state is the one of this number among those that are shown, counted from 0
+    /// on; the step behind the last one where that many are not. Costs the bits of a step index.
     public func step(ofShownState number: UInt64, to last: UInt64) -> UInt64 {
         var (low, high) = (UInt64(0), last + 1)
         while low < high {

@@ -36,8 +36,8 @@ public struct RunOutline: Hashable, Sendable {
     /// What was noted of those, in order of their starts; of those of which something was.
     public internal(set) var unfinishedNotes: [OpenCallNotes] = []
 
-    /// The position of the first event of a kind that whoever folded the run did not know; `nil` for
-    /// none. The run cannot be driven past it.
+    /// The position of the first event of a kind that whoever folded the run did not know; `nil`
+    /// for none. The run cannot be driven past it.
     public internal(set) var unknownEvent: UInt64?
 
     /// The outline of a run without events.

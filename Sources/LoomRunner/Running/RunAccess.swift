@@ -89,7 +89,8 @@ struct RunAccess: Sendable {
             let outline = row.outline
             switch row.readError {
             case nil: break
-            case .newerVersion: throw RunnerError.newerVersion(run, at: outline.summary.nextPosition)
+            case .newerVersion:
+                throw RunnerError.newerVersion(run, at: outline.summary.nextPosition)
             case let error?: throw RunnerError.corrupt(run, error.description)
             }
             if let violation = outline.violations.first {

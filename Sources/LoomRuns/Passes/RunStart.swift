@@ -63,7 +63,9 @@ struct RunSeek {
             case .toolStarted: start.counts[.toolCalls, default: 0] += 1
             case .stepCommitted(let id, _):
                 start.stepIndex += 1
-                if id.attempt > 0 { start.counts[.remarkableAttempts, default: 0] += id.attempt + 1 }
+                if id.attempt > 0 {
+                    start.counts[.remarkableAttempts, default: 0] += id.attempt + 1
+                }
             default: break
             }
         }

@@ -62,9 +62,10 @@ final class LiveFolds: Sendable {
             seen = known.seen
         } else {
             let row = try view.archived(run)
-            seen = try row.flatMap { row throws in
-                row.flags.contains(.deleted) ? nil : try archived(row, view, source)
-            } ?? Seen()
+            seen =
+                try row.flatMap { row throws in
+                    row.flags.contains(.deleted) ? nil : try archived(row, view, source)
+                } ?? Seen()
             events = try view.liveEvents(of: run, at: seen.fold.nextPosition)
         }
         while let event = try events?.next() { try seen.see(StoredEvent(event)) }

@@ -52,8 +52,8 @@ public final class LogRunSource: RunSource {
         }
     }
 
-    /// The epoch of the last event of a run and the position of its next one; `nil` when the log has
-    /// nothing of it.
+    /// The epoch of the last event of a run and the position of its next one; `nil` when the log
+    /// has nothing of it.
     package func end(
         of run: RunID, in view: LogView
     ) throws -> (epoch: UInt64, position: UInt64)? {

@@ -155,8 +155,8 @@ public enum RowKind: Hashable, Sendable, CaseIterable {
     case steps
     /// Attempts.
     case attempts
-    /// Attempts of steps that are over, but for those of a step that its first attempt ended: begun,
-    /// all of a step at once, by the event that ends it.
+    /// Attempts of steps that are over, but for those of a step that its first attempt ended:
+    /// begun, all of a step at once, by the event that ends it.
     case remarkableAttempts
     /// Managed tool calls.
     case toolCalls
