@@ -13,7 +13,7 @@ public final class RequestDesk: Sendable {
     private struct State {
         var driven: [RunID: RunJournal] = [:]
         var listeners: [Listener] = []
-        /// Called when a run is let go of, as requests may have waited for that.
+        /// Called when a run is let go of that requests have waited for.
         var onLeave: (@Sendable () -> Void)?
     }
     private let state = Mutex(State())
@@ -36,8 +36,7 @@ public final class RequestDesk: Sendable {
             if state.driven[journal.run] === journal { state.driven[journal.run] = nil }
             return state.onLeave
         }
-        journal.leave()
-        onLeave?()
+        if journal.leave() { onLeave?() }
     }
 
     func journal(of run: RunID) -> RunJournal? { state.withLock { $0.driven[run] } }

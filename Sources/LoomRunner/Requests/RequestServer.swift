@@ -32,6 +32,9 @@ final class RequestServer: Sendable {
         var served: Set<RequestID> = []
         var servedOrder: [RequestID] = []
         var opening = Opening.due
+        /// Whether a turn is under way, and who waits for its end: two at once would serve twice.
+        var isTurning = false
+        var turnWaiters: [CheckedContinuation<Void, Never>] = []
         var hasRemarked = false
         var work: Task<Void, Never>?
     }
@@ -98,7 +101,11 @@ final class RequestServer: Sendable {
     ///
     /// - Returns: Nanoseconds after which something is to be tried again; `nil`: nothing is.
     func serve(_ access: RunAccess) async -> UInt64? {
-        await Self.$isServing.withValue(true) {
+        // What serves does not wait for itself.
+        if Self.isServing { return nil }
+        await beginTurns()
+        defer { endTurns() }
+        return await Self.$isServing.withValue(true) {
             var (hasMore, retryAfter) = (true, UInt64?.none)
             while hasMore, retryAfter == nil {
                 do {
@@ -111,6 +118,28 @@ final class RequestServer: Sendable {
             }
             return retryAfter
         }
+    }
+
+    private func beginTurns() async {
+        await withCheckedContinuation { continuation in
+            let isFree = state.withLock { state in
+                if state.isTurning { state.turnWaiters.append(continuation) }
+                defer { state.isTurning = true }
+                return !state.isTurning
+            }
+            if isFree { continuation.resume() }
+        }
+    }
+
+    private func endTurns() {
+        let next = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            if state.turnWaiters.isEmpty {
+                state.isTurning = false
+                return nil
+            }
+            return state.turnWaiters.removeFirst()
+        }
+        next?.resume()
     }
 
     private func turn(_ access: RunAccess) async throws -> (hasMore: Bool, retryAfter: UInt64?) {
@@ -126,9 +155,15 @@ final class RequestServer: Sendable {
         if isFirst, listing.hasMore { try noteEarly() }
         guard !listing.requests.isEmpty else { return (false, nil) }
         var retryAfter: UInt64?
-        for batch in try batches(received(listing.requests, access))
-        where try await serve(batch, access) == .busy {
-            retryAfter = Self.busyNanoseconds
+        for batch in try batches(received(listing.requests, access)) {
+            do {
+                let outcome = try await serve(batch, access)
+                if outcome == .busy { retryAfter = retryAfter ?? Self.busyNanoseconds }
+            } catch {
+                // What fails for one run must not keep the others waiting.
+                remark("a request cannot be served: \(error)", access)
+                retryAfter = Self.failedNanoseconds
+            }
         }
         try inbox.sync()
         return (listing.hasMore, retryAfter)

@@ -102,13 +102,16 @@ extension RunJournal {
     }
 
     /// Nobody drives the run any more: requests that wait for its driver are told.
-    func leave() {
+    ///
+    /// - Returns: Whether there were any.
+    func leave() -> Bool {
         let parked = withState { state in
             state.isLeft = true
             defer { state.parked = [] }
             return state.parked
         }
         for pause in parked { pause.settle(false) }
+        return !parked.isEmpty
     }
 
     /// Waits before another attempt; ends early when the run is asked to pause or to stop.
