@@ -12,6 +12,7 @@ package protocol RunStoreWrapper: RunStore {
 
 extension RunStoreWrapper {
     package var writer: String { base.writer }
+    package var desk: RequestDesk? { base.desk }
 
     package func claim(
         _ run: RunID, holder: String

@@ -8,7 +8,8 @@ internal import LoomRuns
 /// The commands that change a run without driving it.
 enum ChangeCommands {
     static let all: [any ParsableCommand.Type] = [
-        RetryCommand.self, CancelCommand.self, ResolveCommand.self, LabelCommand.self,
+        RetryCommand.self, CancelCommand.self, PauseCommand.self, ResolveCommand.self,
+        LabelCommand.self, PolicyCommand.self,
     ]
 }
 
@@ -34,31 +35,9 @@ struct ChangeArguments: ParsableArguments {
     }
 
     /// Where the run stands, after a change that stays true when this cannot be read or printed.
-    private func view(
-        of run: RunID, in log: LogReader, after done: String
-    ) throws -> RunView {
+    func view(of run: RunID, in log: LogReader, after done: String) throws -> RunView {
         let change = Change(what: done, look: NextLine(self.log).get(run))
         return try change.reading { try RunReader(log: log).get(run) }
-    }
-
-    /// Says what became of a call; prints the call and what was known of it, and where the run
-    /// stands.
-    func resolve(
-        _ run: RunID, _ body: (RunControl) async throws -> ResolvedCall
-    ) async throws {
-        let (resolved, written) = try await log.writing(creates: false, waits: wait) { store in
-            (try await body(RunControl(store: store)), store.reader)
-        }
-        let call = resolved.call.position
-        let view = try view(
-            of: run, in: written, after: "call \(call) of run \(run) was resolved")
-        var json = view.json
-        if case .object(var members) = json {
-            members["resolved"] = resolved.json
-            json = .object(members)
-        }
-        output.print(
-            json, ["resolved \(resolved)"] + view.lines + [NextLine(log).after(view)])
     }
 }
 
@@ -79,17 +58,33 @@ struct RetryCommand: AsyncParsableCommand {
 
 struct CancelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cancel", abstract: "Give a run up: it cannot be resumed any more.")
+        commandName: "cancel", abstract: "Give a run up: it cannot be resumed any more.",
+        discussion: AskArguments.discussion)
     @OptionGroup var run: RunArguments
-    @OptionGroup var change: ChangeArguments
+    @OptionGroup var ask: AskArguments
     @Option(help: "Why, for those who look later.") var reason = ""
 
     func run() async throws {
         try await reporting {
-            let run = try run.run()
-            try await change.change(run, "was cancelled") {
-                try await $0.cancel(run, reason: reason)
-            }
+            try await ask.ask(try run.run(), .cancel(reason: reason), "was cancelled")
+        }
+    }
+}
+
+struct PauseCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pause", abstract: "Stop a run behind its present step.",
+        discussion: """
+            The program that drives the run ends its step, and stops. resume goes on with the run.
+
+            """ + AskArguments.discussion)
+    @OptionGroup var run: RunArguments
+    @OptionGroup var ask: AskArguments
+    @Option(help: "Why, for those who look later.") var reason = ""
+
+    func run() async throws {
+        try await reporting {
+            try await ask.ask(try run.run(), .pause(reason: reason), "was paused")
         }
     }
 }
@@ -111,7 +106,7 @@ struct ResolveCommand: AsyncParsableCommand {
             """)
     @Argument(help: "The run.") var run: String
     @Argument(help: "The call: its number in explain and tool-calls.") var call: UInt64
-    @OptionGroup var change: ChangeArguments
+    @OptionGroup var ask: AskArguments
     @Option(help: "It happened, and returned this JSON.") var result: String?
     @Flag(help: "It did not happen: it may be made now.") var didNotHappen = false
     @Flag(help: "Overrule what the tool itself said of a call that it ended.") var correct = false
@@ -137,9 +132,9 @@ struct ResolveCommand: AsyncParsableCommand {
                     )
                 }
             }
-            try await change.resolve(run) {
-                try await $0.resolve(run, call: call, as: outcome, corrects: correct)
-            }
+            try await ask.ask(
+                run, .resolve(call: call, as: outcome, corrects: correct),
+                "has call \(call) resolved")
         }
     }
 }
@@ -151,16 +146,38 @@ struct LabelCommand: AsyncParsableCommand {
     @Argument(help: "The run.") var run: String
     @Argument(help: "NAME=VALUE; an empty value takes the label away.")
     var labels: [LabelArgument]
-    @OptionGroup var change: ChangeArguments
+    @OptionGroup var ask: AskArguments
 
     func validate() throws { _ = try RunArguments.named(run) }
 
     func run() async throws {
         try await reporting {
-            let run = try RunArguments.named(run)
-            try await change.change(run, "was labelled") {
-                try await $0.label(run, labels.map(\.label))
-            }
+            try await ask.ask(
+                try RunArguments.named(run), .label(labels.map(\.label)), "was labelled")
+        }
+    }
+}
+
+struct PolicyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "policy", abstract: "Change what the lists of a run keep, from now on.",
+        discussion: """
+            Of what is past, the lists show what the old and the new policy both show.
+
+              loomlog policy demo interval:100
+            """)
+    @Argument(help: "The run.") var run: String
+    @Argument(help: "full, interval:N (every Nth state) or compact (no plain attempts).")
+    var policy: PolicyArgument
+    @OptionGroup var ask: AskArguments
+
+    func validate() throws { _ = try RunArguments.named(run) }
+
+    func run() async throws {
+        try await reporting {
+            try await ask.ask(
+                try RunArguments.named(run), .setPolicy(policy.policy),
+                "has the policy \(policy.policy.words)")
         }
     }
 }

@@ -32,6 +32,7 @@ struct Driving {
                 creates: createsLog, waits: arguments.wait, durability: arguments.durability
             ) { store in
                 opened = store.reader
+                Self.tellRequests(to: store, stop)
                 defer { Progress.shared.finish() }
                 return (try await stop.cancelling { try await body(store) }, store.reader)
             }
@@ -52,6 +53,16 @@ struct Driving {
         let view = try change.reading { try runs.get(result.run) }
         arguments.output.print(view.json, view.lines + [next.after(view)])
         if status != 0 { throw ExitCode(status) }
+    }
+
+    /// Says what other processes ask of the runs here; a run that one of them cancels stops in its
+    /// step, as by Ctrl-C.
+    private static func tellRequests(to store: LogRunStore, _ stop: StopSignals) {
+        store.requestDesk.listen { run, asked in
+            Progress.shared.finish()
+            Output.note("run \(run): \(asked.by) asked to \(asked.verb): \(asked.answer.words)")
+            if asked.answer == .done, asked.verb.hasSameBytes(as: "cancel") { stop.cancel() }
+        }
     }
 
     /// What driving came to, told when it cannot be printed.
@@ -101,6 +112,11 @@ struct Driving {
 final class StopSignals: Sendable {
     private static let numbers = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
     private let received = Mutex<Int32?>(nil)
+    private let cancelling = Mutex<(@Sendable () -> Void)?>(nil)
+    private let note: String
+
+    /// - Parameter note: What is said at the first signal.
+    init(note: String = "pausing after this step; once more to end at once") { self.note = note }
 
     /// The exit status by convention, 128 and the signal's number, once there was one.
     var status: Int32? { received.withLock { $0.map { 128 + $0 } } }
@@ -111,6 +127,7 @@ final class StopSignals: Sendable {
     ) async throws -> Result {
         let work = UncheckedBody(body: body)
         let task = Task { try await work.body() }
+        cancelling.withLock { $0 = { task.cancel() } }
         // What nohup or a shell has switched off stays so.
         let numbers = Self.numbers.filter { !Self.isIgnored($0) }
         let sources = numbers.map { number in
@@ -126,6 +143,9 @@ final class StopSignals: Sendable {
         }
         return try await task.value
     }
+
+    /// Cancels the work without a signal.
+    func cancel() { cancelling.withLock { $0 }?() }
 
     private static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
@@ -144,7 +164,7 @@ final class StopSignals: Sendable {
             // No handlers: they would wait for who still works.
             _exit(128 + number)
         }
-        Output.note("pausing after this step; once more to end at once")
+        Output.note(note)
         cancel()
     }
 }

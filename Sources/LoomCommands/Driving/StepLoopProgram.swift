@@ -2,7 +2,7 @@ public import ArgumentParser
 public import LoomRunner
 
 /// A loop that is a program: this conformance and `@main` make an executable with `run`, `resume`,
-/// `retry`, `cancel`, `resolve`, `label` and every read.
+/// `retry`, `cancel`, `pause`, `resolve`, `label`, `policy` and every read.
 ///
 /// ```swift
 /// @main struct CounterAgent: StepLoopProgram {

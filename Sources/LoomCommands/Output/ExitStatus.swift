@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LoomLog
+internal import LoomModel
 internal import LoomRunner
 internal import LoomRuns
 internal import LoomStdio
@@ -26,6 +27,8 @@ struct CommandFailure {
         case let error as LogError: self.init(error)
         case let error as RunnerError: self.init(error)
         case let error as RunReadError: self.init(error)
+        case let error as RequestRefusal: self.init(error)
+        case let error as RequestError: self.init(error)
         case let error as StepProgramError: self.init(error)
         case let error as UnreadChange:
             let cause = CommandFailure(error.cause)
@@ -74,7 +77,7 @@ struct CommandFailure {
         switch error.code {
         case .corrupt, .unsupportedVersion: status = .damaged
         case .notFound, .notALog: status = .notFound
-        case .locked: status = .held
+        case .locked, .inboxFull: status = .held
         case .limitExceeded: status = .usage
         default: status = .io
         }
@@ -93,6 +96,25 @@ struct CommandFailure {
         case .storage: status = .io
         default: status = .damaged
         }
+    }
+
+    private init(_ refusal: RequestRefusal) {
+        message = refusal.reason
+        hint = refusal.hint ?? "loomlog explain RUN shows where the run stands"
+        status =
+            switch refusal.kind {
+            case .wrongState: .runExists
+            case .notFound: .notFound
+            case .wrongUse: .usage
+            case .busy: .held
+            case .failed: .io
+            }
+    }
+
+    private init(_ error: RequestError) {
+        message = error.description
+        hint = error.hint
+        status = .held
     }
 
     private init(_ error: RunReadError) {

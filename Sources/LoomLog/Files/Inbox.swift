@@ -6,16 +6,9 @@ internal import SystemPackage
 ///
 /// Everything in it is written by other programs: names are parsed, only regular files are opened,
 /// without following links or blocking, and no more is read than a request may have.
-public final class Inbox: RequestInbox {
+public struct Inbox: RequestInbox {
     let directory: LogDirectory
     let storage: any AnchoredStorage
-    /// Requests that are left where they are, as they cannot be read: looked at once.
-    private let ignored = Monitor<Set<RequestName>>([])
-
-    init(_ directory: LogDirectory, _ storage: any AnchoredStorage) {
-        self.directory = directory
-        self.storage = storage
-    }
 
     func path(_ name: RequestName, _ file: RequestName.File) -> FilePath {
         directory.inbox.appending(name.file(file))
@@ -58,6 +51,14 @@ public final class Inbox: RequestInbox {
             if error.isNotFound { return nil }
             throw error
         }
+    }
+
+    /// The bytes of a request, taken up or not.
+    private func readWhereItIs(
+        _ name: RequestName
+    ) throws(StorageError) -> (bytes: [UInt8], owner: UInt32?)? {
+        if let found = try read(name, .taken) { return found }
+        return try read(name, .waiting)
     }
 
     /// Writes a file under a temporary name and gives it its own, in place of an older one.
@@ -184,8 +185,10 @@ extension Inbox {
 // MARK: - Serving
 
 extension Inbox {
-    /// See ``RequestInbox/pending()``.
-    public func pending() throws(LogError) -> InboxListing {
+    /// See ``RequestInbox/pending(besides:)``.
+    public func pending(
+        besides known: Set<RequestName> = []
+    ) throws(LogError) -> InboxListing {
         let names: [String]
         do throws(StorageError) {
             names = try storage.list(directory.inbox)
@@ -193,7 +196,6 @@ extension Inbox {
             if error.isNotFound { return InboxListing(requests: []) }
             throw LogError(error, doing: "looking into the inbox")
         }
-        let ignored = ignored.withLock { $0 }
         var listing = InboxListing(requests: [])
         var requests: Set<RequestName> = []
         for name in names {
@@ -203,7 +205,7 @@ extension Inbox {
                 }
                 continue
             }
-            guard file == .waiting || file == .taken, !ignored.contains(request) else { continue }
+            guard file == .waiting || file == .taken, !known.contains(request) else { continue }
             requests.insert(request)
         }
         let sorted = requests.sorted()
@@ -212,30 +214,36 @@ extension Inbox {
         return listing
     }
 
-    /// See ``RequestInbox/take(_:)``.
-    public func take(_ name: RequestName) throws(LogError) -> TakenRequest? {
+    /// See ``RequestInbox/read(_:)``.
+    public func read(_ name: RequestName) throws(LogError) -> ReceivedRequest? {
         do throws(StorageError) {
-            if try !has(name, .taken) {
-                do throws(StorageError) {
-                    try storage.rename(path(name, .waiting), to: path(name, .taken))
-                } catch {
-                    if error.isNotFound { return nil }
-                    throw error
-                }
+            guard let (bytes, owner) = try readWhereItIs(name) else {
+                return nil
             }
-            guard let (bytes, owner) = try read(name, .taken) else { return nil }
             guard bytes.count <= InboxLimits.requestBytesMax else {
-                return .unreadable(
+                return .invalid(
                     "a request has at most \(InboxLimits.requestBytesMax) bytes, and this has more")
             }
             return .request(bytes, owner: owner, answer: try read(name, .answer)?.bytes)
         } catch {
-            // What is no file, or another's, stays where it is: this process looks at it once. Any
-            // other failure may pass.
             if error.isNoFile || error.errno == .permissionDenied {
-                ignored.withLock { _ = $0.insert(name) }
+                return .irregular(error.description)
             }
-            throw LogError(error, doing: "taking a request up")
+            throw LogError(error, doing: "reading a request")
+        }
+    }
+
+    /// See ``RequestInbox/take(_:)``.
+    public func take(_ name: RequestName) throws(LogError) -> Bool {
+        try storing("taking a request up") { () throws(StorageError) in
+            if try has(name, .taken) { return true }
+            do throws(StorageError) {
+                try storage.rename(path(name, .waiting), to: path(name, .taken))
+            } catch {
+                if error.isNotFound { return false }
+                throw error
+            }
+            return true
         }
     }
 
@@ -284,11 +292,17 @@ extension Inbox {
 }
 
 extension LogReader {
+    /// The machine that holds the log.
+    package var machine: any Machine { storage.machine }
+
     /// The log's inbox, to ask the process that has the log.
-    public var inbox: Inbox { Inbox(directory, storage) }
+    public var inbox: Inbox { Inbox(directory: directory, storage: storage) }
 }
 
 extension LogWriter {
+    /// The machine that holds the log.
+    package var machine: any Machine { core.storage.machine }
+
     /// The log's inbox, to serve those that ask.
-    public var inbox: Inbox { Inbox(core.maker.directory, core.storage) }
+    public var inbox: Inbox { Inbox(directory: core.maker.directory, storage: core.storage) }
 }

@@ -33,12 +33,17 @@ public protocol RequestInbox: Sendable {
 
     // MARK: Serving
 
-    /// The requests that are to be served, in order of their names.
-    func pending() throws(LogError) -> InboxListing
-    /// Takes a request up, or goes on with one that was taken up before, and reads it.
+    /// The requests that are to be served, in order of their names, besides those that the server
+    /// knows already.
+    func pending(besides known: Set<RequestName>) throws(LogError) -> InboxListing
+    /// Reads a request, whether it was taken up or not.
     ///
     /// - Returns: `nil` when it is not there any more: it was withdrawn or finished.
-    func take(_ name: RequestName) throws(LogError) -> TakenRequest?
+    func read(_ name: RequestName) throws(LogError) -> ReceivedRequest?
+    /// Takes a request up: from here on it cannot be withdrawn.
+    ///
+    /// - Returns: Whether it is taken up now, by this call or an earlier one. False: it is gone.
+    func take(_ name: RequestName) throws(LogError) -> Bool
     /// Ends a request that was taken up. Durable after ``sync()``.
     func finish(_ name: RequestName) throws(LogError)
     /// Ends a request with a refusal that no run can hold.
@@ -67,12 +72,14 @@ public enum RequestStage: Hashable, Sendable {
     case gone
 }
 
-/// A request that was taken up.
-public enum TakenRequest: Hashable, Sendable {
+/// A request as whoever serves finds it.
+public enum ReceivedRequest: Hashable, Sendable {
     /// Its bytes, the user that owns it, and what an earlier server had answered.
     case request([UInt8], owner: UInt32?, answer: [UInt8]?)
-    /// It cannot be read as a request.
-    case unreadable(String)
+    /// It is none, for this reason, and can be refused.
+    case invalid(String)
+    /// It cannot be looked at, for this reason: it is left where it is.
+    case irregular(String)
 }
 
 /// What an inbox holds for whoever serves.
@@ -81,7 +88,7 @@ public struct InboxListing: Hashable, Sendable {
     public var requests: [RequestName]
     /// Whether there are more.
     public var hasMore: Bool
-    /// Names that are none of a request's, and requests that are no files: for people.
+    /// Names that are none of a request's: for people.
     public var remarks: [String]
 
     /// Creates a listing.

@@ -133,6 +133,14 @@ struct RunAccess: Sendable {
         return creation
     }
 
+    /// The epoch of the first event of a run: another run of the same name has another one.
+    func creationEpoch(of run: RunID) throws -> UInt64? {
+        try reading(run) {
+            var events = try store.events([RunPart(run, before: 1)])
+            return try events.next()?.place.epoch
+        }
+    }
+
     /// The result of a run, if it is completed.
     func result(of run: RunID, _ summary: RunSummary) throws -> [UInt8]? {
         guard let end = summary.end,

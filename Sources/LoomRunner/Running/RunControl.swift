@@ -29,24 +29,35 @@ public struct RunControl: Sendable {
 
     /// Gives a run up: it cannot be resumed any more.
     public func cancel(_ run: RunID, reason: String = "") async throws {
-        try await change(run) { fold in
-            guard fold.summary.status.isResumable else {
-                throw RunnerError.runIsOver(run, fold.summary.status)
-            }
-            return [.cancelled(reason: reason)]
+        try await change(run, .cancel(reason: reason))
+    }
+
+    /// Pauses a run that says it is running and that nobody drives; one that is paused stays so.
+    public func pause(_ run: RunID, reason: String = "") async throws {
+        try await change(run, .pause(reason: reason))
+    }
+
+    /// Makes a change of any kind.
+    ///
+    /// - Returns: Of a call that was resolved: what was known of it before.
+    @discardableResult
+    public func make(_ change: RunChange, of run: RunID) async throws -> ResolvedCall? {
+        guard case .resolve(let call, let outcome, let corrects) = change else {
+            try await self.change(run, change)
+            return nil
         }
+        return try await resolve(run, call: call, as: outcome, corrects: corrects)
     }
 
     /// Sets labels; an empty value takes one away.
     public func label(_ run: RunID, _ labels: [Label]) async throws {
-        try await change(run) { _ in [.labelled(labels)] }
+        try await change(run, .label(labels))
     }
 
     /// Changes what the read side keeps, from the present step on; of the past, what both policies
     /// show is shown.
     public func setPolicy(_ run: RunID, _ policy: CheckpointPolicy) async throws {
-        guard policy.isValid else { throw RunnerError.invalidPolicy }
-        try await change(run) { _ in [.policyChanged(policy)] }
+        try await change(run, .setPolicy(policy))
     }
 
     /// Says what became of a `.once` call whose outcome nobody knew, by the position of its start.
@@ -73,46 +84,20 @@ public struct RunControl: Sendable {
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             var loaded = try await access.load(run)
             try access.prepare(&loaded, forCallAt: position)
-            let resolved = try Self.resolving(position, outcome, corrects, run, loaded.fold)
+            let resolved = try RunChange.resolving(position, outcome, corrects, run, loaded.fold)
             if case .shared(let key) = resolved.call.start.key {
                 try await SharedCall.resolve(
                     key, resolved.call, as: outcome, for: run, access)
             }
-            var events: [RunEvent.Content] = []
-            // What was said is said anew of a run at rest; the driver of this one is gone.
-            if resolved.before != nil, loaded.fold.summary.status == .running {
-                events.append(.paused(.interrupted))
-            }
-            events.append(
-                .toolFinished(
-                    ToolFinish(start: position, outcome: outcome, by: resolved.author)))
+            let change = RunChange.resolve(call: position, as: outcome, corrects: corrects)
+            let events = try change.contents(of: run, loaded.fold, by: access.holder)
             try await access.journal(claim, loaded).record(events, isBarrier: true)
             return resolved
         }
     }
 
-    /// What is about to be said of a call, or why it cannot be said.
-    private static func resolving(
-        _ position: UInt64, _ outcome: ToolFinish.Outcome, _ corrects: Bool, _ run: RunID,
-        _ fold: RunFold
-    ) throws(RunnerError) -> ResolvedCall {
-        var resolved: ResolvedCall
-        if let call = fold.calls.unfinished(at: position) {
-            resolved = ResolvedCall(run: run, call: call, outcome: outcome, author: .person)
-        } else {
-            guard let ended = fold.calls.ended(at: position),
-                fold.summary.status.isResumable || fold.summary.status == .failed
-            else { throw .noSuchCall(run, position) }
-            resolved = ResolvedCall(
-                run: run, call: ended.call, outcome: outcome, author: .person, before: ended)
-            // Others have been answered with it.
-            if case .shared = ended.call.start.key { throw .sharedCallIsOver(run, position) }
-            if ended.author == .tool {
-                guard corrects else { throw .endedByTool(resolved) }
-                resolved.author = .correction
-            }
-        }
-        return resolved
+    private func change(_ run: RunID, _ change: RunChange) async throws {
+        try await self.change(run) { try change.contents(of: run, $0, by: access.holder) }
     }
 
     /// Records something of a run that nobody drives.
@@ -124,10 +109,10 @@ public struct RunControl: Sendable {
             guard claim.position > 0 else { throw RunnerError.unknownRun(run) }
             let loaded = try await access.load(run)
             let events = try contents(loaded.fold)
+            guard !events.isEmpty else { return }
             try await access.journal(claim, loaded).record(events, isBarrier: true)
         }
     }
-
 }
 
 extension Runner {

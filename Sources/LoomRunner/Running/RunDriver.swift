@@ -80,10 +80,11 @@ struct RunDriver {
             remaining = remaining.map { $0 - 1 }
             switch outcome {
             case .next(let bytes):
-                guard remaining != 0, !Task.isCancelled else {
+                guard remaining != 0, !Task.isCancelled, !journal.hasRequest else {
                     // A cancelled task stops between two steps, and says so.
+                    let reason = Task.isCancelled ? PauseReason.interrupted : .budget
                     return try await commit(
-                        bytes, attempt, pausing: Task.isCancelled ? .interrupted : .budget)
+                        bytes, attempt, pausing: journal.requestedPause ?? reason)
                 }
                 attempt = try await journal.advance(attempt, track.commit(bytes, pauses: false))
             case .pause(let bytes, let reason):
@@ -135,12 +136,15 @@ struct RunDriver {
         if let snapshot = change.snapshot {
             events.append(.snapshot(step: attempt.step + 1, state: snapshot))
         }
-        try await journal.record(events + [.paused(reason)], isBarrier: true)
+        try await journal.recordPause(events + [.paused(reason)])
     }
 
     private func pause(_ reason: PauseReason) async throws {
-        try await journal.record([.paused(reason)], isBarrier: true)
+        try await journal.recordPause([.paused(reason)])
     }
+
+    /// The state as it is in the log.
+    func reload() { try? body.reload(cell, track.bytes) }
 
     /// Records a failed attempt and what follows: another attempt, the failure of the run, a pause.
     ///
@@ -154,6 +158,11 @@ struct RunDriver {
             // The calls that it still makes may end: what they come to must not be lost.
             journal.close()
             throw error
+        }
+        if journal.isStopped {
+            // The run was cancelled by a request, and is over.
+            reload()
+            return nil
         }
         switch journal.verdict ?? (error as? OutcomeVerdict)?.error {
         case .unknownOutcome(_, let call)?:
@@ -234,9 +243,14 @@ struct RunDriver {
                 ])
         }
         do {
-            try await options.clock.sleep(microseconds: delay)
+            try await journal.wait(delay, options.clock)
         } catch {
             try await pause(.interrupted)
+            return nil
+        }
+        if journal.isStopped { return nil }
+        if let reason = journal.requestedPause {
+            try await pause(reason)
             return nil
         }
         return try await beginAttempt()

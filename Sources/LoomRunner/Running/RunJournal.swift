@@ -16,6 +16,8 @@ final class RunJournal: Sendable {
     private let state: Mutex<State>
     /// Whether a tool was ever called: else there is no verdict to be looked for, at every step.
     private let hasCalls: Atomic<Bool>
+    /// Whether another process ever asked the run to pause: looked at behind every step.
+    private let isAsked = Atomic(false)
 
     struct State: Sendable {
         /// Read and changed in place: a copy that is alive while a call is added copies all calls.
@@ -37,6 +39,14 @@ final class RunJournal: Sendable {
         var once: OnceCalls
         /// Whether nobody drives the run any more: calls may end, and none may begin.
         var isClosed = false
+        /// Whether a request has cancelled the run: nothing is recorded but the ends of calls.
+        var isStopped = false
+        /// Whether the driver has left, and takes no requests any more.
+        var isLeft = false
+        /// Requests to pause behind the present step.
+        var parked: [ParkedPause] = []
+        /// Ends the driver's wait before another attempt.
+        var wake: (@Sendable () -> Void)?
         /// The number that the next waiter gets.
         var nextWaiter: UInt64 = 0
 
@@ -85,6 +95,12 @@ final class RunJournal: Sendable {
     /// A tool is called: from now on there may be a verdict.
     func noteCall() { hasCalls.store(true, ordering: .releasing) }
 
+    /// Another process has asked the run to pause.
+    func noteRequest() { isAsked.store(true, ordering: .releasing) }
+
+    /// Whether another process may have asked the run to pause.
+    var hasRequest: Bool { isAsked.load(ordering: .acquiring) }
+
     /// Looks at the journal's state, or changes what is not in the log.
     func withState<Result: Sendable, Failure>(
         _ body: (inout State) throws(Failure) -> Result
@@ -114,6 +130,7 @@ final class RunJournal: Sendable {
     ) async throws(RunnerError) -> AttemptID {
         let appending = try state.withLock { state throws(RunnerError) -> Appending in
             let advance = StepAdvance(attempt, change, time: try begin(&state))
+            if state.isStopped { throw .runIsOver(run, .cancelled) }
             try checkIsSettled(state)
             do throws(OutlineFold.Refusal) {
                 try state.outline.apply(advance, at: place(&state))
@@ -135,6 +152,9 @@ final class RunJournal: Sendable {
     func append(
         _ contents: [RunEvent.Content], isBarrier: Bool, _ state: inout State
     ) throws(RunnerError) -> Appending {
+        if state.isStopped, !contents.allSatisfy(\.isEndOfCall) {
+            throw .runIsOver(run, .cancelled)
+        }
         for content in contents {
             try RunnerLimits.check(content, labels: state.outline.fold.summary.labels)
         }
@@ -232,5 +252,11 @@ final class RunJournal: Sendable {
     private func fail(_ error: RunnerError, _ state: inout State) -> RunnerError {
         state.failure = state.failure ?? error
         return error
+    }
+}
+
+extension RunEvent.Content {
+    fileprivate var isEndOfCall: Bool {
+        if case .toolFinished = self { true } else { false }
     }
 }

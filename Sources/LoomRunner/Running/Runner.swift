@@ -153,7 +153,13 @@ public struct Runner<Loop: StepLoop>: Sendable {
     ) async throws -> RunResult<Loop> {
         let scope = RunScope(journal, access, options)
         var driver = RunDriver(body, scope, cell, track, options)
-        try await driver.drive(stepsMax: stepsMax, waitsFor: waitsFor)
+        store.desk?.enter(journal)
+        defer { store.desk?.leave(journal) }
+        do {
+            try await driver.drive(stepsMax: stepsMax, waitsFor: waitsFor)
+        } catch RunnerError.runIsOver(_, .cancelled) where journal.isStopped {
+            driver.reload()
+        }
         let summary = journal.summary
         let isDone = summary.status == .completed
         return result(

@@ -26,6 +26,10 @@ public final class LogRunStore: RunStore {
     public let reader: LogReader
     private let source: LogRunSource
     private let table = Mutex(Table())
+    /// Where requests of other processes meet the runs that are driven here.
+    public let requestDesk = RequestDesk()
+    let requests: RequestServer
+    private let requestThread = Mutex<RequestThread?>(nil)
 
     private struct Entry {
         var epoch: UInt64 = 0
@@ -47,25 +51,63 @@ public final class LogRunStore: RunStore {
 
     /// Opens a log for writing; creates it when there is none.
     ///
+    /// From here on the requests of other processes are served: those that were there already
+    /// before the first run is claimed.
+    ///
+    /// - Parameter handlers: What is done for others besides changing runs.
     /// - Throws: `LogError` with code `locked` when another process has it, and others.
     public init(
         path: FilePath, options: LogOptions = LogOptions(),
-        storage: any Storage = POSIXStorage()
+        storage: any Storage = POSIXStorage(), handlers: RequestHandlers = RequestHandlers()
     ) throws(LogError) {
         log = try LogWriter(path: path, options: options, storage: storage)
         reader = try log.reader()
         source = LogRunSource(reader)
+        requests = RequestServer(
+            log.inbox, handlers, storeID: reader.storeID, desk: requestDesk,
+            isInline: options.driver == .inline)
+        if options.driver == .threads { startThread() }
+    }
+
+    deinit { endRequests() }
+
+    /// Without a thread requests are served when the log is opened next.
+    private func startThread() {
+        let thread = Self.thread(serving: self)
+        guard (try? thread.start()) != nil else { return }
+        requestThread.withLock { $0 = thread }
+        requestDesk.onLeave { thread.look() }
+    }
+
+    private func endRequests() {
+        requests.close()
+        requestDesk.onLeave(nil)
+        let thread = requestThread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        thread?.stop()
     }
 
     /// Closes the log in good order: everything in it is durable when this returns.
-    public func close() throws(LogError) { try log.close() }
+    ///
+    /// Requests of other processes that have not been carried out by then are served by whoever
+    /// opens the log next.
+    public func close() throws(LogError) {
+        endRequests()
+        try log.close()
+    }
+
+    /// See ``RunStore/desk``.
+    public var desk: RequestDesk? { requestDesk }
 
     /// The process that has the log open, in the words of its lock.
     public var writer: String { log.holder }
 
     /// See ``RunStore/claim(_:holder:)``.
     public func claim(_ run: RunID, holder: String) async throws(RunStoreError) -> RunClaim {
-        try table.withLock { table throws(RunStoreError) in
+        if !requests.hasOpened { await requests.serveOpening(requestAccess) }
+        return try table.withLock { table throws(RunStoreError) in
             if let other = table.runs[run]?.holder { throw .held(run: run, by: other) }
             if table.runs.count - table.heldCount > Self.freeCountMax { try dropFree(&table) }
             var entry: Entry =

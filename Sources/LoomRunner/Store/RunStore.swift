@@ -15,6 +15,10 @@ public protocol RunStore: RunSource {
     /// Who this store writes as: readers in other processes compare it with the holder of a run.
     var writer: String { get }
 
+    /// Where other processes leave requests about runs that are driven here; `nil` for a store that
+    /// takes none.
+    var desk: RequestDesk? { get }
+
     /// Takes a run, also one that does not exist yet; raises its epoch.
     ///
     /// - Throws: ``RunStoreError/held(run:by:)`` while another holder has it.
@@ -40,6 +44,9 @@ public protocol RunStore: RunSource {
 }
 
 extension RunStore {
+    /// None: nobody asks.
+    public var desk: RequestDesk? { nil }
+
     /// Appends a unit and waits for the answer.
     public func commit(
         _ unit: RecordUnit, outline: () -> RunOutline

@@ -101,10 +101,10 @@ struct SharedCall: Sendable {
     ///   call, and its run only did not hear of it.
     static func resolve(
         _ key: String, _ call: ToolCallTable.Call, as outcome: ToolFinish.Outcome, for run: RunID,
-        _ access: RunAccess
+        _ access: RunAccess, waits: Bool = true
     ) async throws {
         let keeper = try keeper(of: key)
-        try await access.claimed(keeper, waits: true) { claim in
+        try await access.claimed(keeper, waits: waits) { claim in
             var loaded = try await access.load(keeper)
             try access.prepare(&loaded, forCall: call.start)
             if case .completed(let completed) = loaded.fold.calls.look(up: call.start),
