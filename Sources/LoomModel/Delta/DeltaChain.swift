@@ -23,6 +23,8 @@ public struct DeltaChain: Sendable {
     private var pieces: [Piece] = []
     private var inserted: [UInt8] = []
     private var baseLength: Int?
+    /// Whether the chain begins with a delta that is a whole state: it needs no base.
+    private var isWhole = false
     /// Length of the state that the chain produces.
     public private(set) var resultLength = 0
     /// Pieces that the state consists of.
@@ -44,6 +46,10 @@ public struct DeltaChain: Sendable {
     public mutating func append(
         _ delta: RawSpan, limit: Int = FormatLimits.unitBytesMax
     ) throws(FormatError) {
+        if let state = try StateDelta.wholeState(of: delta, limit: limit) {
+            begin(with: state)
+            return
+        }
         var reader = try DeltaReader(delta, limit: limit)
         var old = pieces
         if baseLength == nil {
@@ -74,6 +80,15 @@ public struct DeltaChain: Sendable {
         pieces = next
         resultLength = offset
         hunkCount += hunks
+    }
+
+    /// Begins anew with a delta that is a whole state: what stands before it is of no use.
+    private mutating func begin(with state: [UInt8]) {
+        inserted = state
+        let piece = Piece(source: .inserted, start: 0, count: state.count, offset: 0)
+        pieces = state.isEmpty ? [] : [piece]
+        (baseLength, isWhole, resultLength) = (0, true, state.count)
+        hunkCount += 1
     }
 
     /// Adds the pieces that a range of the old state consists of.
@@ -122,7 +137,7 @@ public struct DeltaChain: Sendable {
     /// The state that the chain makes of its first base.
     public func materialise(_ base: [UInt8]) throws(FormatError) -> [UInt8] {
         guard let baseLength else { return base }
-        guard base.count == baseLength else {
+        guard isWhole || base.count == baseLength else {
             throw .invalid("a delta against \(baseLength) bytes, not \(base.count)")
         }
         var result: [UInt8] = []

@@ -40,23 +40,52 @@ public enum StateDelta {
 
     /// The lengths of the states before and after a delta, which is checked as when it is applied.
     ///
+    /// - Returns: The length of the result, and that of the base; `nil` for a delta that copies
+    ///   nothing, which is a whole state whatever stands before it.
     /// - Throws: `FormatError` when the delta is malformed.
     public static func lengths(
         of delta: RawSpan, limit: Int = FormatLimits.unitBytesMax
-    ) throws(FormatError) -> (base: Int, result: Int) {
+    ) throws(FormatError) -> (base: Int?, result: Int) {
         var reader = try DeltaReader(delta, limit: limit)
-        while try reader.next() != nil {}
-        return (reader.baseLength, reader.resultLength)
+        var copies = false
+        while let hunk = try reader.next() { copies = copies || !hunk.copy.isEmpty }
+        return (copies ? reader.baseLength : nil, reader.resultLength)
     }
 
-    /// Applies a delta.
+    /// The delta that is a whole state: one insert, which needs no base.
+    public static func whole(_ state: [UInt8]) -> [UInt8] {
+        var hunks = HunkWriter(base: 0, target: state.count)
+        unsafe state.withUnsafeBytes { state in
+            if !state.isEmpty {
+                unsafe hunks.append(copy: 0..<0, insert: 0..<state.count, of: state)
+            }
+        }
+        return hunks.finish()
+    }
+
+    /// The result of a delta that copies nothing; `nil` for one that needs its base.
+    static func wholeState(
+        of delta: RawSpan, limit: Int = FormatLimits.unitBytesMax
+    ) throws(FormatError) -> [UInt8]? {
+        var reader = try DeltaReader(delta, limit: limit)
+        var state: [UInt8] = []
+        while let hunk = try reader.next() {
+            guard hunk.copy.isEmpty else { return nil }
+            let literals = hunk.insert
+            unsafe literals.withUnsafeBytes { unsafe state.append(contentsOf: $0) }
+        }
+        return state
+    }
+
+    /// Applies a delta. One that copies nothing needs no base.
     ///
     /// - Parameter limit: The most bytes that the result may have.
-    /// - Throws: `FormatError` when the delta is malformed or is not against a base of this
-    /// length.
+    /// - Throws: `FormatError` when the delta is malformed, or copies and is not against a base of
+    ///   this length.
     public static func apply(
         _ delta: RawSpan, to base: [UInt8], limit: Int = FormatLimits.unitBytesMax
     ) throws(FormatError) -> [UInt8] {
+        if let whole = try wholeState(of: delta, limit: limit) { return whole }
         var reader = try DeltaReader(delta, limit: limit)
         guard reader.baseLength == base.count else {
             throw .invalid("a delta against \(reader.baseLength) bytes, not \(base.count)")

@@ -35,7 +35,11 @@ public struct StateTrack: Sendable {
     public mutating func apply(_ event: RunEvent) throws(FormatError) {
         switch event.content {
         case .created(let creation): reset(to: creation.state)
-        case .snapshot(_, let state), .migrated(_, let state): reset(to: state)
+        // One that was not kept says nothing.
+        case .snapshot(_, let state): if !state.isEmpty { reset(to: state) }
+        case .migrated(_, let state): reset(to: state)
+        // The state was not kept: the next delta is against the one before.
+        case .stepCommitted(_, let delta) where delta.isEmpty: return
         case .stepCommitted(_, let delta):
             // Appending to a chain costs as much as it has pieces, and a hostile delta multiplies
             // them: long ones are composed in batches, and one delta never meets many pieces.
@@ -48,7 +52,8 @@ public struct StateTrack: Sendable {
         }
     }
 
-    /// The present state.
+    /// The present state; where it was not kept, the last one that was. Nobody asks for a state that
+    /// the run's policies hide, and others are always kept.
     public mutating func materialise() throws(FormatError) -> [UInt8] {
         if !chain.isEmpty {
             base = try chain.materialise(base)

@@ -20,7 +20,9 @@ public struct StateExtent: Hashable, Sendable {
     mutating func apply(_ event: RunEvent, at position: UInt64) throws(FormatError) {
         switch event.content {
         case .created(let creation): reset(to: creation.state.count, position)
-        case .snapshot(_, let state), .migrated(_, let state): reset(to: state.count, position)
+        // One that was not kept says nothing.
+        case .snapshot(_, let state): if !state.isEmpty { reset(to: state.count, position) }
+        case .migrated(_, let state): reset(to: state.count, position)
         case .stepCommitted(_, let delta): try append(delta.rawSpan)
         default: break
         }
@@ -33,9 +35,12 @@ public struct StateExtent: Hashable, Sendable {
     }
 
     /// Applies the delta of a commit.
+    ///
+    /// One without bytes says that the state was not kept: the next one is against the state before.
     mutating func append(_ delta: RawSpan) throws(FormatError) {
+        if delta.isEmpty { return }
         let (base, result) = try StateDelta.lengths(of: delta)
-        guard UInt64(base) == length else {
+        if let base, UInt64(base) != length {
             throw .invalid("a delta against \(base) bytes, not \(length)")
         }
         length = UInt64(result)
