@@ -131,7 +131,7 @@ int64_t loom_available_bytes(int anchor, const char *path) {
 #define GET_LOCK F_GETLK
 #endif
 
-// One byte each, so that all others are free for other uses: readers will lock bytes from 2^40 on.
+// One byte each, so that all others are free for other uses: readers lock bytes from 2^40 on.
 // Byte 0 is the right to write. Byte 1, locked once the holder's text is written, says that the text
 // is the holder's: without that a loser reads none, or that of the holder before.
 static struct flock lock_range(int kind, int range) {
@@ -153,6 +153,32 @@ int loom_is_locked(int descriptor, int range) {
     struct flock lock = lock_range(F_WRLCK, range);
     if (fcntl(descriptor, GET_LOCK, &lock) < 0) return -errno;
     return lock.l_type != F_UNLCK;
+}
+
+static const uint64_t first_pin = UINT64_C(1) << 40;
+static const uint64_t pin_count = UINT64_C(1) << 62;
+
+int loom_pin(int descriptor, uint64_t number) {
+    if (number >= pin_count) return -EINVAL;
+    struct flock lock = {
+        .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)(first_pin + number), .l_len = 1};
+    return status(fcntl(descriptor, SET_LOCK, &lock));
+}
+
+// The kernel tells of some lock that is in the way, not of the first: the range before it is asked
+// for until that is free.
+int64_t loom_least_pin(int descriptor, uint64_t limit) {
+    int64_t least = -ENODATA;
+    uint64_t end = limit < pin_count ? limit : pin_count;
+    while (end > 0) {
+        struct flock lock = {
+            .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)first_pin, .l_len = (off_t)end};
+        if (fcntl(descriptor, GET_LOCK, &lock) < 0) return -errno;
+        if (lock.l_type == F_UNLCK) break;
+        end = (uint64_t)lock.l_start > first_pin ? (uint64_t)lock.l_start - first_pin : 0;
+        least = (int64_t)end;
+    }
+    return least;
 }
 
 #ifdef __linux__

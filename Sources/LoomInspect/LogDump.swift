@@ -40,7 +40,9 @@ public struct LogDump {
     public mutating func run() throws(Refusal) {
         try anchor()
         mark = try markWords()
-        let (manifest, isDamaged) = try loadManifest()
+        let (manifest, isDamaged, pin) = try pinnedManifest()
+        // Until everything is read: else an archiver could unlink what is still to be read.
+        defer { pin?.release() }
         line(
             "manifest",
             [
@@ -75,6 +77,18 @@ public struct LogDump {
         } catch {
             let isNone = error.isNotFound || error.errno == .notDirectory
             throw Refusal(code: isNone ? "not-a-log" : "io", description: "\(error)")
+        }
+    }
+
+    /// The newest manifest, pinned where that is possible: not in a copy without LOCK.
+    private func pinnedManifest() throws(Refusal) -> (Manifest, Bool, (any StoragePin)?) {
+        var (manifest, isDamaged) = try loadManifest()
+        while true {
+            let lock = root.appending(FileName.lock)
+            let pin = try? storage.pin(lock, number: manifest.generation)
+            let (newer, isNewerDamaged) = try loadManifest()
+            if newer.generation <= manifest.generation { return (manifest, isDamaged, pin) }
+            (manifest, isDamaged) = (newer, isNewerDamaged)
         }
     }
 

@@ -40,12 +40,18 @@ public struct LogOptions: Sendable {
     public var lockWaitNanoseconds: UInt64 = 0
     /// Who does the work in the background.
     public var driver = Driver.threads
+    /// Whether a store of runs archives segments that have ended: their events take a tenth of the
+    /// space there, or less, and have an index. A log without runs never does.
+    public var archivesSegments = false
+    /// How segments that have ended are archived; `nil`: not at all.
+    package var archiving: ArchivingOptions?
     /// Segments that a manifest may list; tests lower it.
     var segmentCountMax = FormatLimits.manifestSegmentCountMax
 
     /// Who does the work in the background.
     public enum Driver: Hashable, Sendable {
-        /// Two threads of the writer's own: one for syncs, one that prepares the next segment.
+        /// Threads of the writer's own: one for syncs, one that prepares the next segment, and one
+        /// that archives those that have ended.
         case threads
         /// The callers, inline and in order: for simulations. Timers run at
         /// ``LogWriter/runTimers()``.

@@ -61,6 +61,16 @@ public protocol Storage: Sendable {
     /// Throws where the system cannot: then a ``SlowWatch`` takes its place.
     func watch(_ path: FilePath) throws(StorageError) -> any FolderWatch
 
+    /// Pins a number of a file for the life of the returned object: a shared lock, which others may
+    /// hold too, and which excludes nobody. It also works without the right to write the file, and
+    /// never waits.
+    ///
+    /// Numbers are below 2^62. Throws `noSuchFileOrDirectory` when there is no such file.
+    func pin(_ path: FilePath, number: UInt64) throws(StorageError) -> any StoragePin
+    /// The least number below a limit that anybody has pinned, also in this process; `nil` when
+    /// there is none.
+    func leastPin(_ path: FilePath, below limit: UInt64) throws(StorageError) -> UInt64?
+
     /// What this machine says of itself and of the time.
     var machine: any Machine { get }
 }
@@ -160,6 +170,12 @@ public protocol StorageLock: AnyObject, Sendable {
     /// The file that is locked, with the bytes that the holder wrote into it.
     var place: FilePlace { get }
     /// Gives the lock up. Calling it twice is allowed.
+    func release()
+}
+
+/// A number that stays pinned until it is released or goes away.
+public protocol StoragePin: AnyObject, Sendable {
+    /// Gives the pin up. Calling it twice is allowed.
     func release()
 }
 

@@ -9,7 +9,7 @@ public struct StorageError: Error, Hashable, Sendable {
         /// Space that is left, and space that is given back.
         case availableBytes, truncate
         /// More of them.
-        case write, fillZeros, map, store, sync, close, anchor, checkInPlace, watch, owner
+        case write, fillZeros, map, store, sync, close, anchor, checkInPlace, watch, owner, pin
     }
 
     /// What was tried.

@@ -44,4 +44,10 @@ extension StorageForwarding {
     package func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
         try base.lockHolder(path)
     }
+    package func pin(_ path: FilePath, number: UInt64) throws(StorageError) -> any StoragePin {
+        try base.pin(path, number: number)
+    }
+    package func leastPin(
+        _ path: FilePath, below limit: UInt64
+    ) throws(StorageError) -> UInt64? { try base.leastPin(path, below: limit) }
 }

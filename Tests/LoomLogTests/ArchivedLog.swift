@@ -78,6 +78,13 @@ struct ArchivedLog {
         return nil
     }
 
+    /// Bytes of ended segments that are not archived.
+    var waiting: Int {
+        get throws {
+            ArchivePlan.waiting(try manifest.segments).reduce(0) { $0 + Int($1.validEnd) }
+        }
+    }
+
     var files: [String] {
         get throws { try storage.list(directory.segments).sorted() }
     }

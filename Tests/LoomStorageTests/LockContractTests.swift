@@ -77,3 +77,56 @@ import Testing
         second.release()
     }
 }
+
+/// The contract of pins, for every implementation.
+@Suite struct PinContractTests {
+    @Test(
+        "a pin is seen by everyone, with the lock or without, until it is released",
+        arguments: ContractSubject.present)
+    func pins(subject: ContractSubject) throws {
+        let space = try subject.workspace()
+        let (storage, path) = (space.storage, space.path("LOCK"))
+        let missing = try storageError { _ = try storage.pin(path, number: 1) }
+        #expect(missing?.isNotFound == true)
+        let lock = try storage.lock(path, holder: "me")
+        #expect(try storage.leastPin(path, below: .max) == nil)
+        let large = (UInt64(1) << 62) - 1
+        let pins = try [7, 5, 5, 9, large].map { try storage.pin(path, number: $0) }
+        #expect(try storage.leastPin(path, below: .max) == 5)
+        #expect(try storage.leastPin(path, below: 6) == 5)
+        #expect(try storage.leastPin(path, below: 5) == nil)
+        #expect(try storage.lockHolder(path) == "me")
+        // Two of one number, and each of them twice.
+        pins[1].release()
+        pins[1].release()
+        #expect(try storage.leastPin(path, below: .max) == 5)
+        pins[2].release()
+        #expect(try storage.leastPin(path, below: .max) == 7)
+        lock.release()
+        #expect(try storage.leastPin(path, below: .max) == 7)
+        // A lock that comes later is not in the way, and sees them.
+        let next = try storage.lock(path, holder: "another")
+        pins[0].release()
+        pins[3].release()
+        #expect(try storage.leastPin(path, below: .max) == large)
+        next.release()
+        pins[4].release()
+        #expect(try storage.leastPin(path, below: .max) == nil)
+    }
+
+    @Test(
+        "a pin ends with its object, and holds in the folder that was anchored",
+        arguments: ContractSubject.present)
+    func goesAway(subject: ContractSubject) throws {
+        let space = try subject.workspace()
+        let storage = try space.storage.anchored(at: space.root)
+        let path = space.path("LOCK")
+        try storage.lock(path, holder: "me").release()
+        do {
+            let pin = try storage.pin(path, number: 3)
+            #expect(try space.storage.leastPin(path, below: 4) == 3)
+            withExtendedLifetime(pin) {}
+        }
+        #expect(try storage.leastPin(path, below: .max) == nil)
+    }
+}

@@ -101,6 +101,11 @@ int loom_lock(int descriptor, int range);
 int loom_unlock(int descriptor);
 // 1 when another open file description holds the range, 0 when nobody does.
 int loom_is_locked(int descriptor, int range);
+// A shared lock on the byte of a number below 2^62: 0, or a negated errno. A descriptor for reading
+// will do; its other locks stay.
+int loom_pin(int descriptor, uint64_t number);
+// The least pinned number below a limit that another open file description has, or -ENODATA.
+int64_t loom_least_pin(int descriptor, uint64_t limit);
 
 // Whether stores through a shared mapping of written space cannot run out of space on this file
 // system: ext4, tmpfs, XFS without reflink.

@@ -9,6 +9,8 @@ struct ArchiveBuilding {
     let directory: LogDirectory
     let storage: any Storage
     let semantics: any ArchiveSemantics
+    /// Interrupts the work now and then.
+    var pace = ArchivePace()
 
     /// Writes the archive of some adjacent segments, syncs it, and compares it with what they hold.
     ///
@@ -25,7 +27,8 @@ struct ArchiveBuilding {
     ) throws(LogError) -> ManifestSegment {
         let gathering = try gather(segments, of: manifest)
         let place = ArchiveMaking.Place(id: id, sources: Array(manifest.segments[segments]))
-        let making = ArchiveMaking(directory: directory, storage: storage, semantics: semantics)
+        let making = ArchiveMaking(
+            directory: directory, storage: storage, semantics: semantics, pace: pace)
         return try making.make(place, of: manifest) {
             (writer) throws(LogError) in
             for run in gathering.runs {
@@ -58,7 +61,7 @@ struct ArchiveBuilding {
                 try SegmentReader(
                     file: file, entry: entry,
                     before: index > 0 ? manifest.segments[index - 1] : nil,
-                    storeID: manifest.storeID))
+                    storeID: manifest.storeID), pace)
         }
         return gathering
     }

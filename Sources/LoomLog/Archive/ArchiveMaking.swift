@@ -9,6 +9,8 @@ struct ArchiveMaking {
     let directory: LogDirectory
     let storage: any Storage
     let semantics: any ArchiveSemantics
+    /// Interrupts the work now and then.
+    var pace = ArchivePace()
 
     /// What the manifest will say of the archive, beside what follows from its bytes.
     struct Place {
@@ -47,7 +49,7 @@ struct ArchiveMaking {
                 firstSequence: place.sequences.lowerBound, salt: machine.random(),
                 predecessor: .none, created: machine.wallMicroseconds())
             var writer = try ArchiveWriter(
-                file, header, summaryVersion: semantics.summaryVersion)
+                file, header, summaryVersion: semantics.summaryVersion, pace: pace)
             try write(&writer)
             let written = try writer.finish(covering: place.sequences)
             try storing("syncing an archive") { () throws(StorageError) in
@@ -62,7 +64,7 @@ struct ArchiveMaking {
                 salt: header.salt, eventCount: written.seal.eventCount)
             let reader = try ArchiveReader(file: file, entry: entry, storeID: manifest.storeID)
             entry.keepRecovery(of: place.sources)
-            var verification = try ArchiveVerification(reader, writer.tally, semantics)
+            var verification = try ArchiveVerification(reader, writer.tally, semantics, pace)
             try verification.verify()
             return entry
         } catch {

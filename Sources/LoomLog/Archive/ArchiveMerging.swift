@@ -11,6 +11,8 @@ struct ArchiveMerging {
     let directory: LogDirectory
     let storage: any Storage
     let semantics: any ArchiveSemantics
+    /// Interrupts the work now and then.
+    var pace = ArchivePace()
 
     /// Writes the archive of some archives, syncs it, and reads it back.
     ///
@@ -48,7 +50,8 @@ struct ArchiveMerging {
                 try ArchiveInput(
                     try ArchiveReader(file: file, entry: entry, storeID: manifest.storeID)))
         }
-        let making = ArchiveMaking(directory: directory, storage: storage, semantics: semantics)
+        let making = ArchiveMaking(
+            directory: directory, storage: storage, semantics: semantics, pace: pace)
         let place = ArchiveMaking.Place(id: id, sources: entries, tier: tier)
         let merge = ArchiveMerge(making: making, neighbours: neighbours, inputs: inputs)
         return try making.make(place, of: manifest) { (writer) throws(LogError) in

@@ -16,11 +16,15 @@ struct ArchiveOutput {
     /// The end sequence of the archive, which blocks other than events carry.
     var endSequence: UInt64 = 0
 
+    private let pace: ArchivePace
+
     private static let pendingBytesMax = 1 << 20
 
     /// Begins with the header.
-    init(_ file: any StorageFile, _ header: SegmentHeader) throws(LogError) {
-        (self.file, salt) = (file, header.salt)
+    init(
+        _ file: any StorageFile, _ header: SegmentHeader, _ pace: ArchivePace = ArchivePace()
+    ) throws(LogError) {
+        (self.file, self.pace, salt) = (file, pace, header.salt)
         let (bytes, hash) = header.encoded()
         pending = bytes
         (offset, previousHash) = (SegmentHeader.byteCount, hash)
@@ -128,6 +132,7 @@ struct ArchiveOutput {
             try file.writeBytes(bytes, at: place)
         }
         written += pending.count
+        try pace.pass(pending.count)
         pending.removeAll(keepingCapacity: true)
     }
 }

@@ -7,6 +7,7 @@ struct ArchiveVerification {
     private let reader: ArchiveReader
     private let semantics: any ArchiveSemantics
     private let written: ArchiveTally
+    private let pace: ArchivePace
     private var found = ArchiveTally()
     private var walk: ArchiveWalk
     private var unit = ArchiveUnitEvents()
@@ -30,8 +31,10 @@ struct ArchiveVerification {
 
     /// Begins with an archive and what was written into it.
     init(
-        _ reader: ArchiveReader, _ written: ArchiveTally, _ semantics: any ArchiveSemantics
+        _ reader: ArchiveReader, _ written: ArchiveTally, _ semantics: any ArchiveSemantics,
+        _ pace: ArchivePace = ArchivePace()
     ) throws(LogError) {
+        self.pace = pace
         (self.reader, self.written, self.semantics) = (reader, written, semantics)
         walk = reader.walk()
         moved = written.moved[...]
@@ -45,6 +48,7 @@ struct ArchiveVerification {
     mutating func verify() throws(LogError) {
         var start: Int?
         while let (header, offset) = try walk.advance() {
+            try pace.pass(header.totalLength)
             guard header.kind == .events else {
                 // Whoever reads the tables unpacks them.
                 continue

@@ -66,9 +66,10 @@ struct ArchiveWriter {
     ///
     /// - Parameter summaryVersion: Names the version of the summaries that the rows will have.
     init(
-        _ file: any StorageFile, _ header: SegmentHeader, summaryVersion: UInt32
+        _ file: any StorageFile, _ header: SegmentHeader, summaryVersion: UInt32,
+        pace: ArchivePace = ArchivePace()
     ) throws(LogError) {
-        output = try ArchiveOutput(file, header)
+        output = try ArchiveOutput(file, header, pace)
         tables = ArchiveTables(summaryVersion: summaryVersion)
     }
 

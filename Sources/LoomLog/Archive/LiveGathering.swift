@@ -21,12 +21,16 @@ struct LiveGathering {
     private(set) var eventCount = 0
 
     /// Takes every event of a segment that a manifest lists as ended.
-    mutating func read(_ reader: SegmentReader) throws(LogError) {
+    mutating func read(
+        _ reader: SegmentReader, _ pace: ArchivePace = ArchivePace()
+    ) throws(LogError) {
         var reader = reader
         let end = Int(reader.entry.validEnd)
         while true {
             switch try reader.next(limit: end) {
-            case .unit(let unit): try take(unit, reader)
+            case .unit(let unit):
+                try take(unit, reader)
+                try pace.pass(reader.payload.count)
             case .stop(.end):
                 guard reader.meetsManifest else {
                     throw LogError(

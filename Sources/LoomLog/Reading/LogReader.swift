@@ -87,7 +87,7 @@ public final class LogReader: Sendable {
 }
 
 /// The size of a log.
-public struct LogOverview: Hashable, Sendable {
+public struct LogOverview: Sendable {
     /// Segments that the manifest lists, archives included.
     public let segmentCount: Int
     /// Archives among them.
@@ -105,6 +105,11 @@ public struct LogOverview: Hashable, Sendable {
     public let fileByteCount: Int
     /// Bytes of the last segment that are filled and not used yet.
     public let spareByteCount: Int
+    /// Bytes of segments that have ended and are not archived.
+    public let waitingByteCount: Int
+    /// Why they are not, where archiving them fails: known to the writer alone, see
+    /// ``LogWriter/overview()``.
+    public var archivingFailure: LogError?
     /// Bytes that the disk of the log has left; `nil` where the system does not say.
     public let availableByteCount: Int?
 
@@ -154,6 +159,9 @@ extension LogReader {
             recoveries: cursor.segments.filter(\.tellsOfRecovery).map(LogRecovery.init),
             fileByteCount: sizes.reduce(0, +),
             spareByteCount: max(0, (sizes.last ?? 0) - cursor.segmentEnd),
+            waitingByteCount: ArchivePlan.waiting(cursor.segments).reduce(0) {
+                $0 + Int($1.validEnd)
+            },
             availableByteCount: available == .max ? nil : available,
             lastSegmentByteCount: sizes.last ?? 0)
     }

@@ -182,9 +182,11 @@ struct LogOpening {
 
     /// Without room for a manifest the files stay for another time.
     private func removeSuperseded(_ editor: ManifestEditor) throws(LogError) {
+        guard let newest = editor.removable.map(\.generation).max() else { return }
+        let least = ReaderPins(directory: directory, storage: storage).least(below: newest)
         do throws(LogError) {
             try SupersededFiles(directory: directory, storage: storage, manifests: editor)
-                .remove { _ in true }
+                .remove { least >= $0.generation }
         } catch {
             guard error.code == .outOfSpace || error.code == .limitExceeded else { throw error }
         }

@@ -77,6 +77,14 @@ public final class LogWriter: Sendable {
         core.monitor.withLock { LogPosition(nextSequence: $0.durableSequence) }
     }
 
+    /// Measures the log, and says why segments that have ended are not archived, where that fails:
+    /// appends go on, and it is tried again.
+    public func overview() throws(LogError) -> LogOverview {
+        var overview = try reader().overview()
+        overview.archivingFailure = core.monitor.withLock { $0.archiving.failure }
+        return overview
+    }
+
     /// Appends a unit; its bytes are in the kernel and visible to readers when this returns.
     ///
     /// Never waits for a sync of the unit. It waits for a new segment when the active one is full
@@ -123,6 +131,7 @@ public final class LogWriter: Sendable {
     /// Does what the timers have made due, with ``LogOptions/Driver/inline``.
     public func runTimers() {
         core.runDueTasks()
+        if core.options.driver == .inline { core.archiveIfDue() }
     }
 }
 

@@ -8,7 +8,7 @@ internal import SystemPackage
 //   2. seal, sync      the old segment is complete and says so
 //   3. header, sync    the new segment names the old one's end
 //   4. manifest        the commit point: the old one sealed, the new one active
-//   5. switch          appends go on
+//   5. switch          appends go on; the archiver has a segment more
 //
 // A crash before 4 leaves a sealed tail that the next opening finishes (rule E); the new file has
 // no unit and is removed. No unit is appended between 1 and 5. Out of space in 4 can be tried
@@ -38,6 +38,7 @@ extension WriterCore {
             let end = monitor.withLock { $0.active.offset }
             let (isReplaced, notices) = try replaceActive(with: prepared)
             if isReplaced {
+                updateHold()
                 // The manifest that ends the segment is durable: its blank space is given back.
                 try? file.truncate(to: end.roundedUp(to: FormatLimits.pageBytes))
                 try file.close()
@@ -84,6 +85,7 @@ extension WriterCore {
             state.endRoll()
             state.durableSequence = state.nextSequence
             state.unsyncedSince = 0
+            state.archiving.hasWork = true
             try state.mark.publish(active.publishedWord)
             try state.mark.setDurable(active.durableWord)
             return state.takeDurableWaiters()

@@ -46,7 +46,9 @@ extension WriterCore {
 
     /// Secures space when it is due.
     func prepareIfDue() {
-        let segmentCount = manifests.manifest.segments.count
+        let manifest = manifests.manifest
+        // A superseded file takes a third of a segment's row.
+        let segmentCount = manifest.segments.count + manifest.superseded.count / 3
         let claimed = monitor.withLock { state -> (SpacePlan, PreparedSegment?)? in
             guard isPreparationDue(&state) else { return nil }
             var outgrown: PreparedSegment?

@@ -46,8 +46,10 @@ extension WriterCore {
                         .limitExceeded, "position \(position.nextSequence) is not in the log")
                 }
                 if let task = state.taskOfCallback() { return .finish(task) }
-                // The worker leads a roll: it has to come to it.
-                return state.isSyncing || state.isRolling ? .wait(until: nil) : .finish(.sync)
+                // The worker leads a roll: it has to come to it. One that waits for the archiver is
+                // not waited for.
+                let comesToRoll = state.isRolling && !state.archiving.holdsRolls
+                return state.isSyncing || comesToRoll ? .wait(until: nil) : .finish(.sync)
             }
             guard let task else { return }
             perform(task)

@@ -19,11 +19,11 @@ final class WriterCore: Sendable {
         manifests = opened.manifests
         holder = opening.holder
         lock = opened.lock
+        let now = opening.storage.machine.monotonicNanoseconds()
         monitor = Monitor(
             WriterState(
-                active: opened.active, mark: opened.mark,
-                nextSequence: opened.nextSequence,
-                now: opening.storage.machine.monotonicNanoseconds()))
+                active: opened.active, mark: opened.mark, nextSequence: opened.nextSequence,
+                archiving: ArchivingState(opened.manifests.manifest, now: now), now: now))
     }
 
     var now: UInt64 { storage.machine.monotonicNanoseconds() }
@@ -53,9 +53,11 @@ final class WriterCore: Sendable {
         do throws(StorageError) {
             try WorkerThread.start("loom-sync") { self.work() }
             try WorkerThread.start("loom-prepare") { self.prepareInBackground() }
+            guard options.archiving != nil else { return }
+            try WorkerThread.start("loom-archive") { self.archiveInBackground() }
         } catch {
             abandon()
-            throw LogError(error, doing: "starting the sync thread")
+            throw LogError(error, doing: "starting the threads of the log")
         }
     }
 
@@ -90,6 +92,8 @@ final class WriterCore: Sendable {
         guard options.driver == .inline, generation.isCurrent else { return }
         while true {
             prepareIfDue()
+            // Who waits for the archiver is the archiver.
+            if monitor.withLock({ $0.isRolling && $0.archiving.holdsRolls }) { archiveIfDue() }
             let task = monitor.withLock { $0.nextTask(options: options, now: now) }
             switch task {
             case .finish, .sleep: return
@@ -121,6 +125,7 @@ final class WriterCore: Sendable {
     /// than it needs.
     func close() throws(LogError) {
         try checkFork()
+        stopArchiving(within: options.archiving?.closeNanosecondsMax ?? 0)
         switch quiesce(for: .closing) {
         case .ended: return
         case .poisoned(let error):
@@ -138,6 +143,7 @@ final class WriterCore: Sendable {
     /// Goes away without a word, as a killed process does: the next opening recovers.
     func abandon() {
         guard generation.isCurrent else { return }
+        stopArchiving(within: 0)
         switch quiesce(for: .closed) {
         case .ended: return
         case .poisoned: release(removesPrepared: false)

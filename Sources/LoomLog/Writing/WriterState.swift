@@ -64,6 +64,7 @@ struct WriterState {
     /// When the last sync ended, or the last unit was appended after it.
     var quietSince: UInt64
     var waiters: [Waiter] = []
+    var archiving: ArchivingState
     /// Whether the worker sleeps without a deadline and must be woken for timers.
     var workerSleeps = false
     /// The thread of the worker, once it runs.
@@ -74,8 +75,9 @@ struct WriterState {
 
     init(
         active: ActiveSegment, mark: MarkFile,
-        nextSequence: UInt64, now: UInt64
+        nextSequence: UInt64, archiving: ArchivingState, now: UInt64
     ) {
+        self.archiving = archiving
         self.active = active
         self.mark = mark
         self.nextSequence = nextSequence
@@ -152,7 +154,8 @@ extension WriterState {
     private var spaceTask: WriterTask? {
         switch next {
         case .growth: .grow
-        case .segment(let prepared): isRolling && prepared.capacity >= rollBytes ? .roll : nil
+        case .segment(let prepared):
+            isRolling && !archiving.holdsRolls && prepared.capacity >= rollBytes ? .roll : nil
         case .none, .preparing, .failed: nil
         }
     }

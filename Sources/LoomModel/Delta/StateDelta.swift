@@ -56,7 +56,7 @@ public enum StateDelta {
     public static func whole(_ state: [UInt8]) -> [UInt8] {
         var hunks = HunkWriter(base: 0, target: state.count)
         unsafe state.withUnsafeBytes { state in
-            if !state.isEmpty {
+            if unsafe !state.isEmpty {
                 unsafe hunks.append(copy: 0..<0, insert: 0..<state.count, of: state)
             }
         }

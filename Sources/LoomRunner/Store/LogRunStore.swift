@@ -60,6 +60,10 @@ public final class LogRunStore: RunStore {
         path: FilePath, options: LogOptions = LogOptions(),
         storage: any Storage = POSIXStorage(), handlers: RequestHandlers = RequestHandlers()
     ) throws(LogError) {
+        var options = options
+        if options.archivesSegments, options.archiving == nil {
+            options.archiving = ArchivingOptions(RunIndexer())
+        }
         log = try LogWriter(path: path, options: options, storage: storage)
         reader = try log.reader()
         source = LogRunSource(reader)

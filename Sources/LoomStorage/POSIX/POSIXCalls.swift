@@ -98,6 +98,19 @@ struct POSIXCalls {
         return try POSIXLock.holder(of: path, descriptor)
     }
 
+    func pin(_ path: FilePath, number: UInt64) throws(StorageError) -> any StoragePin {
+        try POSIXPin(path, descriptor: try open(path, LOOM_OPEN_READ, .pin), number: number)
+    }
+
+    func leastPin(_ path: FilePath, below limit: UInt64) throws(StorageError) -> UInt64? {
+        let descriptor = try open(path, LOOM_OPEN_READ, .pin)
+        defer { _ = loom_close(descriptor) }
+        let least = loom_least_pin(descriptor, limit)
+        if least == -Int64(Errno.noData.rawValue) { return nil }
+        try check(least, .pin, path)
+        return UInt64(least)
+    }
+
     private func open(
         _ path: FilePath, _ mode: Int, _ operation: StorageError.Operation
     ) throws(StorageError) -> CInt {

@@ -90,6 +90,16 @@ public struct POSIXStorage: Storage {
     public func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
         try calls.lockHolder(path)
     }
+
+    /// See ``Storage/pin(_:number:)``.
+    public func pin(_ path: FilePath, number: UInt64) throws(StorageError) -> any StoragePin {
+        try calls.pin(path, number: number)
+    }
+
+    /// See ``Storage/leastPin(_:below:)``.
+    public func leastPin(
+        _ path: FilePath, below limit: UInt64
+    ) throws(StorageError) -> UInt64? { try calls.leastPin(path, below: limit) }
 }
 
 /// The real file system below one folder that is held open.
@@ -130,4 +140,10 @@ struct POSIXAnchoredStorage: AnchoredStorage {
     func lockHolder(_ path: FilePath) throws(StorageError) -> String? {
         try calls.lockHolder(path)
     }
+    func pin(_ path: FilePath, number: UInt64) throws(StorageError) -> any StoragePin {
+        try calls.pin(path, number: number)
+    }
+    func leastPin(
+        _ path: FilePath, below limit: UInt64
+    ) throws(StorageError) -> UInt64? { try calls.leastPin(path, below: limit) }
 }

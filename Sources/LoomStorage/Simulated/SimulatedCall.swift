@@ -2,7 +2,7 @@ public import SystemPackage
 
 /// A call that reached the simulated machine.
 public struct SimulatedCall: Hashable, Sendable {
-    /// Which call of ``Storage``, ``StorageFile`` or ``StorageLock``.
+    /// Which call of ``Storage``, ``StorageFile``, ``StorageLock`` or ``StoragePin``.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         /// Calls that can change what is on the disk.
         case createDirectory, removeDirectory, rename, remove, create, lock
@@ -15,7 +15,7 @@ public struct SimulatedCall: Hashable, Sendable {
         /// Calls that change nothing.
         case anchored, checkInPlace, availableBytes, watch
         /// Calls that change nothing.
-        case release
+        case release, pin, leastPin
 
         /// Whether the disk may differ before and after it: a crash at any other call leaves the
         /// images of the next one that does.
@@ -26,7 +26,7 @@ public struct SimulatedCall: Hashable, Sendable {
             case .syncDirectory, .syncData, .sync: true
             case .list, .open, .lockHolder, .size, .read, .mapForAppending, .loadWord: false
             case .dropCache, .close, .release, .anchored, .checkInPlace: false
-            case .availableBytes, .watch: false
+            case .availableBytes, .watch, .pin, .leastPin: false
             }
         }
 
@@ -53,6 +53,7 @@ public struct SimulatedCall: Hashable, Sendable {
             case .anchored: .anchor
             case .checkInPlace: .checkInPlace
             case .watch: .watch
+            case .pin, .leastPin: .pin
             }
         }
     }

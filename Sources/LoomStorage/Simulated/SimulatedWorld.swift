@@ -33,6 +33,8 @@ struct SimulatedWorld {
     var nextLock = 0
     /// How many names were moved into each folder that is watched.
     var arrivals: [UInt64: UInt64] = [:]
+    /// How often each number of an inode is pinned.
+    var pins: [UInt64: [UInt64: Int]] = [:]
     var whileSyncing: (@Sendable (SimulatedCall) -> Void)?
 
     init(disk: SimulatedDisk, seed: UInt64, supportsMapping: Bool) {
