@@ -42,7 +42,7 @@ public struct LogOptions: Sendable {
     public var driver = Driver.threads
     /// Whether a store of runs archives segments that have ended: their events take a tenth of the
     /// space there, or less, and have an index. A log without runs never does.
-    public var archivesSegments = false
+    public var archivesSegments = true
     /// How segments that have ended are archived; `nil`: not at all.
     package var archiving: ArchivingOptions?
     /// Segments that a manifest may list; tests lower it.
