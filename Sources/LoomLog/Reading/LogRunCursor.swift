@@ -1,4 +1,5 @@
 internal import LoomFormat
+internal import LoomStorage
 
 /// The events of one run, in order: from archives, then from live segments.
 ///
@@ -46,6 +47,34 @@ package struct LogRunCursor {
         }
         isOver = true
         return nil
+    }
+
+    /// Calls `body` with all events that are left, of which no bytes are copied, until it returns
+    /// `false`: for a cursor of the live segments alone.
+    package mutating func forEach(
+        _ body: (_ epoch: UInt64, _ position: UInt64, RawSpan, LogPlace) throws -> Bool
+    ) throws {
+        var goesOn = true
+        while goesOn {
+            guard archived == nil, live?.isScan == false else {
+                guard let event = try next() else { return }
+                let place = LogPlace(segmentID: event.segmentID, offset: event.offset)
+                goesOn = try body(event.epoch, event.position, event.body.rawSpan, place)
+                continue
+            }
+            var failure: (any Error)?
+            let step = try live?.eachOfNextUnit { epoch, position, bytes, place in
+                guard goesOn, failure == nil else { return }
+                if position == expected { expected &+= 1 }
+                do { goesOn = try body(epoch, position, bytes, place) } catch { failure = error }
+            }
+            if let failure { throw failure }
+            switch step {
+            case .unit?: continue
+            case nil, .end?: return
+            case .gone?: self = try newer()
+            }
+        }
     }
 
     private mutating func fetch() throws(LogError) -> LogEvent? {
@@ -129,6 +158,57 @@ private struct LiveEvents {
         }
     }
 
+    enum Step {
+        /// A unit was gone through.
+        case unit
+        case end
+        case gone
+    }
+
+    var isScan: Bool { scan != nil }
+
+    /// Goes through the next unit without copying anything.
+    mutating func eachOfNextUnit(
+        _ body: (_ epoch: UInt64, _ position: UInt64, RawSpan, LogPlace) -> Void
+    ) throws(LogError) -> Step {
+        guard try fetchPlaces() else { return .gone }
+        guard let place = places.popFirst() else { return .end }
+        do throws(LogError) {
+            let isThere = try reader.each(place, of: run) { _, epoch, position, bytes in
+                body(epoch, position, bytes, place)
+            }
+            guard isThere else { throw try lost(place) }
+        } catch {
+            if error.isMissingFile { return .gone }
+            throw error
+        }
+        return .unit
+    }
+
+    /// Fetches the places of the next units. Returns whether they are live still.
+    private mutating func fetchPlaces() throws(LogError) -> Bool {
+        guard places.isEmpty, unit < end else { return true }
+        guard let more = try index.places(of: run, serial, from: unit, before: end) else {
+            return false
+        }
+        places = more[...]
+        unit += more.count
+        return true
+    }
+
+    /// Why a unit is not where it was: its segment was archived, or damaged.
+    private func lost(_ place: LogPlace) throws(LogError) -> LogError {
+        // Opened before it went, or another file by now.
+        let path = index.log.directory.segment(place.segmentID)
+        let storage = index.log.storage
+        try storing("opening a segment") { () throws(StorageError) in
+            try storage.open(path, for: .reading).close()
+        }
+        return LogError(
+            .corrupt, "a unit that was read before is not there any more", path: path,
+            offset: place.offset)
+    }
+
     mutating func next() throws(LogError) -> Next {
         while true {
             if let event = ready.popFirst() { return .event(event) }
@@ -136,22 +216,11 @@ private struct LiveEvents {
                 guard try scanOn() else { return .end }
                 continue
             }
-            if places.isEmpty {
-                guard unit < end else { return .end }
-                guard
-                    let more = try index.places(of: run, serial, from: unit, before: end)
-                else { return .gone }
-                places = more[...]
-                unit += more.count
-            }
+            guard try fetchPlaces() else { return .gone }
             guard let place = places.popFirst() else { return .end }
             var events: [LogEvent] = []
             do throws(LogError) {
-                guard try reader.add(place, of: run, to: &events) else {
-                    throw LogError(
-                        .corrupt, "a unit that was read before is not there any more",
-                        path: index.log.directory.segment(place.segmentID), offset: place.offset)
-                }
+                guard try reader.add(place, of: run, to: &events) else { throw try lost(place) }
             } catch {
                 if error.isMissingFile { return .gone }
                 throw error

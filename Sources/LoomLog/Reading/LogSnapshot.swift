@@ -6,11 +6,11 @@ internal import LoomStorage
 ///
 /// An archive whose file was unlinked since is read all the same. A live segment is opened when it
 /// is needed: one that is gone by then was archived, and whoever reads goes on with a newer
-/// snapshot.
+/// snapshot. So the generation is pinned only while its archives are opened: a snapshot that is kept
+/// would keep everything that is superseded meanwhile on the disk.
 final class LogSnapshot: Sendable {
     let manifest: Manifest
     let archives: ArchiveSet
-
     var generation: UInt64 { manifest.generation }
     /// The segments that are not archives.
     var live: ArraySlice<ManifestSegment> { manifest.segments[archives.archives.count...] }
@@ -25,14 +25,17 @@ final class LogSnapshot: Sendable {
         of log: LogReader, after older: LogSnapshot?, leaves: LeafCache
     ) throws(LogError) {
         let manifests = ManifestStore(directory: log.directory, storage: log.storage)
-        var triesLeft = 5
+        let pins = ReaderPins(directory: log.directory, storage: log.storage)
+        var triesLeft = 10
         while true {
             let manifest = try manifests.load().manifest
+            let pin = pins.pin(manifest.generation)
+            defer { pin?.release() }
             do throws(LogError) {
                 try self.init(manifest, of: log, after: older, leaves: leaves)
                 return
             } catch {
-                // Merged and unlinked between the two looks: there is a newer generation.
+                // Merged and unlinked before the pin was seen: there is a newer generation.
                 triesLeft -= 1
                 guard error.isMissingFile, triesLeft > 0,
                     try manifests.newestGeneration() > manifest.generation

@@ -9,21 +9,25 @@ struct SegmentWindow {
     private let file: any StorageFile
     private var bytes: [UInt8] = []
     private var start = 0
-    /// Bytes read at once: doubled at each read up to the most.
+    /// Bytes read at once: doubled up to the most while one read follows the other.
     private var step: Int
+    private let firstStep: Int
 
     /// Large enough that the calls do not matter, small enough for a cache.
     private static let stepBytesMax = 256 << 10
 
     /// - Parameter step: Bytes that are read at first; fewer where one block may be all.
-    init(file: any StorageFile, step: Int = stepBytesMax) { (self.file, self.step) = (file, step) }
+    init(file: any StorageFile, step: Int = stepBytesMax) {
+        (self.file, self.step, firstStep) = (file, step, step)
+    }
 
     /// Makes at least `count` bytes from `offset` available, if the file and `limit` hold as many.
     mutating func load(offset: Int, count: Int, limit: Int) throws(LogError) {
         let wanted = min(offset + count, limit)
         if offset >= start && wanted <= start + bytes.count { return }
+        let follows = offset >= start && offset <= start + bytes.count + step
+        step = follows && !bytes.isEmpty ? min(step * 2, Self.stepBytesMax) : firstStep
         let length = min(max(count, step), max(0, limit - offset))
-        step = min(step * 2, Self.stepBytesMax)
         let file = self.file
         bytes = try storing("reading a segment") { () throws(StorageError) in
             try file.readBytes(count: length, at: offset)

@@ -22,10 +22,10 @@ public struct LogPlace: Hashable, Sendable {
 /// judges nothing: what it cannot read, a scan decides about.
 struct UnitReader {
     private let reader: LogReader
-    private var segment: (id: UInt64, file: any StorageFile, header: SegmentHeader)?
-    private var bytes: [UInt8] = []
+    private var segment: (id: UInt64, header: SegmentHeader, window: SegmentWindow)?
+    private var payload: [UInt8] = []
 
-    /// Bytes read at first: most units are smaller.
+    /// Bytes read at first: most units are smaller. Who reads on reads more at once.
     private static let firstBytes = 1024
 
     init(_ reader: LogReader) { self.reader = reader }
@@ -36,8 +36,23 @@ struct UnitReader {
     mutating func add(
         _ place: LogPlace, of run: RunID, to events: inout [LogEvent]
     ) throws(LogError) -> Bool {
-        guard let (file, header) = try open(place.segmentID) else { return false }
-        guard let (unit, payload) = try unit(place, file, header) else { return false }
+        try each(place, of: run) { sequence, epoch, position, body in
+            events.append(
+                LogEvent(
+                    sequence: sequence, run: run, epoch: epoch, position: position,
+                    body: [UInt8](copying: body), segmentID: place.segmentID,
+                    offset: place.offset))
+        }
+    }
+
+    /// Calls `body` with the events of the unit at `place`, which is one of `run`.
+    ///
+    /// - Returns: Whether such a unit stands there. What `body` was given of another is void.
+    mutating func each(
+        _ place: LogPlace, of run: RunID,
+        _ body: (_ sequence: UInt64, _ epoch: UInt64, _ position: UInt64, RawSpan) -> Void
+    ) throws(LogError) -> Bool {
+        guard try open(place.segmentID), let unit = try unit(place) else { return false }
         var sequence = unit.firstSequence
         var declared: [UInt64: RunID] = [:]
         var only: UInt64?
@@ -47,17 +62,13 @@ struct UnitReader {
                 switch record {
                 case .declaration(let number, let id):
                     declared[number] = try RunID(decoding: id)
-                case .event(let number, let epoch, let position, let body):
+                case .event(let number, let epoch, let position, let bytes):
                     // A unit of one run: its number may have been declared long before.
-                    guard declared[number] ?? run == run, only ?? number == number else {
-                        return false
-                    }
+                    guard declared.isEmpty || declared[number] ?? run == run,
+                        only ?? number == number
+                    else { return false }
                     only = number
-                    events.append(
-                        LogEvent(
-                            sequence: sequence, run: run, epoch: epoch, position: position,
-                            body: [UInt8](copying: body), segmentID: place.segmentID,
-                            offset: place.offset))
+                    body(sequence, epoch, position, bytes)
                     sequence &+= 1
                 }
             }
@@ -65,76 +76,66 @@ struct UnitReader {
         return true
     }
 
-    private mutating func open(
-        _ id: UInt64
-    ) throws(LogError) -> (any StorageFile, SegmentHeader)? {
-        if let segment, segment.id == id { return (segment.file, segment.header) }
+    private mutating func open(_ id: UInt64) throws(LogError) -> Bool {
+        if let segment, segment.id == id { return true }
         let (storage, path) = (reader.storage, reader.directory.segment(id))
         let file: any StorageFile
         do throws(StorageError) {
             file = try storage.open(path, for: .reading)
         } catch {
             // It was archived; or the number is that of an archive.
-            if error.isNotFound { return nil }
+            if error.isNotFound { return false }
             throw LogError(error, doing: "opening a segment")
         }
-        guard let bytes = try read(file, SegmentHeader.byteCount, at: 0),
-            let (header, _) = try? SegmentHeader.decode(bytes.rawSpan),
-            header.segmentID == id, header.storeID == reader.storeID, header.role == .live
-        else { return nil }
-        segment = (id, file, header)
-        return (file, header)
-    }
-
-    /// Up to so many bytes of a file, or `nil` behind its end.
-    private func read(
-        _ file: any StorageFile, _ count: Int, at offset: Int
-    ) throws(LogError) -> [UInt8]? {
         let bytes = try storing("reading a segment") { () throws(StorageError) in
-            try file.readBytes(count: count, at: offset)
+            try file.readBytes(count: SegmentHeader.byteCount, at: 0)
         }
-        return bytes.isEmpty ? nil : bytes
+        guard let (header, _) = try? SegmentHeader.decode(bytes.rawSpan),
+            header.segmentID == id, header.storeID == reader.storeID, header.role == .live
+        else { return false }
+        segment = (id, header, SegmentWindow(file: file, step: Self.firstBytes))
+        return true
     }
 
-    /// The unit's last header and its decoded payload.
-    private mutating func unit(
-        _ place: LogPlace, _ file: any StorageFile, _ segment: SegmentHeader
-    ) throws(LogError) -> (BlockHeader, [UInt8])? {
-        guard var window = try read(file, Self.firstBytes, at: place.offset) else { return nil }
-        let seed = BlockHeader.seed(salt: segment.salt, offset: place.offset)
-        guard let first = try? BlockHeader(decoding: window.rawSpan, seed: seed) else { return nil }
+    /// The unit's last header; its decoded payload is in ``payload``.
+    private mutating func unit(_ place: LogPlace) throws(LogError) -> BlockHeader? {
+        guard let (id, header, known) = segment else { return nil }
+        var window = known
+        // Taken out, so that it is changed in place.
+        segment = nil
+        defer { segment = (id, header, window) }
+        let end = FormatLimits.segmentBytesMax
+        try window.load(offset: place.offset, count: BlockHeader.byteCount, limit: end)
+        let seed = BlockHeader.seed(salt: header.salt, offset: place.offset)
+        guard
+            let first = try? BlockHeader(
+                decoding: window.span(from: place.offset, limit: end), seed: seed)
+        else { return nil }
         // The chain before it is not at hand: it is taken at its word.
         var parser = BlockParser(
-            salt: segment.salt, offset: place.offset, previousHash: first.previousHash,
+            salt: header.salt, offset: place.offset, previousHash: first.previousHash,
             nextSequence: first.firstSequence)
-        var payload: [UInt8] = []
+        payload.removeAll(keepingCapacity: true)
+        var needed = BlockHeader.byteCount
         while true {
             let offset = parser.offset
-            let parse = parser.next(in: window.rawSpan)
-            switch parse {
-            case .truncated(let needed):
-                guard let more = try read(file, needed, at: offset), more.count >= needed else {
+            try window.load(offset: offset, count: needed, limit: end)
+            let span = window.span(from: offset, limit: end)
+            switch parser.next(in: span) {
+            case .truncated(let count):
+                guard count > needed else { return nil }
+                needed = count
+            case .block(let block) where block.kind == .events:
+                guard payload.count + block.rawLength <= FormatLimits.unitBytesMax else {
                     return nil
                 }
-                window = more
-            case .block(let block) where block.kind == .events:
-                guard Self.decode(block, window, into: &payload) else { return nil }
-                guard block.flags.contains(.continues) else { return (block, payload) }
-                window = []
+                let stored = span.extracting(BlockHeader.byteCount..<block.totalLength)
+                guard (try? block.decodePayload(stored, into: &payload)) != nil else { return nil }
+                guard block.flags.contains(.continues) else { return block }
+                needed = BlockHeader.byteCount
             case .block, .blank, .bad: return nil
             }
         }
-    }
-}
-
-extension UnitReader {
-    /// Appends the decoded payload of a block that stands at the start of `window`.
-    private static func decode(
-        _ block: BlockHeader, _ window: [UInt8], into payload: inout [UInt8]
-    ) -> Bool {
-        guard payload.count + block.rawLength <= FormatLimits.unitBytesMax else { return false }
-        let stored = window.rawSpan.extracting(BlockHeader.byteCount..<block.totalLength)
-        return (try? block.decodePayload(stored, into: &payload)) != nil
     }
 }
 

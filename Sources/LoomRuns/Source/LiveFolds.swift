@@ -17,6 +17,16 @@ final class LiveFolds: Sendable {
         /// Whether there is a run: one that was created, or one that cannot be read.
         var isRun: Bool { fold.isBegun || readError != nil }
 
+        /// Sees an event whose bytes are copied only when they are not those of a plain step.
+        mutating func see(
+            _ run: RunID, _ place: RunFold.Place, _ body: RawSpan, _ origin: LogPlace
+        ) throws {
+            if readError == nil, fold.seeOrdinary(body, at: place) { return }
+            try see(
+                StoredEvent(
+                    run: run, place: place, body: [UInt8](copying: body), origin: origin))
+        }
+
         mutating func see(_ event: StoredEvent) throws {
             guard readError == nil else { return }
             do {
@@ -68,7 +78,10 @@ final class LiveFolds: Sendable {
                 } ?? Seen()
             events = try view.liveEvents(of: run, at: seen.fold.nextPosition)
         }
-        while let event = try events?.next() { try seen.see(StoredEvent(event)) }
+        try events?.forEach { epoch, position, body, place in
+            try seen.see(run, RunFold.Place(position: position, epoch: epoch), body, place)
+            return true
+        }
         entries.withLock { $0[run] = Entry(seen: seen, mark: live.mark) }
         return seen
     }
