@@ -28,6 +28,9 @@ let package = Package(
                 "BenchmarkSupport", .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .executableTarget(
+            name: "ReadBenchmark",
+            dependencies: loomlog + [.product(name: "SystemPackage", package: "swift-system")]),
+        .executableTarget(
             name: "ArchiveBenchmark", dependencies: loomlog + ["BenchmarkSupport"]),
         .executableTarget(
             name: "ModelBenchmark", dependencies: loomlog + ["BenchmarkSupport"]),

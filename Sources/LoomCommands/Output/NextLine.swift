@@ -38,6 +38,9 @@ struct NextLine {
     /// What shows where a run stands.
     func get(_ run: RunID) -> String { command(["get", run.rawValue]) }
 
+    /// A word as a shell takes it.
+    static func quoted(_ word: String) -> String { ShellWord.quoted(word) }
+
     private func resume(_ run: String) -> String {
         let isOfSteps = CommandLineTool.executableName == "loomlog"
         if program.isEmpty { return command(["resume", run]) + (isOfSteps ? " -- PROGRAM" : "") }

@@ -73,7 +73,7 @@ public final class LogRunSource: RunSource {
     }
 
     /// Asks a view of the log; a newer one where the log was rewritten meanwhile.
-    private func looking<Result>(_ body: (LogView) throws -> Result) throws -> Result {
+    func looking<Result>(_ body: (LogView) throws -> Result) throws -> Result {
         var triesLeft = 100
         while true {
             do {
@@ -156,7 +156,7 @@ public final class LogRunSource: RunSource {
 
     /// See ``RunSource/tail(of:last:)``.
     public func tail(of run: RunID?, last count: Int?) throws -> any RunEventTail {
-        try LogTail(log, run, last: count)
+        try LogTail(self, run, last: count)
     }
 }
 
