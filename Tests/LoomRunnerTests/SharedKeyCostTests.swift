@@ -60,7 +60,7 @@ import Testing
         _ = try await call(reopened, machine, "fifth")
         let later = try await call(reopened, machine, "sixth")
         let other = try await call(reopened, machine, "seventh", key: "order-8")
-        #expect(later <= small + 4096 && other <= small + 4096, "\(later), \(other)")
+        #expect(later <= small + 8192 && other <= small + 8192, "\(later), \(other)")
         let reader = try machine.reader()
         for view in try reader.list() { #expect(try reader.verify(view.run).isValid) }
         try reopened.close()
