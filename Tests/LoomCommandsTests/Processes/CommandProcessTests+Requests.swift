@@ -1,5 +1,6 @@
 import Foundation
 import LoomModel
+import SystemPackage
 import Testing
 
 /// Commands that change a run beside the program that has the log.
