@@ -187,7 +187,7 @@ let package = Package(
                 "LoomCommands", "LoomFormat", "LoomModel", "LoomLog", "LoomRunner", "LoomRuns",
                 "LoomTesting", "loomlog", "counter-agent", subprocess, "docs-agent", systemPackage,
             ],
-            exclude: ["Parity", "Programs", "Transcripts"], swiftSettings: settings),
+            exclude: ["Databases", "Parity", "Programs", "Transcripts"], swiftSettings: settings),
         .testTarget(
             name: "LoomTestingTests",
             dependencies: [

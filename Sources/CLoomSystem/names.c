@@ -208,6 +208,19 @@ int loom_rename_exclusive(int anchor, const char *path, const char *target) {
     return result;
 }
 
+int loom_link(int anchor, const char *path, const char *target) {
+    struct place from, to;
+    int result = find(anchor, path, &from);
+    if (result < 0) return result;
+    result = find(anchor, target, &to);
+    if (result == 0) {
+        result = status(linkat(from.folder, from.name, to.folder, to.name, 0));
+        leave(&to, anchor);
+    }
+    leave(&from, anchor);
+    return result;
+}
+
 static int unlink_at(int anchor, const char *path, int flags) {
     struct place place;
     int result = find(anchor, path, &place);

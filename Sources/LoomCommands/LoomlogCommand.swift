@@ -18,7 +18,11 @@ public struct LoomlogCommand: AsyncParsableCommand {
                 subcommands: [RunCommand.self, ResumeCommand.self] + ChangeCommands.all),
             CommandGroup(
                 name: "Look:", subcommands: ReadCommands.all + [InfoCommand.self]),
-            CommandGroup(name: "Care:", subcommands: [DumpCommand.self]),
+            CommandGroup(
+                name: "Care:",
+                subcommands: [
+                    BackupCommand.self, ExportCommand.self, ImportCommand.self, DumpCommand.self,
+                ]),
             CommandGroup(
                 name: "Try:", subcommands: [DemoCommand.self, DemoAgentCommand.self]),
         ])

@@ -239,8 +239,10 @@ extension LogDump {
             throw Refusal(code: "corrupt", description: "\(place): a block out of place")
         default: break
         }
-        let proven = max(
-            walk.durableUpTo, Int(entry.validEnd), durableBehind(walk, bytes))
+        // In a backup the blocks say what was durable where the original stood.
+        let isCopy = entry.ending == .copied
+        let told = isCopy ? 0 : max(walk.durableUpTo, durableBehind(walk, bytes))
+        let proven = max(told, Int(entry.validEnd))
         guard proven <= walk.validEnd else {
             throw Refusal(
                 code: "corrupt", description: "\(place): \(proven) bytes were durable")

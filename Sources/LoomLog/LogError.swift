@@ -12,6 +12,9 @@ public struct LogError: Error, Sendable {
 
         /// Bytes that were durable are damaged. Nothing was changed.
         public static let corrupt = Code("corrupt")
+        /// The directory is a copy that was made file by file while a writer had the log open: its
+        /// files are not of one moment.
+        public static let copiedWhileLive = Code("copiedWhileLive")
         /// The log was written by a newer version.
         public static let unsupportedVersion = Code("unsupportedVersion")
         /// Another writer has the log open.
@@ -46,21 +49,25 @@ public struct LogError: Error, Sendable {
     public let offset: Int?
     /// The error below this one.
     public let cause: (any Error)?
+    /// What to do, where it is not what the code alone says.
+    private let advice: String?
 
     /// Creates an error.
     public init(
         _ code: Code, _ message: String, path: FilePath? = nil, offset: Int? = nil,
-        cause: (any Error)? = nil
+        cause: (any Error)? = nil, advice: String? = nil
     ) {
         self.code = code
         self.message = message
         self.path = path
         self.offset = offset
         self.cause = cause
+        self.advice = advice
     }
 
     /// What to do about it.
     public var hint: String {
+        if let advice { return advice }
         if isDisplaced { return "look for the directory: what was acknowledged went with it" }
         if storageCause?.isNoFile == true {
             let isDerived = [FileName.lock, FileName.mark].contains(path?.lastComponent?.string)
@@ -70,6 +77,7 @@ public struct LogError: Error, Sendable {
         }
         return switch code {
         case .corrupt: "loomlog dump shows what stands before the damage; nothing was changed"
+        case .copiedWhileLive: "make the copy with loomlog backup: it may be made at any time"
         case .unsupportedVersion: "use the version of loomlog that wrote it, or a newer one"
         case .locked: "wait for it to finish, or pass --wait"
         case .notFound: "check the path given by --log or LOOMLOG_DIR"
@@ -115,6 +123,15 @@ extension LogError {
             return "\(what): it was moved, deleted, replaced or overwritten meanwhile"
         }
         return "\(what): \(error.operation.rawValue) failed: \(error.errno)"
+    }
+
+    /// Files of a copy contradict each other as those of a log that was written meanwhile.
+    static func copiedWhileLive(
+        _ message: String, _ path: FilePath, offset: Int? = nil, cause: (any Error)? = nil
+    ) -> LogError {
+        LogError(
+            .copiedWhileLive, "copied while live: use backup; \(message)", path: path,
+            offset: offset, cause: cause)
     }
 
     /// The writer belongs to the process that opened it, and this is a child that it forked.

@@ -28,6 +28,12 @@ public protocol Storage: Sendable {
     func list(_ path: FilePath) throws(StorageError) -> [String]
     /// Gives a file or folder another name. Never replaces: throws `fileExists`.
     func rename(_ path: FilePath, to target: FilePath) throws(StorageError)
+    /// Gives a file another name beside the one that it has. Never replaces: throws `fileExists`.
+    ///
+    /// Throws where the file system has no such names, or the new one would be on another device;
+    /// `operationNotSupported` where the storage has none. A link is durable when its folder is
+    /// synced; what stands in the file is durable by the file's own syncs.
+    func link(_ path: FilePath, to target: FilePath) throws(StorageError)
     /// Removes a file. Readers that have it open go on reading it.
     func remove(_ path: FilePath) throws(StorageError)
     /// Removes a folder that is empty.
@@ -193,6 +199,13 @@ public protocol Machine: Sendable {
     func random() -> UInt64
     /// Waits on the calling thread.
     func sleep(nanoseconds: UInt64)
+}
+
+extension Storage {
+    /// For a storage whose files have one name: refuses.
+    public func link(_ path: FilePath, to target: FilePath) throws(StorageError) {
+        throw StorageError(.link, target, .notSupported)
+    }
 }
 
 extension StorageFile {

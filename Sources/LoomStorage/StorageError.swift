@@ -5,7 +5,8 @@ public struct StorageError: Error, Hashable, Sendable {
     /// What was tried.
     public enum Operation: String, Hashable, Sendable {
         /// The calls of ``Storage`` and ``StorageFile``.
-        case createDirectory, list, rename, remove, syncDirectory, create, open, lock, size, read
+        case createDirectory, list, rename, link, remove, syncDirectory, create, open, lock, size,
+            read
         /// Space that is left, and space that is given back.
         case availableBytes, truncate
         /// More of them.

@@ -22,6 +22,9 @@ extension StorageForwarding {
     package func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
         try base.rename(path, to: target)
     }
+    package func link(_ path: FilePath, to target: FilePath) throws(StorageError) {
+        try base.link(path, to: target)
+    }
     package func remove(_ path: FilePath) throws(StorageError) { try base.remove(path) }
     package func removeDirectory(_ path: FilePath) throws(StorageError) {
         try base.removeDirectory(path)

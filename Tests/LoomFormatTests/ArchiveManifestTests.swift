@@ -67,6 +67,24 @@ import Testing
                 + "070000000000000009000000000000000100000000000000")
     }
 
+    @Test("a log that was copied says so behind the superseded files, others nothing")
+    func copy() throws {
+        var manifest = Self.manifest
+        for copy in [ManifestCopy(time: 258), ManifestCopy(time: 1 << 50, isSettled: true)] {
+            manifest.copy = copy
+            #expect(try decode(manifest) == manifest)
+        }
+        let bytes = manifest.encodedFile().bytes.dropFirst(64 + 80 + 3 * 80 + 8 + 3 * 24)
+        #expect(hex(bytes.prefix(16)) == "0000000000000400" + "0100000000000000")
+        // Cut, or without a time, it is none.
+        var expected = manifest
+        (expected.copy, expected.generation) = (nil, 9)
+        for tail in [[UInt8](repeating: 1, count: 15), [UInt8](repeating: 0, count: 16)] {
+            let file = file(body + tail)
+            #expect(try Manifest.decodeFile(file.rawSpan, generation: 9).manifest == expected)
+        }
+    }
+
     @Test("a manifest of 0.1 is read: what stands behind its segments means nothing")
     func older() throws {
         var body = Array(TinyLog.manifest.encodedFile().bytes.dropFirst(64).prefix(80 + 3 * 80))

@@ -112,6 +112,7 @@ import Testing
             [4] + timeBytes + text("m") + [2, 1]
         ),
         (.paused(.interruptedTooOften), [5]),
+        (.paused(.restored(from: EventTime(microseconds: 300))), [6, 0xAC, 2]),
         (.resumed(holder: "host 1"), text("host 1")),
         (
             .failed(Failure(message: "m", category: .validation, isRetryable: false)),
@@ -299,7 +300,7 @@ import Testing
     func unknownParts() {
         let failure: [UInt8] = [0, 1, 0]
         let known: [(kind: ContentKind, before: [UInt8], last: UInt8, after: [UInt8])] = [
-            (.policyChanged, [], 3, [1]), (.paused, [], 5, [0]),
+            (.policyChanged, [], 3, [1]), (.paused, [], 6, [0]),
             (.created, [0, 1, 0], 3, [0, 0]), (.failed, [0], 5, [0]),
             (.attemptFailed, [0, 0] + failure, 2, [0]), (.toolStarted, [0, 0, 0], 3, [2, 0, 0]),
             (.toolStarted, [0, 0, 0, 1], 3, [0, 0]), (.toolFinished, [1], 3, [0]),

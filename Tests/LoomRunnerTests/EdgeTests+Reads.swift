@@ -35,7 +35,8 @@ extension EdgeTests {
                 Self.event(.runCompleted(id, result: [0x31])),
             ], as: strange, to: store)
         try await write([[1, 1, 9]], as: RunID("bad"), to: store)
-        let delta = StateDelta.encode(from: [0x31, 0x32, 0x33], to: [0x34])
+        let delta = StateDelta.encode(
+            from: [UInt8](repeating: 0x31, count: 64), to: [UInt8](repeating: 0x31, count: 65))
         try await write(
             [
                 Self.event(.created(RunCreation(loop: "v", state: [0x31]))),

@@ -157,7 +157,8 @@ import Testing
         let writer = try LogWriter(path: "/a.loom", options: options(), storage: storage)
         let attempt = AttemptID(step: 0, attempt: 0)
         // A delta against a state of another length.
-        let delta = StateDelta.encode(from: [0x30, 0x30], to: [0x31])
+        let delta = StateDelta.encode(
+            from: [UInt8](repeating: 0x30, count: 64), to: [UInt8](repeating: 0x30, count: 65))
         var unit = RecordUnit(run: try RunID("r"), epoch: 1, position: 0)
         for content in [
             .created(RunCreation(loop: "l", state: [0x30])), .resumed(holder: "h"),

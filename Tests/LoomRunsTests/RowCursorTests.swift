@@ -156,7 +156,8 @@ import Testing
             .runCompleted(AttemptID(step: 6, attempt: 0), result: Self.state(9, 3000)),
         ])
         let attempt = AttemptID(step: 6, attempt: 0)
-        let delta = StateDelta.encode(from: [1], to: [2])
+        let delta = StateDelta.encode(
+            from: [UInt8](repeating: 1, count: 64), to: [UInt8](repeating: 1, count: 65))
         try await raws[2].write([
             .attemptStarted(attempt), .stepCommitted(attempt, delta: delta),
         ])

@@ -27,12 +27,17 @@ struct Source {
             }
     }
 
+    private static let modifiers: Set<Substring> = [
+        "public", "package", "internal", "fileprivate", "private",
+    ]
+
     /// The modules that the file imports.
     var imports: [String] {
         lines.compactMap { line in
             let words = line.split(separator: " ")
-            guard let index = words.firstIndex(of: "import"), index <= 2,
-                !line.hasPrefix("//"), words.count > index + 1
+            // Not `loomlog import FILE` in the text of a help.
+            guard let index = words.firstIndex(of: "import"), words.count > index + 1,
+                words[..<index].allSatisfy({ Self.modifiers.contains($0) || $0.hasPrefix("@") })
             else { return nil }
             return String(words[index + 1].prefix { $0 != "." })
         }

@@ -617,7 +617,8 @@ def read_archive(file, manifest, entry):
 def check_active_end(file, entry, stop, end, durable, last):
     """Rules B and D of §11 (A and C were met while reading), but for MARK."""
     require(entry.valid_end <= end, f"ends at {end}, before the manifest's valid end {entry.valid_end}")
-    require(durable <= end, f"ends at {end}, though {durable} bytes were durable")
+    copied = entry.ending == 3             # a backup: its blocks tell of the original
+    require(copied or durable <= end, f"ends at {end}, though {durable} bytes were durable")
     sealed = end == stop and last is not None and last.kind == SEAL
     for base, chunk in file.chunks(end, 64):
         require(not sealed or not any(chunk), f"something stands behind the seal that ends at {end}")
@@ -627,7 +628,7 @@ def check_active_end(file, entry, stop, end, durable, last):
                 offset = base + at
                 try:
                     block = parse_header(chunk[at:at + 64], offset, block_seed(entry.salt, offset))
-                    require(block.durable <= end, f"ends at {end}; a block at {offset} saw {block.durable} durable")
+                    require(copied or block.durable <= end, f"ends at {end}; a block at {offset} saw {block.durable} durable")
                 except Torn:
                     pass
             at = chunk.find(b"BLK1", at + 1)

@@ -81,7 +81,8 @@ func time(_ what: String, times: Int = 1, _ body: (Int) throws -> Void) throws {
     let began = ContinuousClock.now
     for number in 0..<times { try body(number) }
     let taken = (ContinuousClock.now - began) / times
-    let microseconds = Double(taken.components.attoseconds) / 1e12 + 1e6
+    let microseconds =
+        Double(taken.components.attoseconds) / 1e12 + 1e6
         * Double(taken.components.seconds)
     print("\(what): \(String(format: "%.1f", microseconds)) us")
 }

@@ -61,6 +61,8 @@ int loom_make_directory(int anchor, const char *_Nonnull path);
 int loom_make_private_directory(int anchor, const char *_Nonnull path);
 // Fails with EEXIST when the target exists: a rename never replaces anything here.
 int loom_rename_exclusive(int anchor, const char *_Nonnull path, const char *_Nonnull target);
+// A second name for a file; fails with EEXIST when the target exists. A link is not followed.
+int loom_link(int anchor, const char *_Nonnull path, const char *_Nonnull target);
 int loom_unlink(int anchor, const char *_Nonnull path);
 int loom_remove_directory(int anchor, const char *_Nonnull path);
 // Calls `each` with the name of every entry but "." and "..".

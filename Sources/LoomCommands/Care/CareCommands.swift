@@ -64,6 +64,8 @@ struct InfoCommand: AsyncParsableCommand {
                     "next_sequence": .integer(Int64(overview.position.nextSequence)),
                     "writer": writer.map { .string($0) } ?? .null,
                     "ended": .string(overview.ending),
+                    "restored_from": overview.copyTime
+                        .map { .string(EventTime(microseconds: $0).iso8601) } ?? .null,
                     "recoveries": .array(overview.recoveries.map(\.json)),
                 ]),
                 [
@@ -74,7 +76,7 @@ struct InfoCommand: AsyncParsableCommand {
                     Self.diskLine(overview),
                     "events    \(overview.position.nextSequence - 1)",
                     "writer    \(writer ?? "none")", "ended     \(overview.ending)",
-                ] + overview.recoveries.map { "recovered \($0.line)" })
+                ] + overview.copyLines + overview.recoveries.map { "recovered \($0.line)" })
         }
     }
 
@@ -95,15 +97,29 @@ extension LogOverview {
         switch endRule {
         case nil: "open"
         case .closed, .sealed: "closed"
+        case .copied: "a backup"
         case .marked, .provenByBlock: "torn, proven"
         default: "torn, unproven"
         }
     }
 }
 
+extension LogOverview {
+    /// What a backup, and a log that was restored from one, says of itself.
+    fileprivate var copyLines: [String] {
+        guard let copyTime else { return [] }
+        let time = EventTime(microseconds: copyTime).iso8601
+        return [
+            endRule == .copied
+                ? "backup    made at \(time); its first writer pauses what was being driven then"
+                : "restored  from the backup of \(time)"
+        ]
+    }
+}
+
 extension LogRecovery {
     private var verdict: String {
-        isProven.map { $0 ? "torn, proven" : "torn, unproven" } ?? "torn"
+        isCopy ? "a backup" : isProven.map { $0 ? "torn, proven" : "torn, unproven" } ?? "torn"
     }
 
     fileprivate var line: String {

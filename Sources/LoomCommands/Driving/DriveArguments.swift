@@ -5,6 +5,7 @@ internal import LoomFormat
 public import LoomLog
 internal import LoomModel
 internal import LoomRunner
+internal import LoomRuns
 internal import SystemPackage
 
 /// What `run` and `resume` share.
@@ -28,6 +29,8 @@ struct DriveArguments: ParsableArguments {
     @Option(
         parsing: .unconditional, help: "Failures of one step after which the run fails.")
     var maxAttempts = 3
+    @Flag(help: "Drive a run on that its backup paused, although it may have gone on elsewhere.")
+    var afterRestore = false
     @Flag(help: "Print what the steps log to standard error, from level info on.")
     var verbose = false
 
@@ -35,6 +38,18 @@ struct DriveArguments: ParsableArguments {
         if let maxSteps, maxSteps < 0 { throw ValidationError("--max-steps is below zero") }
         if let timeout { try SecondsOption.check(timeout, "--timeout", mayBeZero: false) }
         if maxAttempts < 1 { throw ValidationError("--max-attempts must be 1 or more") }
+    }
+
+    /// Refuses a run that a restored log paused, unless the user has said to go on.
+    func checkRestored(_ store: LogRunStore) throws {
+        guard !afterRestore, store.log.copyTime != nil, let run = try? run.run(),
+            let view = try? RunReader(log: store.reader).get(run),
+            case .restored(let time)? = view.summary.pauseReason
+        else { return }
+        throw CommandFailure(
+            message: "run \(run) was driven when the backup of \(time.iso8601) was made that "
+                + "this log was restored from: what it did after that is not known here",
+            hint: "look at what its tools did since, then pass --after-restore", status: .held)
     }
 
     /// The runner's options.
@@ -69,6 +84,9 @@ extension LogArguments {
         if let warning = store.log.recovery.warning {
             Output.note("warning: \(directory): \(warning)")
         }
+        if let warning = store.restoringWarning {
+            Output.note("warning: \(directory): \(warning)")
+        }
         let result: Result
         do {
             result = try await body(store)
@@ -78,6 +96,16 @@ extension LogArguments {
         }
         try store.close()
         return result
+    }
+}
+
+extension LogRunStore {
+    /// What the first opening of a restored log has done.
+    fileprivate var restoringWarning: String? {
+        guard let time = log.copyTime, !restoredRuns.isEmpty else { return nil }
+        let count = restoredRuns.count
+        return "restored from the backup of \(EventTime(microseconds: time).iso8601): "
+            + "\(count) \(count == 1 ? "run" : "runs") that were driven then are paused"
     }
 }
 

@@ -32,6 +32,7 @@ struct Driving {
                 creates: createsLog, waits: arguments.wait, durability: arguments.durability
             ) { store in
                 opened = store.reader
+                try arguments.checkRestored(store)
                 Self.tellRequests(to: store, stop)
                 defer { Progress.shared.finish() }
                 return (try await stop.cancelling { try await body(store) }, store.reader)

@@ -17,18 +17,24 @@ enum ExitStatus: Int32 {
 }
 
 /// An error as the command tells it: one line, a hint, a status.
-struct CommandFailure {
+struct CommandFailure: Error {
     let message: String
     let hint: String
     let status: ExitStatus
 
     init(_ error: any Error) {
         switch error {
+        case let error as CommandFailure: self = error
         case let error as LogError: self.init(error)
         case let error as RunnerError: self.init(error)
         case let error as RunReadError: self.init(error)
         case let error as RequestRefusal: self.init(error)
         case let error as RequestError: self.init(error)
+        case let error as RunImportError: self.init(error)
+        case let error as RunLineError:
+            self.init(
+                message: error.description, hint: "nothing of its run was imported",
+                status: .damaged)
         case let error as StepProgramError: self.init(error)
         case let error as UnreadChange:
             let cause = CommandFailure(error.cause)
@@ -75,7 +81,7 @@ struct CommandFailure {
         message = error.description
         hint = error.hint
         switch error.code {
-        case .corrupt, .unsupportedVersion: status = .damaged
+        case .corrupt, .copiedWhileLive, .unsupportedVersion: status = .damaged
         case .notFound, .notALog: status = .notFound
         case .locked, .inboxFull: status = .held
         case .limitExceeded: status = .usage
@@ -115,6 +121,17 @@ struct CommandFailure {
         message = error.description
         hint = error.hint
         status = .held
+    }
+
+    private init(_ error: RunImportError) {
+        message = error.description
+        switch error {
+        case .runExists:
+            (status, hint) = (.runExists, "import it as another run, with --as, or elsewhere")
+        case .severalRuns: (status, hint) = (.usage, "--as names the run of a file with one")
+        case .scattered, .invalid:
+            (status, hint) = (.damaged, "nothing of this run was imported")
+        }
     }
 
     private init(_ error: RunReadError) {

@@ -68,6 +68,9 @@ extension PauseReason {
         case .unknownOutcome(let call, let cause):
             "call \(call) may or may not have happened, and must not happen twice"
                 + (cause.map { ": \($0.message)" } ?? "")
+        case .restored(let time):
+            "its log was restored from the backup of \(time.iso8601): what it did after that is "
+                + "not known"
         case .interruptedTooOften: "its step was cut too often: look before it is tried again"
         }
     }

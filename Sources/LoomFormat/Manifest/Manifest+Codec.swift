@@ -84,7 +84,7 @@ extension Manifest {
     private func encodedBody() -> [UInt8] {
         let size =
             Self.fixedBytes + segments.count * ManifestSegment.byteCount
-            + 8 + superseded.count * SupersededSegment.byteCount
+            + 8 + superseded.count * SupersededSegment.byteCount + ManifestCopy.byteCount
         var writer = ByteWriter(capacity: size)
         writer.writeUInt16(FormatVersion.major)
         writer.writeUInt16(FormatVersion.minor)
@@ -120,6 +120,10 @@ extension Manifest {
             writer.writeUInt64(file.generation)
             writer.writeUInt64(UInt64(file.role.rawValue))
         }
+        if let copy {
+            writer.writeUInt64(copy.time)
+            writer.writeUInt64(copy.isSettled ? 1 : 0)
+        }
         return writer.bytes
     }
 
@@ -152,7 +156,10 @@ extension Manifest {
         for _ in 0..<count { segments.append(try Self.readSegment(&reader)) }
         superseded = []
         // What a writer of 0.1 left behind the segments means nothing.
-        if minor >= 2 { superseded = try Self.readSuperseded(&reader) }
+        if minor >= 2 {
+            superseded = try Self.readSuperseded(&reader)
+            copy = try Self.readCopy(&reader)
+        }
         try validate()
         try validateSuperseded()
     }
@@ -186,6 +193,15 @@ extension Manifest {
                     segmentID: id, generation: generation, role: SegmentRole(rawValue: byte)))
         }
         return files
+    }
+
+    /// Only a log that was copied has it.
+    private static func readCopy(
+        _ reader: inout ByteReader
+    ) throws(FormatError) -> ManifestCopy? {
+        guard reader.remaining >= ManifestCopy.byteCount else { return nil }
+        let (time, flags) = (try reader.readUInt64(), try reader.readUInt64())
+        return time == 0 ? nil : ManifestCopy(time: time, isSettled: flags & 1 != 0)
     }
 
     private static func readSegment(

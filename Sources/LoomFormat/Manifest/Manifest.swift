@@ -29,6 +29,9 @@ public struct SegmentEnding: RawRepresentable, Hashable, Sendable {
     /// Power was lost while bytes were unsynced, or the last sync group is damaged: what that group
     /// held may be missing.
     public static let tornUnproven = SegmentEnding(rawValue: 2)
+    /// A backup ends here: what its original did later is not in it. The active segment of a backup
+    /// has it, too.
+    public static let copied = SegmentEnding(rawValue: 3)
 }
 
 /// One segment in a manifest.
@@ -107,6 +110,23 @@ public struct SupersededSegment: Hashable, Sendable {
     }
 }
 
+/// That a log is a backup, or was restored from one.
+public struct ManifestCopy: Hashable, Sendable {
+    /// Bytes of it on disk.
+    public static let byteCount = 16
+
+    /// When the backup was made, in microseconds since 1970-01-01 UTC.
+    public var time: UInt64
+    /// Whether the runs that were driven then have been paused since.
+    public var isSettled: Bool
+
+    /// Creates it.
+    public init(time: UInt64, isSettled: Bool = false) {
+        self.time = time
+        self.isSettled = isSettled
+    }
+}
+
 /// Which segments make up the log: one immutable generation of it. See FORMAT.md, Manifest.
 public struct Manifest: Hashable, Sendable {
     /// Counts from 1; the highest valid one holds.
@@ -127,12 +147,14 @@ public struct Manifest: Hashable, Sendable {
     public var segments: [ManifestSegment]
     /// Files that were segments and may still be there.
     public var superseded: [SupersededSegment]
+    /// What the log was copied from, when it was.
+    public var copy: ManifestCopy?
 
     /// Creates a manifest.
     public init(
         generation: UInt64, storeID: StoreID, writerID: UInt64, writerEpoch: UInt64,
         nextSegmentID: UInt64, previousHash: UInt64, created: UInt64, segments: [ManifestSegment],
-        superseded: [SupersededSegment] = []
+        superseded: [SupersededSegment] = [], copy: ManifestCopy? = nil
     ) {
         self.generation = generation
         self.storeID = storeID
@@ -143,5 +165,6 @@ public struct Manifest: Hashable, Sendable {
         self.created = created
         self.segments = segments
         self.superseded = superseded
+        self.copy = copy
     }
 }

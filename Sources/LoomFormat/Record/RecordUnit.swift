@@ -21,6 +21,14 @@ public struct RecordUnit: Sendable {
     public private(set) var eventCount = 0
     /// The framed events.
     package private(set) var frames: ByteWriter
+    /// Where events of other epochs begin in the frames.
+    private var turns: [Turn] = []
+
+    private struct Turn {
+        let offset: Int
+        let epoch: UInt64
+        let position: UInt64
+    }
 
     /// Creates an empty unit whose first event has `position` in the run.
     public init(run: RunID, epoch: UInt64, position: UInt64, isBarrier: Bool = false) {
@@ -55,6 +63,11 @@ public struct RecordUnit: Sendable {
         eventCount += 1
     }
 
+    /// Goes on with events that another holder wrote: for a run that comes from another log.
+    package mutating func turn(toEpoch epoch: UInt64, position: UInt64) {
+        turns.append(Turn(offset: frames.count, epoch: epoch, position: position))
+    }
+
     /// The bytes of each event, in order.
     public var events: [[UInt8]] {
         var reader = ByteReader(frames.bytes.rawSpan)
@@ -73,11 +86,12 @@ public struct RecordUnit: Sendable {
         isBarrier = false
         eventCount = 0
         frames.removeAll()
+        turns = []
     }
 
     /// The most bytes that the payload of this unit can take, its run's declaration included.
     package var payloadBytesMax: Int {
-        frames.count + run.rawValue.utf8.count + 64
+        frames.count + run.rawValue.utf8.count + 64 * (turns.count + 1)
     }
 
     /// Writes the payload: the run's declaration when it is due, the context, the events.
@@ -89,14 +103,29 @@ public struct RecordUnit: Sendable {
             writer.writeVarint(number)
             writer.writeBytes(id)
         }
+        guard !turns.isEmpty else {
+            return write(number, epoch, position, 0..<frames.count, to: &writer)
+        }
+        write(number, epoch, position, 0..<turns[0].offset, to: &writer)
+        for (index, turn) in turns.enumerated() {
+            let end = index + 1 < turns.count ? turns[index + 1].offset : frames.count
+            write(number, turn.epoch, turn.position, turn.offset..<end, to: &writer)
+        }
+    }
+
+    /// A context and the events that belong to it.
+    private func write(
+        _ number: UInt64, _ epoch: UInt64, _ position: UInt64, _ range: Range<Int>,
+        to writer: inout ByteWriter
+    ) {
         let size = number.varintSize + epoch.varintSize + position.varintSize
-        writer.append(byteCount: 2 + size + frames.count) { span in
+        writer.append(byteCount: 2 + size + range.count) { span in
             span.append(RecordTag.context.rawValue)
             span.append(UInt8(truncatingIfNeeded: size))
             span.appendVarint(number)
             span.appendVarint(epoch)
             span.appendVarint(position)
-            span.append(bytes: frames.bytes.rawSpan)
+            span.append(bytes: frames.bytes.rawSpan.extracting(range))
         }
     }
 }

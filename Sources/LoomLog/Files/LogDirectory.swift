@@ -97,13 +97,22 @@ extension LogDirectory {
             guard error.isNotFound || error.errno == .isDirectory else {
                 throw LogError(error, doing: "opening a segment")
             }
-            let (what, events) =
-                entry.role == .archive
-                ? ("archive", "\(entry.eventCount) events")
-                : ("segment", "\(entry.endSequence - entry.firstSequence) events or more")
-            throw LogError(
-                .corrupt, "this \(what) is missing: the manifest lists it with \(events)",
-                path: path, cause: error)
+            let message = entry.missingWords
+            if error.isNotFound, MarkFile.tellsOfCopy(self, storage) {
+                throw .copiedWhileLive(message, path, cause: error)
+            }
+            throw LogError(.corrupt, message, path: path, cause: error)
         }
+    }
+}
+
+extension ManifestSegment {
+    /// What is said when its file is not there.
+    var missingWords: String {
+        let (what, events) =
+            role == .archive
+            ? ("archive", "\(eventCount) events")
+            : ("segment", "\(endSequence - firstSequence) events or more")
+        return "this \(what) is missing: the manifest lists it with \(events)"
     }
 }

@@ -41,21 +41,38 @@ struct ManifestStore: Sendable {
                 continue
             }
             guard let lost = try unlistedSegments(loaded.manifest).first(where: \.hasUnits) else {
+                try checkCopy(loaded.manifest)
                 return loaded
             }
             let generation = loaded.manifest.generation
             if let suspect, suspect == (generation, lost.id) {
-                throw Self.lostManifest(directory.segment(lost.id))
+                throw lostManifest(directory.segment(lost.id))
             }
             suspect = (generation, lost.id)
         }
     }
 
-    static func lostManifest(_ segment: FilePath) -> LogError {
-        LogError(
-            .corrupt,
-            "the newest manifest is lost: this segment holds units and no manifest lists it",
-            path: segment, offset: SegmentHeader.byteCount)
+    /// A segment that holds units is not listed.
+    func lostManifest(_ segment: FilePath) -> LogError {
+        let what = "this segment holds units and no manifest lists it"
+        return MarkFile.tellsOfCopy(directory, storage)
+            ? .copiedWhileLive(what, segment, offset: SegmentHeader.byteCount)
+            : LogError(
+                .corrupt, "the newest manifest is lost: \(what)", path: segment,
+                offset: SegmentHeader.byteCount)
+    }
+
+    /// Of a copy that nobody has written to: its first missing file names the cause, before any
+    /// file that is there and older than the manifest is called damaged.
+    private func checkCopy(_ manifest: Manifest) throws(LogError) {
+        guard MarkFile.tellsOfCopy(directory, storage),
+            let names = try? storage.list(directory.segments)
+        else { return }
+        let there = Set(names)
+        for entry in manifest.segments
+        where !there.contains(FileName.segment(entry.segmentID, role: entry.role)) {
+            throw .copiedWhileLive(entry.missingWords, directory.path(of: entry))
+        }
     }
 
     /// A segment file that a manifest does not list, and whether it holds anything.

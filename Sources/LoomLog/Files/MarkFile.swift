@@ -69,6 +69,16 @@ struct MarkFile: Sendable {
         return mark.counts(on: storage.machine) ? mark : nil
     }
 
+    /// Whether the directory is a copy of another: its MARK names another file than itself.
+    static func tellsOfCopy(_ directory: LogDirectory, _ storage: any Storage) -> Bool {
+        guard let file = try? storage.open(directory.mark, for: .reading) else { return false }
+        defer { try? file.close() }
+        guard let bytes = try? file.readBytes(count: 64, at: 0), bytes.count == 64,
+            let mark = try? Mark(decoding: bytes.rawSpan)
+        else { return false }
+        return mark.device != file.identity.device || mark.inode != file.identity.inode
+    }
+
     /// Where the file should be found.
     var place: FilePlace {
         FilePlace(path: file.path, identity: file.identity, leastSize: Mark.byteCount)

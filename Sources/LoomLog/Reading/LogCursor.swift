@@ -29,6 +29,9 @@ public struct LogCursor {
     private var limit: Limit?
     /// A refusal that a second look has to confirm, as a writer may have come or gone meanwhile.
     private var suspicion: LogError?
+    /// Whether it stops where the writer stood when it was asked, and leaves what came meanwhile to
+    /// the next call: a writer may be faster than any reader.
+    var stopsAtPublished = false
     /// The rule by which the end was judged; `nil` before the end, and while a writer has the log.
     private(set) var endRule: EndOfLog.Rule?
 
@@ -132,8 +135,23 @@ public struct LogCursor {
     /// Where the segment ends that is being read, as far as it was read.
     var segmentEnd: Int { segment.validEnd }
 
+    /// When the backup was made that the log is, or was restored from.
+    var copyTime: UInt64? { manifest.copy?.time }
+
     /// The segments that the manifest listed when it was last read.
     var segments: [ManifestSegment] { manifest.segments }
+
+    /// What a backup has of the log: the cursor must stand at its present end.
+    var backupView: BackupSource.View {
+        BackupSource.View(
+            manifest: manifest,
+            tail: ManifestSegment(
+                segmentID: segment.entry.segmentID, state: .active, ending: .copied,
+                firstSequence: segment.entry.firstSequence, endSequence: segment.nextSequence,
+                validEnd: UInt64(segment.validEnd), lastHash: segment.lastHash,
+                salt: segment.entry.salt),
+            file: file)
+    }
 
     /// Bytes of the segments before the current one, and of it as far as it was read.
     var bytesRead: Int {
@@ -243,6 +261,7 @@ extension LogCursor {
                 return try suspect(
                     try EndOfLog(segment, stop, file: file, mark: try markWords()).refusal)
             }
+            if stopsAtPublished { return try stopAtPublished() }
             self.limit = try currentLimit()
             if case .published(let later)? = self.limit, later == offset { return try reload() }
             return true
@@ -254,6 +273,15 @@ extension LogCursor {
             endRule = end.rule
             return false
         }
+    }
+
+    /// Stops in the active segment of the manifest, which may have been replaced by now: then the
+    /// next call goes on from there.
+    private mutating func stopAtPublished() throws(LogError) -> Bool {
+        limit = nil
+        let newest = try manifests.load().manifest.segments.last
+        if newest?.segmentID == segment.entry.segmentID { _ = try reload() }
+        return false
     }
 
     /// Looks once more before a log is called damaged: it was judged piece by piece, and a writer

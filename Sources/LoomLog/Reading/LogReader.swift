@@ -122,6 +122,10 @@ public struct LogOverview: Sendable {
         return availableByteCount < 2 * max(Self.leastSegmentBytes, lastSegmentByteCount)
     }
 
+    /// When the backup was made that this log is, or was restored from, in microseconds since
+    /// 1970-01-01 UTC; `nil` for any other log.
+    public let copyTime: UInt64?
+
     let lastSegmentByteCount: Int
     private static let leastSegmentBytes = 1 << 20
 }
@@ -139,6 +143,8 @@ public struct LogRecovery: Hashable, Sendable {
     /// Whether it is proven that no acknowledged event is missing; `nil` when the manifest does not
     /// tell, as older versions wrote it.
     public let isProven: Bool?
+    /// Whether it is no unclean end but that of a backup, which the log was restored from.
+    public let isCopy: Bool
 }
 
 extension LogReader {
@@ -163,6 +169,7 @@ extension LogReader {
                 $0 + Int($1.validEnd)
             },
             availableByteCount: available == .max ? nil : available,
+            copyTime: cursor.copyTime,
             lastSegmentByteCount: sizes.last ?? 0)
     }
 
@@ -195,6 +202,7 @@ extension LogRecovery {
         offset = entry.role == .live ? Int(entry.validEnd) : nil
         discardedBytes = Int(clamping: entry.discardedBytes)
         position = LogPosition(nextSequence: entry.endSequence)
+        isCopy = entry.ending == .copied
         isProven =
             switch entry.ending {
             case .tornProven: true

@@ -6,8 +6,8 @@ internal import LoomStorage
 ///
 /// An archive whose file was unlinked since is read all the same. A live segment is opened when it
 /// is needed: one that is gone by then was archived, and whoever reads goes on with a newer
-/// snapshot. So the generation is pinned only while its archives are opened: a snapshot that is kept
-/// would keep everything that is superseded meanwhile on the disk.
+/// snapshot. So the generation is pinned only while its archives are opened: a snapshot that is
+/// kept would keep everything that is superseded meanwhile on the disk.
 final class LogSnapshot: Sendable {
     let manifest: Manifest
     let archives: ArchiveSet

@@ -29,6 +29,8 @@ public struct EndOfLog: Sendable {
         case provenByBlock = "H"
         /// I: power was lost while bytes were unsynced.
         case unproven = "I"
+        /// J: the log is a backup, and no writer has gone on with it.
+        case copied = "J"
     }
 
     /// The segment's file.
@@ -78,7 +80,8 @@ public struct EndOfLog: Sendable {
             isBlankBehind: behind.usedBytes == 0,
             durableUpTo: max(segment.durableUpTo, behind.durableUpTo),
             manifestEnd: Int(segment.entry.validEnd), meetsManifest: segment.meetsManifest,
-            mark: .init(mark, segmentID: segment.entry.segmentID))
+            mark: .init(mark, segmentID: segment.entry.segmentID),
+            isCopy: segment.entry.ending == .copied)
         decision = RecoveryDecision(facts)
         rule = decision.rule
         runsBehind = decision.isRefusal ? behind.runs(file, segment) : []

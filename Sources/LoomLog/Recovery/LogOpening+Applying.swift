@@ -20,6 +20,7 @@ extension LogOpening {
             switch proof {
             case .sealed: .clean
             case .marked, .block: .tornProven
+            case .copied: .copied
             case .unproven: .tornUnproven
             }
         let active = try begin(after: last, state, ending, scan, editor)

@@ -158,7 +158,7 @@ struct LogOpening {
         for unlisted in try manifests.unlistedSegments(manifest) {
             let path = directory.segment(unlisted.id)
             guard !unlisted.hasUnits else {
-                throw ManifestStore.lostManifest(path)
+                throw manifests.lostManifest(path)
             }
             try storing("removing an unlisted segment") { () throws(StorageError) in
                 try storage.remove(path)

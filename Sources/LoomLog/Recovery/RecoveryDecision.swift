@@ -33,6 +33,8 @@ struct TailFacts: Hashable, Sendable {
     var meetsManifest: Bool
     /// What MARK says when it counts on this boot.
     var mark: MarkFact
+    /// Whether the manifest is a backup's, and no writer has begun a segment since.
+    var isCopy = false
 
     enum MarkFact: Hashable, Sendable {
         /// No mark, or one of another boot or file.
@@ -57,6 +59,7 @@ struct TailFacts: Hashable, Sendable {
 /// C  a whole block that does not follow, or a malformed unit     refuse: corrupt
 /// D  the last block is a seal and not only zeros follow         refuse: corrupt
 /// E  the last block is a seal                                    the roll is finished: new segment
+/// J  the segment is the last one of a backup                     copied: new segment
 /// F  the last block is a close, only zeros follow, and the
 ///    manifest names this end                                     go on in this segment
 /// G  MARK counts on this boot                                    torn, proven: new segment
@@ -91,6 +94,8 @@ enum RecoveryDecision: Hashable, Sendable {
         case marked
         /// A sync mark, or a close block that no manifest names.
         case block
+        /// The manifest of a backup, which ended here.
+        case copied
         /// Nothing.
         case unproven
     }
@@ -109,6 +114,9 @@ enum RecoveryDecision: Hashable, Sendable {
             self =
                 facts.isBlankBehind
                 ? .startSegment(after: .sealed, proof: .sealed) : .refuseCorrupt(.bytesBehindSeal)
+        } else if facts.isCopy {
+            // Before F: where its original closed the log, this one may not go on in its segment.
+            self = .startSegment(after: .recovered, proof: .copied)  // J
         } else if facts.lastKind == .close && facts.isBlankBehind && facts.isNamedByManifest {
             self = .continueInPlace  // F
         } else {
@@ -137,6 +145,7 @@ enum RecoveryDecision: Hashable, Sendable {
         case .startSegment(_, .sealed): .sealed
         case .startSegment(_, .marked): .marked
         case .startSegment(_, .block): .provenByBlock
+        case .startSegment(_, .copied): .copied
         case .startSegment(_, .unproven): .unproven
         }
     }
@@ -158,7 +167,8 @@ extension TailFacts {
     var vouchedPastEnd: RecoveryDecision.Reason? {
         if manifestEnd > validEnd { return .manifestVouches }
         if !meetsManifest { return .manifestDiffers }
-        if durableUpTo > validEnd { return .blockVouches }
+        // Of a backup they were said where the original stood: its manifest says what it has.
+        if durableUpTo > validEnd, !isCopy { return .blockVouches }
         switch mark {
         case .ahead: return .markAhead
         case .upTo(let published, let durable):

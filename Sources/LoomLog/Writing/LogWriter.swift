@@ -69,6 +69,20 @@ public final class LogWriter: Sendable {
         try LogReader(core.maker.directory, core.storage)
     }
 
+    /// When the backup was made that this log was restored from, in microseconds since 1970-01-01
+    /// UTC, until ``settleCopy()``; `nil` for any other log.
+    ///
+    /// Runs that were driven then went on in the original, and what they did is not known here.
+    public var unsettledCopy: UInt64? { core.manifests.manifest.unsettledCopy }
+
+    /// When the backup was made that this log was restored from, however long ago.
+    public var copyTime: UInt64? { core.manifests.manifest.copy?.time }
+
+    /// Records that the runs which were driven when the backup was made are paused.
+    public func settleCopy() throws(LogError) {
+        try core.manifests.edit { $0.copy?.isSettled = true }
+    }
+
     /// The place after the last unit appended.
     public var position: LogPosition { core.monitor.withLock { $0.position } }
 
@@ -148,6 +162,8 @@ public struct RecoveryReport: Hashable, Sendable, CustomStringConvertible {
         /// By a loss of power while bytes were unsynced: the last sync group, at most, may be
         /// missing.
         case tornUnproven = "torn, unproven"
+        /// As a backup: what its original did later is not in it.
+        case copied = "a backup"
     }
 
     /// How the log ended.
@@ -184,6 +200,7 @@ extension RecoveryReport.Ending {
         case .created, .clean: .untold
         case .tornProven: .tornProven
         case .tornUnproven: .tornUnproven
+        case .copied: .copied
         }
     }
 }

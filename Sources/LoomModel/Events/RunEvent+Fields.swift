@@ -98,6 +98,9 @@ extension PauseReason {
             writer.writeVarint(call)
             cause?.encode(to: &writer)
         case .interruptedTooOften: writer.writeUInt8(5)
+        case .restored(let time):
+            writer.writeUInt8(6)
+            writer.writeVarint(time.microseconds)
         }
     }
 
@@ -112,6 +115,7 @@ extension PauseReason {
             self = .unknownOutcome(
                 call: call, cause: reader.isAtEnd ? nil : try Failure(decoding: &reader))
         case 5: self = .interruptedTooOften
+        case 6: self = .restored(from: EventTime(microseconds: try reader.readVarint()))
         case let other: throw .unsupported("pause reason", found: UInt64(other))
         }
     }

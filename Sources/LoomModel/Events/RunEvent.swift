@@ -181,6 +181,9 @@ public enum PauseReason: Hashable, Sendable {
     case unknownOutcome(call: UInt64, cause: Failure? = nil)
     /// The same step was cut too often: somebody should look before it is tried again.
     case interruptedTooOften
+    /// It was driven when the backup was made, at this time, that its log was restored from: what
+    /// it did after that is not known here.
+    case restored(from: EventTime)
 }
 
 extension PauseReason {

@@ -225,7 +225,7 @@ public struct RunFold: Sendable {
         case .interruptedTooOften:
             // Whoever resumes it after that has looked: the count starts again.
             summary.interruptionsOfStep = 0
-        case .budget, .requested, .interrupted: break
+        case .budget, .requested, .interrupted, .restored: break
         }
     }
 

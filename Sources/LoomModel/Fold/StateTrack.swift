@@ -52,8 +52,8 @@ public struct StateTrack: Sendable {
         }
     }
 
-    /// The present state; where it was not kept, the last one that was. Nobody asks for a state that
-    /// the run's policies hide, and others are always kept.
+    /// The present state; where it was not kept, the last one that was. Nobody asks for a state
+    /// that the run's policies hide, and others are always kept.
     public mutating func materialise() throws(FormatError) -> [UInt8] {
         if !chain.isEmpty {
             base = try chain.materialise(base)

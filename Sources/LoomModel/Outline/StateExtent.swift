@@ -36,7 +36,8 @@ public struct StateExtent: Hashable, Sendable {
 
     /// Applies the delta of a commit.
     ///
-    /// One without bytes says that the state was not kept: the next one is against the state before.
+    /// One without bytes says that the state was not kept: the next one is against the state
+    /// before.
     mutating func append(_ delta: RawSpan) throws(FormatError) {
         if delta.isEmpty { return }
         let (base, result) = try StateDelta.lengths(of: delta)

@@ -18,8 +18,8 @@ extension RunJournal {
     ///
     /// - Parameters:
     ///   - contents: The events of the change, or why it cannot be made: then that is the answer.
-    ///   - stops: Whether nothing is recorded any more after a change that was made, but the ends of
-    ///     calls: its driver is told that the run is over.
+    ///   - stops: Whether nothing is recorded any more after a change that was made, but the ends
+    ///     of calls: its driver is told that the run is over.
     func carryOut(
         _ request: RunRequest, stops: Bool = false,
         _ contents: (RunFold) throws(RequestRefusal) -> [RunEvent.Content]

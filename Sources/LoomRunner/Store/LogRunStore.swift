@@ -24,6 +24,9 @@ public final class LogRunStore: RunStore {
     public let log: LogWriter
     /// Reads the same log, also after it was closed, whatever its path leads to by then.
     public let reader: LogReader
+    /// The runs that were driven when the backup was made that the log was restored from, and that
+    /// this opening has paused: what they did after that is not known.
+    public let restoredRuns: [RunID]
     private let source: LogRunSource
     private let table = Mutex(Table())
     /// Where requests of other processes meet the runs that are driven here.
@@ -67,6 +70,7 @@ public final class LogRunStore: RunStore {
         log = try LogWriter(path: path, options: options, storage: storage)
         reader = try log.reader()
         source = LogRunSource(reader)
+        restoredRuns = try Self.settleCopy(log, source)
         requests = RequestServer(
             log.inbox, handlers, storeID: reader.storeID, desk: requestDesk,
             isInline: options.driver == .inline)
@@ -250,7 +254,7 @@ extension RunStoreError {
     init(_ error: LogError) {
         self =
             switch error.code {
-            case .corrupt: .corrupt(error.description)
+            case .corrupt, .copiedWhileLive: .corrupt(error.description)
             case .unsupportedVersion: .unsupported(error.description)
             default: .unavailable(error.description)
             }

@@ -42,6 +42,17 @@ struct POSIXCalls {
         try check(try result.get(), .rename, path)
     }
 
+    func link(_ path: FilePath, to target: FilePath) throws(StorageError) {
+        let result = try unsafe anchor.resolve(path, .link) { anchor, from in
+            Result { () throws(StorageError) in
+                try unsafe self.anchor.resolve(target, .link) { _, to in
+                    unsafe loom_link(anchor, from, to)
+                }
+            }
+        }
+        try check(try result.get(), .link, target)
+    }
+
     func remove(_ path: FilePath) throws(StorageError) {
         try unsafe call(path, .remove) { unsafe loom_unlink($0, $1) }
     }

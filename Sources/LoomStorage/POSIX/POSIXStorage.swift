@@ -53,6 +53,11 @@ public struct POSIXStorage: Storage {
         try calls.rename(path, to: target)
     }
 
+    /// See ``Storage/link(_:to:)``.
+    public func link(_ path: FilePath, to target: FilePath) throws(StorageError) {
+        try calls.link(path, to: target)
+    }
+
     /// See ``Storage/remove(_:)``.
     public func remove(_ path: FilePath) throws(StorageError) { try calls.remove(path) }
 
@@ -121,6 +126,9 @@ struct POSIXAnchoredStorage: AnchoredStorage {
     func list(_ path: FilePath) throws(StorageError) -> [String] { try calls.list(path) }
     func rename(_ path: FilePath, to target: FilePath) throws(StorageError) {
         try calls.rename(path, to: target)
+    }
+    func link(_ path: FilePath, to target: FilePath) throws(StorageError) {
+        try calls.link(path, to: target)
     }
     func remove(_ path: FilePath) throws(StorageError) { try calls.remove(path) }
     func removeDirectory(_ path: FilePath) throws(StorageError) { try calls.removeDirectory(path) }

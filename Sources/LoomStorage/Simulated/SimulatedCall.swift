@@ -5,7 +5,7 @@ public struct SimulatedCall: Hashable, Sendable {
     /// Which call of ``Storage``, ``StorageFile``, ``StorageLock`` or ``StoragePin``.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         /// Calls that can change what is on the disk.
-        case createDirectory, removeDirectory, rename, remove, create, lock
+        case createDirectory, removeDirectory, rename, link, remove, create, lock
         /// Calls that can change what is on the disk.
         case write, fillZeros, truncate, store, storeWord
         /// Calls that make changes durable.
@@ -21,7 +21,7 @@ public struct SimulatedCall: Hashable, Sendable {
         /// images of the next one that does.
         public var changesDisk: Bool {
             switch self {
-            case .createDirectory, .removeDirectory, .rename, .remove, .create, .lock: true
+            case .createDirectory, .removeDirectory, .rename, .remove, .create, .lock, .link: true
             case .write, .fillZeros, .truncate, .store, .storeWord: true
             case .syncDirectory, .syncData, .sync: true
             case .list, .open, .lockHolder, .size, .read, .mapForAppending, .loadWord: false
@@ -35,6 +35,7 @@ public struct SimulatedCall: Hashable, Sendable {
             case .createDirectory: .createDirectory
             case .list: .list
             case .rename: .rename
+            case .link: .link
             case .remove, .removeDirectory: .remove
             case .create: .create
             case .open: .open

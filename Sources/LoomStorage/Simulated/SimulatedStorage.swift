@@ -111,6 +111,22 @@ public final class SimulatedStorage: Storage {
         world.notifyAll()
     }
 
+    /// See ``Storage/link(_:to:)``.
+    public func link(_ path: FilePath, to target: FilePath) throws(StorageError) {
+        let call = SimulatedCall(.link, target)
+        try world.withLock { (world) throws(StorageError) in
+            try world.run(call) { (world) throws(Errno) in
+                let disk = world.disk
+                let inode = try disk.find(path, from: anchor)
+                if disk.isFolder(inode) { throw .notPermitted }
+                let new = try disk.place(of: target, from: anchor)
+                guard disk.inode(at: new) == nil else { throw .fileExists }
+                let change = SimulatedNames.Change(inode: inode, old: nil, new: new)
+                return ([.name(change, creates: nil)], ())
+            }
+        }
+    }
+
     /// See ``Storage/remove(_:)``.
     public func remove(_ path: FilePath) throws(StorageError) {
         let call = SimulatedCall(.remove, path)

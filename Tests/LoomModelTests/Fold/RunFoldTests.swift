@@ -91,6 +91,7 @@ import Testing
         case .interrupted: 3
         case .unknownOutcome: 4
         case .interruptedTooOften: 5
+        case .restored: 6
         }
     }
 
