@@ -13,6 +13,10 @@ struct RandomRun {
         static let strayEvents = Oddities(rawValue: 1)
         static let unknownKinds = Oddities(rawValue: 2)
         static let extraSnapshots = Oddities(rawValue: 4)
+        /// States so large that an archive has many blocks of the run.
+        static let largeStates = Oddities(rawValue: 8)
+        /// Deltas that do not fit the state: the run cannot be read any further.
+        static let unreadable = Oddities(rawValue: 16)
     }
 
     var random: SeededGenerator
@@ -23,14 +27,17 @@ struct RandomRun {
     private var time: UInt64 = 1_000_000
     private var epoch: UInt64 = 1
     private let oddities: Oddities
+    private let loop: String
     /// Starts and ends of calls so far.
     private var starts: [UInt64] = []
     private var ends: [UInt64] = []
 
-    init(_ name: String, seed: UInt64, count: Int, oddities: Oddities = []) throws {
+    init(
+        _ name: String, seed: UInt64, count: Int, oddities: Oddities = [], loop: String = "dealt"
+    ) throws {
         random = SeededGenerator(seed)
         run = try RunID(name)
-        self.oddities = oddities
+        (self.oddities, self.loop) = (oddities, loop)
         var tries = 0
         while events.count < count, tries < count * 20 {
             tries += 1
@@ -70,13 +77,14 @@ struct RandomRun {
             add(
                 .created(
                     RunCreation(
-                        loop: "dealt", policy: policy(),
+                        loop: loop, policy: policy(),
                         labels: [Label(name: "team", value: run.rawValue)], state: state)))
             add(.resumed(holder: "h"))
             return
         }
         if oddities.contains(.strayEvents), chance(60) { return addStray() }
         if oddities.contains(.unknownKinds), chance(40) { return addUnknown() }
+        if oddities.contains(.unreadable), chance(50) { return addUnreadable() }
         if chance(40) { add(.policyChanged(policy())) }
         if chance(60) { add(.labelled([Label(name: pick(["a", "b"]), value: pick(["", "1"]))])) }
         if oddities.contains(.extraSnapshots), chance(15) {
@@ -151,7 +159,8 @@ struct RandomRun {
     private mutating func nextState() -> [UInt8] {
         var text = track.bytes.count < 40 ? Array("{\"log\":\"\"}".utf8) : track.bytes
         if chance(12) { text = Array("{\"log\":\"anew\"}".utf8) }
-        let size = chance(20) ? 700 : Int.random(in: 0..<30, using: &random)
+        var size = chance(20) ? 700 : Int.random(in: 0..<30, using: &random)
+        if oddities.contains(.largeStates), chance(2) { size += 4000 }
         let words = (0..<size).map { _ in UInt8.random(in: 97...122, using: &random) }
         let place = chance(3) ? 2 : min(text.count, 8) / 2 + 2
         text.insert(contentsOf: words, at: text.count - place)
@@ -200,7 +209,8 @@ struct RandomRun {
     /// An event that cannot follow: it is passed over.
     private mutating func addStray() {
         let place = RunFold.Place(
-            position: UInt64.random(in: 0...(summary.nextPosition + 9), using: &random),
+            position: chance(4)
+                ? 0 : UInt64.random(in: 0...(summary.nextPosition + 9), using: &random),
             epoch: UInt64.random(in: 0...epoch, using: &random))
         let content: RunEvent.Content = pick([
             .retried, .stepCommitted(AttemptID(step: 7, attempt: 9), delta: []),
@@ -216,5 +226,20 @@ struct RandomRun {
         let place = RunFold.Place(position: summary.nextPosition, epoch: epoch)
         guard (try? fold.skip(at: place)) != nil else { return }
         events.append(StoredEvent(run: run, place: place, body: [200, 1, 2]))
+    }
+
+    /// What ends every read of the run; what follows is as if it had not been there.
+    private mutating func addUnreadable() {
+        let bodies: [[UInt8]] = [
+            [1, 2, 3], [],
+            RunEvent(
+                time: EventTime(microseconds: time),
+                .stepCommitted(
+                    AttemptID(step: summary.stepIndex, attempt: summary.openAttempt?.attempt ?? 0),
+                    delta: StateDelta.encode(from: [0x30], to: [0x31]))
+            ).encoded(),
+        ]
+        let place = RunFold.Place(position: summary.nextPosition, epoch: epoch)
+        events.append(StoredEvent(run: run, place: place, body: pick(bodies)))
     }
 }

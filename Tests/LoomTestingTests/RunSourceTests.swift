@@ -1,5 +1,4 @@
 import LoomFormat
-import LoomLog
 import LoomModel
 import LoomRunner
 import LoomRuns
@@ -8,6 +7,8 @@ import LoomTesting
 import Synchronization
 import SystemPackage
 import Testing
+
+@testable import LoomLog
 
 @Suite struct RunSourceTests {
     private static func logStore() throws -> LogRunStore {
@@ -31,6 +32,41 @@ import Testing
                 guard let store = store as? LogRunStore else { throw RunStoreError.corrupt("") }
                 return LogRunSource(store.reader)
             }, { try Self.logStore() })
+        #expect(await others.run() == [])
+    }
+
+    /// Ends a segment, and archives it, after every few commits.
+    private final class Archiving: RunStoreWrapper {
+        let log: LogRunStore
+        private let count = Mutex(0)
+        var base: any RunStore { log }
+
+        init() throws { log = try RunSourceTests.logStore() }
+
+        func append(
+            _ unit: RecordUnit, outline: () -> RunOutline
+        ) throws(RunStoreError) -> Appending {
+            let appending = try log.append(unit, outline: outline)
+            let isDue = count.withLock { count in
+                count += 1
+                return count % 3 == 0
+            }
+            if isDue {
+                log.log.core.monitor.withLock { $0.isRolling = true }
+                log.log.runTimers()
+            }
+            return appending
+        }
+    }
+
+    @Test("the log keeps them while everything is archived and merged at once")
+    func archiving() async {
+        #expect(await RunSourceConformance { try Archiving() }.run() == [])
+        let others = RunSourceConformance(
+            reopen: { store in
+                guard let store = store as? Archiving else { throw RunStoreError.corrupt("") }
+                return LogRunSource(store.log.reader)
+            }, { try Archiving() })
         #expect(await others.run() == [])
     }
 

@@ -62,7 +62,8 @@ struct ArchiveSet: Sendable {
                         archive.entry.segmentID
                     ))
             }
-            return row.firstPosition > positions.lowerBound
+            // A newer part may hold an event at 0 that no runner gives; the run begins before it.
+            return row.firstPosition > positions.lowerBound || positions.lowerBound == 0
         }
         return ArchiveSetEvents(parts, at: positions)
     }

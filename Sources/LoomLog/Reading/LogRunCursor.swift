@@ -13,12 +13,24 @@ package struct LogRunCursor {
     private var archived: ArchiveSetEvents?
     private var live: LiveEvents?
     private var isOver = false
+    /// The sequence of the last event, and whether every one so far was the next of the run.
+    private var last: UInt64 = 0
+    private var isDense = true
+    /// Whether it goes on by itself where events were archived; if not, it says so.
+    private let goesOn: Bool
 
     init(_ view: LogView, _ run: RunID, _ positions: Range<UInt64>) throws(LogError) {
-        (index, self.run) = (view.index, run)
+        (index, self.run, goesOn) = (view.index, run, true)
         (expected, self.positions) = (positions.lowerBound, positions)
         archived = try view.snapshot.archives.events(of: run, at: positions)
         live = try LiveEvents(view, run, from: positions.lowerBound)
+    }
+
+    /// All events in archives.
+    init(_ view: LogView, archivedOf run: RunID) throws(LogError) {
+        (index, self.run, expected, positions) = (view.index, run, 0, 0..<UInt64.max)
+        goesOn = false
+        archived = try view.snapshot.archives.events(of: run, at: positions)
     }
 
     /// - Parameter position: The position of the first event behind the mark.
@@ -26,6 +38,7 @@ package struct LogRunCursor {
         _ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark, at position: UInt64
     ) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
+        goesOn = false
         guard let events = try LiveEvents(view, run, behind: mark) else { return nil }
         live = events
     }
@@ -33,6 +46,7 @@ package struct LogRunCursor {
     /// All events in the live segments, the first of which is at a position.
     init(_ view: LogView, _ run: RunID, liveAt position: UInt64) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
+        goesOn = false
         live = try LiveEvents(view, run, from: 0)
     }
 
@@ -40,7 +54,13 @@ package struct LogRunCursor {
     package mutating func next() throws(LogError) -> LogEvent? {
         while !isOver {
             guard let event = try fetch() else { break }
-            if event.position == expected { expected &+= 1 }
+            if event.sequence <= last { continue }
+            last = event.sequence
+            if event.position == expected {
+                expected &+= 1
+            } else if positions.contains(event.position) {
+                isDense = false
+            }
             if positions.contains(event.position) { return event }
             // As in archives: only where nothing is missing is the rest known to be behind the end.
             if expected >= positions.upperBound { break }
@@ -90,6 +110,9 @@ package struct LogRunCursor {
         case .end: return nil
         case .gone:
             // What is left has been archived: a newer look finds it.
+            guard goesOn else {
+                throw LogError(.rewritten, "the log was rewritten while it was read")
+            }
             self = try newer()
             return try fetch()
         }
@@ -99,10 +122,13 @@ package struct LogRunCursor {
 extension LogRunCursor {
     /// What is left, as a newer look finds it.
     private func newer() throws(LogError) -> LogRunCursor {
-        let rest = expected..<max(expected, positions.upperBound)
-        return try index.withView { view throws(LogError) in
-            try LogRunCursor(view, run, rest)
+        // Where an event has a position that no runner gives, positions do not tell what is left.
+        let first = isDense ? expected : positions.lowerBound
+        var rest = try index.withView { view throws(LogError) in
+            try LogRunCursor(view, run, first..<max(first, positions.upperBound))
         }
+        (rest.last, rest.isDense) = (last, isDense)
+        return rest
     }
 }
 

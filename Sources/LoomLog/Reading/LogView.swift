@@ -72,6 +72,11 @@ package struct LogView: Sendable {
         try LogRunCursor(self, run, behind: mark, at: position)
     }
 
+    /// All events of a run in archives.
+    package func archivedEvents(of run: RunID) throws(LogError) -> LogRunCursor {
+        try LogRunCursor(self, archivedOf: run)
+    }
+
     /// All events of a run in the live segments.
     ///
     /// - Parameter position: The position of the first of them, as archives tell it.

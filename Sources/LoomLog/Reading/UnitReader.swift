@@ -33,6 +33,8 @@ struct UnitReader {
     /// Adds the events of the unit at `place`, which is one of `run`, to `events`.
     ///
     /// - Returns: Whether such a unit stands there.
+    /// - Throws: ``LogError`` for which ``LogError/isMissingFile`` holds once the segment was
+    ///   archived, and others.
     mutating func add(
         _ place: LogPlace, of run: RunID, to events: inout [LogEvent]
     ) throws(LogError) -> Bool {
@@ -83,8 +85,6 @@ struct UnitReader {
         do throws(StorageError) {
             file = try storage.open(path, for: .reading)
         } catch {
-            // It was archived; or the number is that of an archive.
-            if error.isNotFound { return false }
             throw LogError(error, doing: "opening a segment")
         }
         let bytes = try storing("reading a segment") { () throws(StorageError) in
@@ -149,8 +149,14 @@ extension LogReader {
     ) throws(LogError) -> [LogEvent]? {
         var units = UnitReader(self)
         var events: [LogEvent] = []
-        for place in places {
-            guard try units.add(place, of: run, to: &events) else { return nil }
+        do throws(LogError) {
+            for place in places {
+                guard try units.add(place, of: run, to: &events) else { return nil }
+            }
+        } catch {
+            // It was archived; or the number is that of an archive.
+            guard error.isMissingFile else { throw error }
+            return nil
         }
         return events
     }

@@ -97,7 +97,8 @@ final class LiveFolds: Sendable {
                 past: SourcePast(source, row.name, before: cut))
         }
         var seen = Seen()
-        var events = try view.events(of: row.name, at: 0..<row.endPosition)
+        // Not by position: one that no runner gives may come again in the live segments.
+        var events = try view.archivedEvents(of: row.name)
         while let event = try events.next() { try seen.see(StoredEvent(event)) }
         return seen
     }

@@ -62,7 +62,8 @@ public final class LogRunSource: RunSource {
         let epoch = max(seen.outline.summary.epoch, live?.epoch ?? 0)
         guard seen.readError == nil else {
             // Of what cannot be read at least the place is known.
-            return (epoch, live?.position ?? seen.outline.summary.nextPosition)
+            let archived = try view.archived(run)?.endPosition
+            return (epoch, live?.position ?? archived ?? seen.outline.summary.nextPosition)
         }
         return (epoch, seen.outline.summary.nextPosition)
     }
@@ -137,11 +138,16 @@ public final class LogRunSource: RunSource {
     /// See ``RunSource/calls(of:in:)``. Found in the key tables of archives, then compared; in the
     /// live segments by reading the run's events there.
     public func calls(of key: ToolKey, in run: RunID) throws -> [KeyedCall] {
-        let view = try index.view()
+        try looking { try calls(of: key, in: run, $0) }
+    }
+
+    private func calls(of key: ToolKey, in run: RunID, _ view: LogView) throws -> [KeyedCall] {
         guard let fingerprint = key.fingerprint, let archived = try view.archived(run),
             !archived.flags.contains(.deleted)
         else { return try calls(of: key, in: RunPart(run)) }
-        var calls = try calls(of: key, in: RunPart(run, from: archived.endPosition))
+        // A person may have said anew, in the live segments, how an archived call ended.
+        var (calls, ends) = try callsAndEnds(
+            of: key, in: RunPart(run, from: archived.endPosition))
         for call in try view.calls(of: fingerprint, in: run) {
             // Two keys may have one fingerprint.
             var events = try view.events(of: run, at: call.start..<call.start + 1)
@@ -149,7 +155,7 @@ public final class LogRunSource: RunSource {
                 case .toolStarted(let start)? = try StoredEvent(event).event()?.content,
                 start.key == key
             else { continue }
-            calls.append(KeyedCall(start: call.start, end: call.end))
+            calls.append(KeyedCall(start: call.start, end: ends[call.start] ?? call.end))
         }
         return calls
     }

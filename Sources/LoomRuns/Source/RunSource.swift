@@ -197,6 +197,14 @@ extension RunSource {
 
     /// The calls of a part of a run that have this key, newest first, with their ends in that part.
     func calls(of key: ToolKey, in part: RunPart) throws -> [KeyedCall] {
+        try callsAndEnds(of: key, in: part).calls
+    }
+
+    /// The same, with the newest ends in that part by the starts of their calls, whatever key those
+    /// have and wherever they began.
+    func callsAndEnds(
+        of key: ToolKey, in part: RunPart
+    ) throws -> (calls: [KeyedCall], ends: [UInt64: UInt64]) {
         var events = try events([part])
         var starts: [UInt64] = []
         var ends: [UInt64: UInt64] = [:]
@@ -208,7 +216,7 @@ extension RunSource {
             default: break
             }
         }
-        return starts.reversed().map { KeyedCall(start: $0, end: ends[$0]) }
+        return (starts.reversed().map { KeyedCall(start: $0, end: ends[$0]) }, ends)
     }
 }
 
