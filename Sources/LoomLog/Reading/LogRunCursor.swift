@@ -74,25 +74,29 @@ package struct LogRunCursor {
     package mutating func forEach(
         _ body: (_ epoch: UInt64, _ position: UInt64, RawSpan, LogPlace) throws -> Bool
     ) throws {
-        var goesOn = true
-        while goesOn {
+        var wantsMore = true
+        while wantsMore {
             guard archived == nil, live?.isScan == false else {
                 guard let event = try next() else { return }
                 let place = LogPlace(segmentID: event.segmentID, offset: event.offset)
-                goesOn = try body(event.epoch, event.position, event.body.rawSpan, place)
+                wantsMore = try body(event.epoch, event.position, event.body.rawSpan, place)
                 continue
             }
             var failure: (any Error)?
             let step = try live?.eachOfNextUnit { epoch, position, bytes, place in
-                guard goesOn, failure == nil else { return }
+                guard wantsMore, failure == nil else { return }
                 if position == expected { expected &+= 1 }
-                do { goesOn = try body(epoch, position, bytes, place) } catch { failure = error }
+                do { wantsMore = try body(epoch, position, bytes, place) } catch { failure = error }
             }
             if let failure { throw failure }
             switch step {
             case .unit?: continue
             case nil, .end?: return
-            case .gone?: self = try newer()
+            case .gone?:
+                guard goesOn else {
+                    throw LogError(.rewritten, "the log was rewritten while it was read")
+                }
+                self = try newer()
             }
         }
     }
