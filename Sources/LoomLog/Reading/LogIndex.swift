@@ -16,6 +16,9 @@ package final class LogIndex: Sendable {
         var live = LiveRuns()
         var cursor: LogCursor
         var probe: MarkProbe?
+
+        /// The sequence behind all events; the live segments may hold none.
+        var end: UInt64 { max(live.nextSequence, snapshot.firstLiveSequence) }
     }
 
     /// Finds things in a log that is being read.
@@ -27,7 +30,7 @@ package final class LogIndex: Sendable {
     package func view() throws(LogError) -> LogView {
         try withState { state throws(LogError) in
             try refresh(&state)
-            return LogView(self, state.snapshot, end: state.live.nextSequence)
+            return LogView(self, state.snapshot, end: state.end)
         }
     }
 
@@ -50,7 +53,7 @@ package final class LogIndex: Sendable {
     /// What was known when it was looked at last; looks where it never was.
     package func lastView() throws(LogError) -> LogView {
         try withState { state throws(LogError) in
-            LogView(self, state.snapshot, end: state.live.nextSequence)
+            LogView(self, state.snapshot, end: state.end)
         }
     }
 
