@@ -34,8 +34,8 @@ struct ArchiveSet: Sendable {
 
     /// The parts of a run, newest first, until `body` returns `false`.
     ///
-    /// It ends with the part that the run begins in: what is before it belongs to a run of that
-    /// name that was deleted.
+    /// Which part the run begins in is not told by its row: a newer one may hold an event at
+    /// position 0 that no runner gives. So every archive is asked, which costs a look at its filter.
     func parts(
         of run: RunID, _ body: (Found) throws(LogError) -> Bool
     ) throws(LogError) {
@@ -43,7 +43,6 @@ struct ArchiveSet: Sendable {
         var end = archives.count
         while let found = try row(of: name, before: end) {
             guard !found.row.flags.contains(.deleted), try body(found) else { return }
-            if found.row.isFirstPart { return }
             end = found.index
         }
     }
@@ -82,11 +81,6 @@ struct ArchiveSet: Sendable {
         }
         return calls.sorted { $0.start > $1.start }
     }
-}
-
-extension RunTableRow {
-    /// Whether the run begins in this archive.
-    var isFirstPart: Bool { firstPosition == 0 && countsBefore == RowCountVector() }
 }
 
 /// The events of one run in several archives, oldest first.

@@ -18,6 +18,10 @@ package struct LogRunCursor {
     private var isDense = true
     /// Whether it goes on by itself where events were archived; if not, it says so.
     private let goesOn: Bool
+    /// Looks in a row that did not find what is left.
+    private var vainLooks = 0
+
+    private static let vainLooksMax = 100
 
     init(_ view: LogView, _ run: RunID, _ positions: Range<UInt64>) throws(LogError) {
         (index, self.run, goesOn) = (view.index, run, true)
@@ -92,11 +96,7 @@ package struct LogRunCursor {
             switch step {
             case .unit?: continue
             case nil, .end?: return
-            case .gone?:
-                guard goesOn else {
-                    throw LogError(.rewritten, "the log was rewritten while it was read")
-                }
-                self = try newer()
+            case .gone?: self = try newer()
             }
         }
     }
@@ -110,13 +110,12 @@ package struct LogRunCursor {
         archived = nil
         switch try live?.next() {
         case nil: return nil
-        case .event(let event): return event
+        case .event(let event):
+            vainLooks = 0
+            return event
         case .end: return nil
         case .gone:
             // What is left has been archived: a newer look finds it.
-            guard goesOn else {
-                throw LogError(.rewritten, "the log was rewritten while it was read")
-            }
             self = try newer()
             return try fetch()
         }
@@ -125,13 +124,25 @@ package struct LogRunCursor {
 
 extension LogRunCursor {
     /// What is left, as a newer look finds it.
+    ///
+    /// - Throws: ``LogError`` with code `rewritten` where the cursor does not go on by itself.
     private func newer() throws(LogError) -> LogRunCursor {
+        index.distrust()
+        guard goesOn else {
+            throw LogError(.rewritten, "the log was rewritten while it was read")
+        }
+        // Each archive takes a while: what is gone after so many looks is gone for good.
+        guard vainLooks < Self.vainLooksMax else {
+            throw LogError(
+                .corrupt, "a segment that the manifest lists is missing",
+                path: index.log.directory.segments)
+        }
         // Where an event has a position that no runner gives, positions do not tell what is left.
         let first = isDense ? expected : positions.lowerBound
         var rest = try index.withView { view throws(LogError) in
             try LogRunCursor(view, run, first..<max(first, positions.upperBound))
         }
-        (rest.last, rest.isDense) = (last, isDense)
+        (rest.last, rest.isDense, rest.vainLooks) = (last, isDense, vainLooks + 1)
         return rest
     }
 }
