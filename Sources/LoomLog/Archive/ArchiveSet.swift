@@ -35,7 +35,7 @@ struct ArchiveSet: Sendable {
     /// The parts of a run, newest first, until `body` returns `false`.
     ///
     /// Which part the run begins in is not told by its row: a newer one may hold an event at
-    /// position 0 that no runner gives. So every archive is asked, which costs a look at its filter.
+    /// position 0 that no runner gives. So every archive is asked: one look at its filter each.
     func parts(
         of run: RunID, _ body: (Found) throws(LogError) -> Bool
     ) throws(LogError) {
