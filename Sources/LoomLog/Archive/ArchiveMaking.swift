@@ -42,12 +42,7 @@ struct ArchiveMaking {
         }
         do throws(LogError) {
             defer { try? file.close() }
-            let machine = storage.machine
-            let header = SegmentHeader(
-                role: .archive, storeID: manifest.storeID, segmentID: place.id,
-                writerID: manifest.writerID, writerEpoch: manifest.writerEpoch,
-                firstSequence: place.sequences.lowerBound, salt: machine.random(),
-                predecessor: .none, created: machine.wallMicroseconds())
+            let header = header(of: place, manifest)
             var writer = try ArchiveWriter(
                 file, header, summaryVersion: semantics.summaryVersion, pace: pace)
             try write(&writer)
@@ -71,6 +66,27 @@ struct ArchiveMaking {
             try? storage.remove(path)
             throw error
         }
+    }
+
+    /// The bytes that the archive would have, of which no file is made.
+    func size(
+        _ place: Place, of manifest: Manifest,
+        _ write: (inout ArchiveWriter) throws(LogError) -> Void
+    ) throws(LogError) -> Int {
+        var writer = try ArchiveWriter(
+            nil, header(of: place, manifest), summaryVersion: semantics.summaryVersion,
+            pace: pace)
+        try write(&writer)
+        return try writer.finish(covering: place.sequences).byteCount
+    }
+
+    private func header(of place: Place, _ manifest: Manifest) -> SegmentHeader {
+        let machine = storage.machine
+        return SegmentHeader(
+            role: .archive, storeID: manifest.storeID, segmentID: place.id,
+            writerID: manifest.writerID, writerEpoch: manifest.writerEpoch,
+            firstSequence: place.sequences.lowerBound, salt: machine.random(),
+            predecessor: .none, created: machine.wallMicroseconds())
     }
 }
 
@@ -96,12 +112,14 @@ extension ArchiveMaking {
     ///   - byteCount: Bytes of the rows of its events, or about so many.
     ///   - past: What older archives hold of it.
     ///   - newest: Its newest summary in newer ones.
+    ///   - own: The summary that it had, when it is written anew.
     ///   - events: Calls its argument with each event, in order.
     func writeSlice(
         of run: RunID, byteCount: Int, after past: (any ArchivedPast)?, newest: [UInt8]?,
-        to writer: inout ArchiveWriter, _ events: (Take) throws(LogError) -> Void
+        rewriting own: [UInt8]? = nil, to writer: inout ArchiveWriter,
+        _ events: (Take) throws(LogError) -> Void
     ) throws(LogError) {
-        var slice = try semantics.begin(run, after: past, newest: newest)
+        var slice = try semantics.begin(run, after: past, newest: newest, rewriting: own)
         var check = SliceCheck()
         try writer.begin(
             run, byteCount: byteCount, after: past.flatMap { semantics.end(of: $0.row) })

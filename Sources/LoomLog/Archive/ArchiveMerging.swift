@@ -29,6 +29,43 @@ struct ArchiveMerging {
         _ entries: [ManifestSegment], of manifest: Manifest, as id: UInt64, tier: UInt8,
         beside neighbours: ArchiveNeighbours = ArchiveNeighbours()
     ) throws(LogError) -> ManifestSegment {
+        let place = ArchiveMaking.Place(id: id, sources: entries, tier: tier)
+        return try open(entries, of: manifest, beside: neighbours) { (merge) throws(LogError) in
+            try merge.making.make(place, of: manifest) { (writer) throws(LogError) in
+                merge.begin(&writer)
+                while let run = merge.next { try merge.write(run, to: &writer) }
+            }
+        }
+    }
+
+    /// Goes through an archive as if it were rewritten, and writes nothing.
+    ///
+    /// - Parameter isEnough: Asked after each run, whether the rest is not wanted.
+    /// - Returns: The bytes that the new file would have; `nil` when it was enough before the end.
+    func measure(
+        _ entry: ManifestSegment, of manifest: Manifest, beside neighbours: ArchiveNeighbours,
+        until isEnough: () -> Bool
+    ) throws(LogError) -> Int? {
+        let place = ArchiveMaking.Place(
+            id: entry.segmentID, sources: [entry], tier: entry.tier)
+        return try open([entry], of: manifest, beside: neighbours) { (merge) throws(LogError) in
+            var isWhole = true
+            let size = try merge.making.size(place, of: manifest) { (writer) throws(LogError) in
+                merge.begin(&writer)
+                while let run = merge.next {
+                    try merge.write(run, to: &writer)
+                    isWhole = !isEnough()
+                    if !isWhole { return }
+                }
+            }
+            return isWhole ? size : nil
+        }
+    }
+
+    private func open<Result>(
+        _ entries: [ManifestSegment], of manifest: Manifest, beside neighbours: ArchiveNeighbours,
+        _ body: (ArchiveMerge) throws(LogError) -> Result
+    ) throws(LogError) -> Result {
         guard !entries.isEmpty else {
             throw LogError(.limitExceeded, "there is no archive to be merged")
         }
@@ -52,22 +89,22 @@ struct ArchiveMerging {
         }
         let making = ArchiveMaking(
             directory: directory, storage: storage, semantics: semantics, pace: pace)
-        let place = ArchiveMaking.Place(id: id, sources: entries, tier: tier)
-        let merge = ArchiveMerge(making: making, neighbours: neighbours, inputs: inputs)
-        return try making.make(place, of: manifest) { (writer) throws(LogError) in
-            for input in inputs { writer.see(timesOf: input.reader.seal) }
-            while let run = merge.next { try merge.write(run, to: &writer) }
-        }
+        return try body(ArchiveMerge(making: making, neighbours: neighbours, inputs: inputs))
     }
 }
 
 /// The runs of some archives, in the order of their names, on the way into one.
-private struct ArchiveMerge {
+struct ArchiveMerge {
     let making: ArchiveMaking
     let neighbours: ArchiveNeighbours
     let inputs: [ArchiveInput]
 
     private var semantics: any ArchiveSemantics { making.semantics }
+
+    /// What is known before the first run.
+    func begin(_ writer: inout ArchiveWriter) {
+        for input in inputs { writer.see(timesOf: input.reader.seal) }
+    }
 
     /// The run that comes next.
     var next: RunID? { inputs.compactMap(\.row?.name).min() }
@@ -80,9 +117,10 @@ private struct ArchiveMerge {
         if try staysWhole(parts, newest) {
             try copy(run, parts, size, to: &writer)
         } else {
+            let own = ownSummary(parts)
             try making.writeSlice(
-                of: run, byteCount: size, after: try neighbours.past(run), newest: newest,
-                to: &writer
+                of: run, byteCount: size, after: try neighbours.past(run),
+                newest: newest ?? own, rewriting: own, to: &writer
             ) { (take) throws(LogError) in
                 for part in parts {
                     for unit in part.blocks {
@@ -94,6 +132,14 @@ private struct ArchiveMerge {
             }
         }
         for part in parts { try part.advance() }
+    }
+
+    /// What the newest part knows of the run, which says what may be hidden of all of them.
+    private func ownSummary(_ parts: [ArchiveInput]) -> [UInt8]? {
+        guard let last = parts.last, let summary = last.row?.summary, !summary.isEmpty,
+            last.reader.directory.summaryVersion == semantics.summaryVersion
+        else { return nil }
+        return summary
     }
 
     /// Bytes of the rows of a run, or more than any block has.
