@@ -4,8 +4,8 @@ internal import LoomStorage
 extension ArchiveNeighbours {
     /// What the archives of a manifest hold before and behind those that are made or rewritten.
     ///
-    /// - Parameter forgivesNewer: Whether a newer archive whose tables are damaged, too, is as if it
-    ///   told nothing: less is left out then, and no answer changes.
+    /// - Parameter forgivesNewer: Whether a newer archive whose tables are damaged, too, is as if
+    ///   it told nothing: less is left out then, and no answer changes.
     init(
         of range: Range<Int>, in manifest: Manifest, _ directory: LogDirectory,
         _ storage: any Storage, forgivesNewer: Bool = false
