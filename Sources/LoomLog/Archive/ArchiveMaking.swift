@@ -112,6 +112,7 @@ extension ArchiveMaking {
     ///   - byteCount: Bytes of the rows of its events, or about so many.
     ///   - past: What older archives hold of it.
     ///   - newest: Its newest summary in newer ones.
+<<<<<<< HEAD
     ///   - own: The summary that it had, when it is written anew.
     ///   - events: Calls its argument with each event, in order.
     func writeSlice(
@@ -120,6 +121,19 @@ extension ArchiveMaking {
         _ events: (Take) throws(LogError) -> Void
     ) throws(LogError) {
         var slice = try semantics.begin(run, after: past, newest: newest, rewriting: own)
+=======
+    ///   - mayBeDeleted: Whether one of its events may delete it. Then they are gone through twice,
+    ///     first to know what they say in the end.
+    ///   - events: Calls its argument with each event, in order.
+    func writeSlice(
+        of run: RunID, byteCount: Int, after past: (any ArchivedPast)?, newest: [UInt8]?,
+        mayBeDeleted: Bool, to writer: inout ArchiveWriter,
+        _ events: (Take) throws(LogError) -> Void
+    ) throws(LogError) {
+        var newest = newest
+        if newest == nil, mayBeDeleted { newest = try summary(of: run, after: past, events) }
+        var slice = try semantics.begin(run, after: past, newest: newest)
+>>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
         var check = SliceCheck()
         try writer.begin(
             run, byteCount: byteCount, after: past.flatMap { semantics.end(of: $0.row) })
@@ -144,13 +158,37 @@ extension ArchiveMaking {
     }
 }
 
-/// Whether a slice gives as many events as it takes, at the same places, or none at all.
+extension ArchiveMaking {
+    /// The summary of a run behind some events.
+    private func summary(
+        of run: RunID, after past: (any ArchivedPast)?, _ events: (Take) throws(LogError) -> Void
+    ) throws(LogError) -> [UInt8]? {
+        var slice = try semantics.begin(run, after: past, newest: nil)
+        try events { (epoch, position, sequence, body) throws(LogError) in
+            try slice.take(epoch: epoch, position: position, sequence: sequence, body) {
+                (_, _, _, _, _) throws(LogError) in
+            }
+        }
+        return try slice.finish { (_, _, _, _, _) throws(LogError) in }?.summary
+    }
+}
+
+/// Whether a slice gives as many events as it takes, at the same places, or none at all; of a run
+/// that began anew behind one that was deleted, those of the new one.
 private struct SliceCheck {
     private var taken: (count: Int, sum: UInt64) = (0, 0)
+    /// Since the run began anew.
+    private var takenAnew: (count: Int, sum: UInt64) = (0, 0)
     private var given: (count: Int, sum: UInt64) = (0, 0)
+    private var epoch: UInt64?
 
     mutating func take(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {
+        if position == 0, given.count == 0, self.epoch.map({ epoch > $0 }) ?? false {
+            takenAnew = (0, 0)
+        }
+        self.epoch = epoch
         Self.add(epoch, position, sequence, to: &taken)
+        Self.add(epoch, position, sequence, to: &takenAnew)
     }
 
     mutating func give(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {
@@ -169,5 +207,5 @@ private struct SliceCheck {
         }
     }
 
-    var isKept: Bool { given.count == 0 || given == taken }
+    var isKept: Bool { given.count == 0 || given == taken || given == takenAnew }
 }

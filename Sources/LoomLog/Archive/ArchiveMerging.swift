@@ -111,16 +111,27 @@ struct ArchiveMerge {
 
     /// Writes all events of a run.
     func write(_ run: RunID, to writer: inout ArchiveWriter) throws(LogError) {
-        let parts = inputs.filter { $0.row?.name == run }
-        let newest = try neighbours.newest(run)
+        let all = inputs.filter { $0.row?.name == run }
+        // What is before the part in which the run begins is of a run that was deleted.
+        let first = all.lastIndex { $0.row.map { $0.isFirstPart || $0.flags.contains(.deleted) } ?? false }
+        let parts = Array(all[(first ?? 0)...])
+        for part in all[..<(first ?? 0)] { try part.passOver() }
+        // These may know more of it than what is beside them.
+        let newer = try neighbours.newest(run)
+        let newest = newer ?? summary(of: parts)
         let size = try size(of: parts)
         if try staysWhole(parts, newest) {
             try copy(run, parts, size, to: &writer)
         } else {
             let own = ownSummary(parts)
             try making.writeSlice(
+<<<<<<< HEAD
                 of: run, byteCount: size, after: try neighbours.past(run),
                 newest: newest ?? own, rewriting: own, to: &writer
+=======
+                of: run, byteCount: size, after: try neighbours.past(run), newest: newest,
+                mayBeDeleted: false, to: &writer
+>>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
             ) { (take) throws(LogError) in
                 for part in parts {
                     for unit in part.blocks {
@@ -131,7 +142,15 @@ struct ArchiveMerge {
                 }
             }
         }
-        for part in parts { try part.advance() }
+        for part in all { try part.advance() }
+    }
+
+    /// The newest summary in some parts; `nil` where it is of another version.
+    private func summary(of parts: [ArchiveInput]) -> [UInt8]? {
+        guard let part = parts.last, let summary = part.row?.summary, !summary.isEmpty,
+            part.reader.directory.summaryVersion == semantics.summaryVersion
+        else { return nil }
+        return summary
     }
 
     /// What the newest part knows of the run, which says what may be hidden of all of them.
@@ -168,12 +187,11 @@ extension ArchiveMerge {
     private func staysWhole(
         _ parts: [ArchiveInput], _ newest: [UInt8]?
     ) throws(LogError) -> Bool {
-        for (index, part) in parts.enumerated() {
+        for part in parts {
             guard let row = part.row,
-                part.reader.directory.summaryVersion == semantics.summaryVersion
+                part.reader.directory.summaryVersion == semantics.summaryVersion,
+                semantics.movesWhole(row, newest: newest)
             else { return false }
-            let newer = index + 1 < parts.count ? parts.last?.row?.summary : nil
-            guard semantics.movesWhole(row, newest: newest ?? newer) else { return false }
             if part.isOwn || part.blocks.isEmpty { continue }
             // What stands behind an event in the middle of a part nobody knows.
             guard part.blocks.count == 1,
@@ -254,5 +272,12 @@ extension ArchivedRun.Call {
     fileprivate struct Place: Hashable {
         let key: KeyFingerprint
         let start: UInt64
+    }
+}
+
+extension ArchiveInput {
+    /// Reads the events of a part, none of which is taken over.
+    fileprivate func passOver() throws(LogError) {
+        for unit in blocks { try takeEvents(ofUnit: unit) { (_, _) throws(LogError) in } }
     }
 }

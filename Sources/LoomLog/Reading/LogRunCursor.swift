@@ -10,12 +10,18 @@ package struct LogRunCursor {
     private let positions: Range<UInt64>
     /// The position that the next event has in a run as a runner writes it.
     private var expected: UInt64
+    /// Events of this and lower epochs are passed over.
+    private let epoch: UInt64?
+    /// Whether it reads the live segments alone.
+    private let isOfLive: Bool
     private var archived: ArchiveSetEvents?
     private var live: LiveEvents?
     private var isOver = false
 
-    init(_ view: LogView, _ run: RunID, _ positions: Range<UInt64>) throws(LogError) {
-        (index, self.run) = (view.index, run)
+    init(
+        _ view: LogView, _ run: RunID, _ positions: Range<UInt64>, above epoch: UInt64?
+    ) throws(LogError) {
+        (index, self.run, self.epoch, isOfLive) = (view.index, run, epoch, false)
         (expected, self.positions) = (positions.lowerBound, positions)
         archived = try view.snapshot.archives.events(of: run, at: positions)
         live = try LiveEvents(view, run, from: positions.lowerBound)
@@ -26,6 +32,7 @@ package struct LogRunCursor {
         _ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark, at position: UInt64
     ) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
+        (epoch, isOfLive) = (nil, true)
         guard let events = try LiveEvents(view, run, behind: mark) else { return nil }
         live = events
     }
@@ -33,6 +40,7 @@ package struct LogRunCursor {
     /// All events in the live segments, the first of which is at a position.
     init(_ view: LogView, _ run: RunID, liveAt position: UInt64) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
+        (epoch, isOfLive) = (nil, true)
         live = try LiveEvents(view, run, from: 0)
     }
 
@@ -40,6 +48,7 @@ package struct LogRunCursor {
     package mutating func next() throws(LogError) -> LogEvent? {
         while !isOver {
             guard let event = try fetch() else { break }
+            if let epoch, event.epoch <= epoch { continue }
             if event.position == expected { expected &+= 1 }
             if positions.contains(event.position) { return event }
             // As in archives: only where nothing is missing is the rest known to be behind the end.
@@ -98,10 +107,16 @@ package struct LogRunCursor {
 
 extension LogRunCursor {
     /// What is left, as a newer look finds it.
+    ///
+    /// - Throws: ``LogError`` with code `rewritten` where all of the live segments was asked for: an
+    ///   archive may have left out what deletes the run.
     private func newer() throws(LogError) -> LogRunCursor {
+        guard !isOfLive else {
+            throw LogError(.rewritten, "the log was archived while it was read")
+        }
         let rest = expected..<max(expected, positions.upperBound)
         return try index.withView { view throws(LogError) in
-            try LogRunCursor(view, run, rest)
+            try LogRunCursor(view, run, rest, above: epoch)
         }
     }
 }

@@ -131,15 +131,19 @@ public final class LogRunStore: RunStore {
     /// How a run stands that is not in the table.
     private func find(_ run: RunID, _ table: inout Table) throws(RunStoreError) -> Entry {
         do {
-            let view: LogView = if let view = table.view { view } else { try source.index.view() }
-            table.view = view
-            let end: (epoch: UInt64, position: UInt64)?
-            do {
-                end = try source.end(of: run, in: view)
-            } catch let error as LogError where error.isRewritten {
-                let view = try source.index.view()
+            var end: (epoch: UInt64, position: UInt64)?
+            var triesLeft = 100
+            while true {
+                let view: LogView =
+                    if let view = table.view { view } else { try source.index.view() }
                 table.view = view
-                end = try source.end(of: run, in: view)
+                do {
+                    end = try source.end(of: run, in: view)
+                    break
+                } catch let error as LogError where error.isRewritten && triesLeft > 0 {
+                    // Archived meanwhile.
+                    (table.view, triesLeft) = (nil, triesLeft - 1)
+                }
             }
             return Entry(
                 epoch: max(table.epochFloor, end?.epoch ?? 0), position: end?.position ?? 0)
@@ -177,6 +181,7 @@ public final class LogRunStore: RunStore {
             do throws(LogError) {
                 let appended = try log.append(unit)
                 table.runs.values[index].position += UInt64(unit.eventCount)
+                if Self.isDeletion(unit) { table.runs.values[index].position = 0 }
                 return .success(appended)
             } catch {
                 return .failure(error)
@@ -193,6 +198,11 @@ public final class LogRunStore: RunStore {
             let position = appended.position
             return .pending { await self.durable(position) }
         }
+    }
+
+    /// Whether the unit deletes its run: it has that one event.
+    private static func isDeletion(_ unit: RecordUnit) -> Bool {
+        unit.eventCount == 1 && unit.events.first.map { RunEvent.isDeletion($0.rawSpan) } ?? false
     }
 
     private func durable(_ position: LogPosition) async -> AppendAnswer {

@@ -30,12 +30,14 @@ struct LogTail: RunEventTail {
     /// What comes after that, or all events.
     private var cursor: LogCursor
     private let run: RunID?
+    private var present: PresentEvents
     /// Events of the past that were not asked for.
     private var skipped: UInt64 = 0
     /// The present end, as it was when the last events were counted.
     private var end: UInt64?
 
     init(_ source: LogRunSource, _ run: RunID?, last count: Int?) throws {
+<<<<<<< HEAD
         self.run = run
         guard let run else {
             let view = try source.index.view()
@@ -100,6 +102,21 @@ struct LogTail: RunEventTail {
                 distance = max(distance * 2, 64)
             }
         }
+=======
+        let log = source.log
+        self.run = run
+        present = PresentEvents(source: source)
+        guard let count else {
+            cursor = try log.cursor()
+            return
+        }
+        var tally = EventTally()
+        try tally.read(log, run, &present)
+        if let run, !tally.isFound { throw RunReadError.unknownRun(run) }
+        let (first, skipped) = tally.start(last: UInt64(max(0, count)))
+        cursor = try log.cursor(from: first ?? 1)
+        (self.skipped, end) = (skipped, tally.end)
+>>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
     }
 
     mutating func next() throws -> [(sequence: UInt64, event: StoredEvent)]? {
@@ -118,7 +135,7 @@ struct LogTail: RunEventTail {
         _ events: [LogEvent]
     ) -> [(sequence: UInt64, event: StoredEvent)] {
         var rows: [(UInt64, StoredEvent)] = []
-        for stored in events where RunEvent.isKnown(stored.body.rawSpan) {
+        for stored in events where try present.has(stored) {
             if skipped > 0 {
                 skipped -= 1
                 continue
@@ -129,6 +146,73 @@ struct LogTail: RunEventTail {
     }
 }
 
+<<<<<<< HEAD
+=======
+/// Tells events that a tail gives from those of runs that were deleted by the time it met the first
+/// of them.
+private struct PresentEvents {
+    let source: LogRunSource
+    private var deleted: [RunID: UInt64?] = [:]
+
+    private static let runsMax = 65_536
+
+    init(source: LogRunSource) { self.source = source }
+
+    mutating func has(_ event: LogEvent) throws -> Bool {
+        try RunEvent.isKnown(event.body.rawSpan) && !isDeleted(event)
+    }
+
+    mutating func isDeleted(_ event: LogEvent) throws -> Bool {
+        let isAsked = !RunEvent.isDeletion(event.body.rawSpan)
+        let epoch: UInt64?
+        if isAsked, let known = deleted[event.run] {
+            epoch = known
+        } else {
+            if deleted.count >= Self.runsMax { deleted.removeAll() }
+            epoch = try source.deletedEpoch(of: event.run)
+            deleted[event.run] = .some(epoch)
+        }
+        return epoch.map { event.epoch <= $0 } ?? false
+    }
+}
+
+/// Counts events by segment, so that the last ones can be found again without holding any. The
+/// first one's sequence stands for the segment, which may be archived before it is looked for.
+private struct EventTally {
+    private var segment: UInt64?
+    private var counts: [(first: UInt64, count: UInt64)] = []
+    private(set) var isFound = false
+    private(set) var end: UInt64 = 0
+
+    mutating func read(
+        _ log: LogReader, _ run: RunID?, _ present: inout PresentEvents
+    ) throws {
+        var events = try LogEvents(log, run: run)
+        while let event = try events.next() {
+            guard try !present.isDeleted(event) else { continue }
+            isFound = true
+            guard RunEvent.isKnown(event.body.rawSpan) else { continue }
+            if segment != event.segmentID {
+                segment = event.segmentID
+                counts.append((event.sequence, 0))
+            }
+            counts[counts.count - 1].count += 1
+        }
+        end = events.nextSequence
+    }
+
+    /// An event from which on there are the last `count` ones, and how many before them.
+    func start(last count: UInt64) -> (first: UInt64?, skipped: UInt64) {
+        var left = count
+        for (first, found) in counts.reversed() {
+            if found >= left { return (first, found - left) }
+            left -= found
+        }
+        return (nil, 0)
+    }
+}
+
+>>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
 extension StoredEvent {
     /// An event of a log.
     package init(_ event: LogEvent) {

@@ -108,17 +108,40 @@ public final class LogRunSource: RunSource {
     /// See ``RunSource/events(_:)``. Those of one run after the other.
     public func events(_ parts: [RunPart]) throws -> any RunEventCursor {
         LogPartEvents(parts) { part in
-            try self.looking { try $0.events(of: part.run, at: part.positions) }
+            try self.looking { view in
+                let epoch = try self.deletedEpoch(inLiveOf: part.run, view)
+                return try view.events(of: part.run, at: part.positions, above: epoch)
+            }
         }
+    }
+
+    /// The epoch up to which events of the name are of a run that the live segments delete. An
+    /// archive in which the run begins says itself that older ones are of no moment.
+    private func deletedEpoch(inLiveOf run: RunID, _ view: LogView) throws -> UInt64? {
+        guard let live = try view.live(run), live.mayBeDeleted else { return nil }
+        return try folds.fold(run, in: view, self)?.fold.summary.deletedEpoch
+    }
+
+    /// The same in the whole log.
+    func deletedEpoch(of run: RunID) throws -> UInt64? {
+        try looking { view in
+            if let epoch = try deletedEpoch(inLiveOf: run, view) { return epoch }
+            return try view.archived(run)?.outline?.summary.deletedEpoch
+        }
+    }
+
+    /// What archives know of a run; `nil` where the live segments delete it.
+    private func archived(_ run: RunID, _ view: LogView) throws -> RunTableRow? {
+        guard let row = try view.archived(run), !row.flags.contains(.deleted) else { return nil }
+        guard let epoch = try deletedEpoch(inLiveOf: run, view) else { return row }
+        return row.outline?.summary.deletedEpoch == epoch ? row : nil
     }
 
     /// See ``RunSource/place(ofRow:of:in:)``. Found in the tables of archives; a row in the live
     /// segments is behind all that is archived of its run.
     public func place(ofRow number: UInt64, of kind: RowKind, in run: RunID) throws -> RowPlace {
         let view = try index.view()
-        guard let archived = try view.archived(run), !archived.flags.contains(.deleted) else {
-            return .start
-        }
+        guard let archived = try archived(run, view) else { return .start }
         if let end = archived.outline, kind.count(in: end.rowCounts) <= number {
             return RowPlace(
                 position: end.summary.nextPosition, counts: RowKind.counts(end.rowCounts),
@@ -138,10 +161,19 @@ public final class LogRunSource: RunSource {
     /// live segments by reading the run's events there.
     public func calls(of key: ToolKey, in run: RunID) throws -> [KeyedCall] {
         let view = try index.view()
-        guard let fingerprint = key.fingerprint, let archived = try view.archived(run),
-            !archived.flags.contains(.deleted)
-        else { return try calls(of: key, in: RunPart(run)) }
-        var calls = try calls(of: key, in: RunPart(run, from: archived.endPosition))
+        guard key.fingerprint != nil, let archived = try archived(run, view) else {
+            return try calls(of: key, in: RunPart(run))
+        }
+        return try calls(of: key, in: RunPart(run, from: archived.endPosition))
+            + archivedCalls(of: key, in: run, view)
+    }
+
+    /// The calls that archives have, newest first.
+    private func archivedCalls(
+        of key: ToolKey, in run: RunID, _ view: LogView
+    ) throws -> [KeyedCall] {
+        guard let fingerprint = key.fingerprint else { return [] }
+        var calls: [KeyedCall] = []
         for call in try view.calls(of: fingerprint, in: run) {
             // Two keys may have one fingerprint.
             var events = try view.events(of: run, at: call.start..<call.start + 1)
@@ -152,6 +184,18 @@ public final class LogRunSource: RunSource {
             calls.append(KeyedCall(start: call.start, end: call.end))
         }
         return calls
+    }
+
+    /// What archives hold of a run, for a fold that goes on from there: it waits for no other fold.
+    func archivedPast(of run: RunID, before cut: UInt64) -> SourcePast {
+        SourcePast(
+            run, before: cut,
+            events: { part in
+                LogPartEvents([part]) { part in
+                    try self.looking { try $0.events(of: part.run, at: part.positions) }
+                }
+            },
+            calls: { key in try self.looking { try self.archivedCalls(of: key, in: run, $0) } })
     }
 
     /// See ``RunSource/tail(of:last:)``.
