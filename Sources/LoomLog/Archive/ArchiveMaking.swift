@@ -112,28 +112,18 @@ extension ArchiveMaking {
     ///   - byteCount: Bytes of the rows of its events, or about so many.
     ///   - past: What older archives hold of it.
     ///   - newest: Its newest summary in newer ones.
-<<<<<<< HEAD
     ///   - own: The summary that it had, when it is written anew.
-    ///   - events: Calls its argument with each event, in order.
-    func writeSlice(
-        of run: RunID, byteCount: Int, after past: (any ArchivedPast)?, newest: [UInt8]?,
-        rewriting own: [UInt8]? = nil, to writer: inout ArchiveWriter,
-        _ events: (Take) throws(LogError) -> Void
-    ) throws(LogError) {
-        var slice = try semantics.begin(run, after: past, newest: newest, rewriting: own)
-=======
     ///   - mayBeDeleted: Whether one of its events may delete it. Then they are gone through twice,
     ///     first to know what they say in the end.
     ///   - events: Calls its argument with each event, in order.
     func writeSlice(
         of run: RunID, byteCount: Int, after past: (any ArchivedPast)?, newest: [UInt8]?,
-        mayBeDeleted: Bool, to writer: inout ArchiveWriter,
+        rewriting own: [UInt8]? = nil, mayBeDeleted: Bool = false, to writer: inout ArchiveWriter,
         _ events: (Take) throws(LogError) -> Void
     ) throws(LogError) {
         var newest = newest
         if newest == nil, mayBeDeleted { newest = try summary(of: run, after: past, events) }
-        var slice = try semantics.begin(run, after: past, newest: newest)
->>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
+        var slice = try semantics.begin(run, after: past, newest: newest, rewriting: own)
         var check = SliceCheck()
         try writer.begin(
             run, byteCount: byteCount, after: past.flatMap { semantics.end(of: $0.row) })
@@ -163,7 +153,7 @@ extension ArchiveMaking {
     private func summary(
         of run: RunID, after past: (any ArchivedPast)?, _ events: (Take) throws(LogError) -> Void
     ) throws(LogError) -> [UInt8]? {
-        var slice = try semantics.begin(run, after: past, newest: nil)
+        var slice = try semantics.begin(run, after: past, newest: nil, rewriting: nil)
         try events { (epoch, position, sequence, body) throws(LogError) in
             try slice.take(epoch: epoch, position: position, sequence: sequence, body) {
                 (_, _, _, _, _) throws(LogError) in

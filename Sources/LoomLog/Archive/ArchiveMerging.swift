@@ -113,25 +113,21 @@ struct ArchiveMerge {
     func write(_ run: RunID, to writer: inout ArchiveWriter) throws(LogError) {
         let all = inputs.filter { $0.row?.name == run }
         // What is before the part in which the run begins is of a run that was deleted.
-        let first = all.lastIndex { $0.row.map { $0.isFirstPart || $0.flags.contains(.deleted) } ?? false }
-        let parts = Array(all[(first ?? 0)...])
-        for part in all[..<(first ?? 0)] { try part.passOver() }
-        // These may know more of it than what is beside them.
-        let newer = try neighbours.newest(run)
-        let newest = newer ?? summary(of: parts)
+        let start =
+            all.lastIndex { part in
+                part.row.map { $0.isFirstPart || $0.flags.contains(.deleted) } ?? false
+            } ?? 0
+        let parts = Array(all[start...])
+        for part in all[..<start] { try part.passOver() }
+        let newest = try neighbours.newest(run)
         let size = try size(of: parts)
         if try staysWhole(parts, newest) {
             try copy(run, parts, size, to: &writer)
         } else {
             let own = ownSummary(parts)
             try making.writeSlice(
-<<<<<<< HEAD
                 of: run, byteCount: size, after: try neighbours.past(run),
                 newest: newest ?? own, rewriting: own, to: &writer
-=======
-                of: run, byteCount: size, after: try neighbours.past(run), newest: newest,
-                mayBeDeleted: false, to: &writer
->>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
             ) { (take) throws(LogError) in
                 for part in parts {
                     for unit in part.blocks {
@@ -143,14 +139,6 @@ struct ArchiveMerge {
             }
         }
         for part in all { try part.advance() }
-    }
-
-    /// The newest summary in some parts; `nil` where it is of another version.
-    private func summary(of parts: [ArchiveInput]) -> [UInt8]? {
-        guard let part = parts.last, let summary = part.row?.summary, !summary.isEmpty,
-            part.reader.directory.summaryVersion == semantics.summaryVersion
-        else { return nil }
-        return summary
     }
 
     /// What the newest part knows of the run, which says what may be hidden of all of them.

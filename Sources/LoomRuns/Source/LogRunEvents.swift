@@ -37,8 +37,8 @@ struct LogTail: RunEventTail {
     private var end: UInt64?
 
     init(_ source: LogRunSource, _ run: RunID?, last count: Int?) throws {
-<<<<<<< HEAD
         self.run = run
+        present = PresentEvents(source: source)
         guard let run else {
             let view = try source.index.view()
             pastEnd = view.end
@@ -47,7 +47,7 @@ struct LogTail: RunEventTail {
                 return
             }
             (cursor, skipped) = try Self.start(
-                of: UInt64(clamping: max(0, count)), before: view.end, source.log)
+                of: UInt64(clamping: max(0, count)), before: view.end, source.log, &present)
             end = view.end
             return
         }
@@ -59,14 +59,14 @@ struct LogTail: RunEventTail {
 
     /// The last events of all runs: where to begin, and how many to pass over there.
     private static func start(
-        of count: UInt64, before end: UInt64, _ log: LogReader
+        of count: UInt64, before end: UInt64, _ log: LogReader, _ present: inout PresentEvents
     ) throws -> (LogCursor, skipped: UInt64) {
         var distance = count
         while true {
             let first = end > distance ? max(1, end - distance) : 1
             var (probe, known) = (try log.cursor(from: first), UInt64(0))
             while probe.position.nextSequence < end, let events = try probe.nextUnit() {
-                known += UInt64(events.count { RunEvent.isKnown($0.body.rawSpan) })
+                for event in events where try present.has(event) { known += 1 }
             }
             // Some may be of kinds that are not shown, or of runs that were deleted.
             if known >= count || first == 1 {
@@ -80,60 +80,53 @@ struct LogTail: RunEventTail {
     private static func start(
         of run: RunID, last count: Int?, _ source: LogRunSource
     ) throws -> (events: LogRunCursor, end: UInt64, skipped: UInt64) {
-        try source.looking { view in
-            guard let count else { return (try view.events(of: run), view.end, 0) }
+        let epoch = try source.deletedEpoch(of: run)
+        return try source.looking { view in
+            guard let count else {
+                return (try view.events(of: run, above: epoch), view.end, 0)
+            }
             let live = try view.live(run)
             let archived = try view.archived(run)
             guard let end = live?.position ?? archived?.endPosition, end > 0 else {
                 throw RunReadError.unknownRun(run)
             }
             let wanted = UInt64(clamping: max(0, count))
-            var distance = wanted
+            // Of a name that was used before, positions do not tell how many there are.
+            var distance = epoch == nil ? wanted : .max
             while true {
                 let first = end > distance ? end - distance : 0
-                let events = try view.events(of: run, at: first..<UInt64.max)
-                var (probe, known) = (events, UInt64(0))
+                let events = try view.events(of: run, at: first..<UInt64.max, above: epoch)
+                var (probe, known, isFound) = (events, UInt64(0), epoch == nil)
                 while let event = try probe.next(), event.sequence < view.end {
+                    isFound = true
                     if RunEvent.isKnown(event.body.rawSpan) { known += 1 }
                 }
+                guard isFound else { throw RunReadError.unknownRun(run) }
                 if known >= wanted || first == 0 {
                     return (events, view.end, known - min(known, wanted))
                 }
                 distance = max(distance * 2, 64)
             }
         }
-=======
-        let log = source.log
-        self.run = run
-        present = PresentEvents(source: source)
-        guard let count else {
-            cursor = try log.cursor()
-            return
-        }
-        var tally = EventTally()
-        try tally.read(log, run, &present)
-        if let run, !tally.isFound { throw RunReadError.unknownRun(run) }
-        let (first, skipped) = tally.start(last: UInt64(max(0, count)))
-        cursor = try log.cursor(from: first ?? 1)
-        (self.skipped, end) = (skipped, tally.end)
->>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
     }
 
     mutating func next() throws -> [(sequence: UInt64, event: StoredEvent)]? {
         if past != nil {
-            if let event = try past?.next(), event.sequence < pastEnd { return take([event]) }
+            if let event = try past?.next(), event.sequence < pastEnd {
+                return try take([event])
+            }
             past = nil
         }
         if let end, cursor.position.nextSequence >= end {
             self.end = nil
             return nil
         }
-        return try cursor.nextUnit(of: run).map { take($0) }
+        return try cursor.nextUnit(of: run).map { events throws in try take(events) }
     }
 
     private mutating func take(
         _ events: [LogEvent]
-    ) -> [(sequence: UInt64, event: StoredEvent)] {
+    ) throws -> [(sequence: UInt64, event: StoredEvent)] {
         var rows: [(UInt64, StoredEvent)] = []
         for stored in events where try present.has(stored) {
             if skipped > 0 {
@@ -146,8 +139,6 @@ struct LogTail: RunEventTail {
     }
 }
 
-<<<<<<< HEAD
-=======
 /// Tells events that a tail gives from those of runs that were deleted by the time it met the first
 /// of them.
 private struct PresentEvents {
@@ -176,43 +167,6 @@ private struct PresentEvents {
     }
 }
 
-/// Counts events by segment, so that the last ones can be found again without holding any. The
-/// first one's sequence stands for the segment, which may be archived before it is looked for.
-private struct EventTally {
-    private var segment: UInt64?
-    private var counts: [(first: UInt64, count: UInt64)] = []
-    private(set) var isFound = false
-    private(set) var end: UInt64 = 0
-
-    mutating func read(
-        _ log: LogReader, _ run: RunID?, _ present: inout PresentEvents
-    ) throws {
-        var events = try LogEvents(log, run: run)
-        while let event = try events.next() {
-            guard try !present.isDeleted(event) else { continue }
-            isFound = true
-            guard RunEvent.isKnown(event.body.rawSpan) else { continue }
-            if segment != event.segmentID {
-                segment = event.segmentID
-                counts.append((event.sequence, 0))
-            }
-            counts[counts.count - 1].count += 1
-        }
-        end = events.nextSequence
-    }
-
-    /// An event from which on there are the last `count` ones, and how many before them.
-    func start(last count: UInt64) -> (first: UInt64?, skipped: UInt64) {
-        var left = count
-        for (first, found) in counts.reversed() {
-            if found >= left { return (first, found - left) }
-            left -= found
-        }
-        return (nil, 0)
-    }
-}
-
->>>>>>> ae48915 (Runs are deleted: event 19, in every read and in archives)
 extension StoredEvent {
     /// An event of a log.
     package init(_ event: LogEvent) {
