@@ -80,6 +80,9 @@ struct RawRun {
         step += 1
     }
 
+    /// The claim goes back.
+    func release() async { await store.release(run, epoch: epoch) }
+
     /// The run waits; its claim goes back.
     mutating func pause() async throws {
         try await write([.paused(.budget)])

@@ -47,6 +47,10 @@ package final class LogIndex: Sendable {
         }
     }
 
+    /// Makes the next look a whole one: something that was seen is gone, and archiving publishes
+    /// nothing in MARK.
+    func distrust() { state.withLock { $0?.probe = nil } }
+
     /// What was known when it was looked at last; looks where it never was.
     package func lastView() throws(LogError) -> LogView {
         try withState { state throws(LogError) in

@@ -17,6 +17,8 @@ package struct LogRunCursor {
     private var archived: ArchiveSetEvents?
     private var live: LiveEvents?
     private var isOver = false
+    /// Looks in a row that did not find what is left.
+    private var vainLooks = 0
 
     init(
         _ view: LogView, _ run: RunID, _ positions: Range<UInt64>, above epoch: UInt64?
@@ -95,7 +97,9 @@ package struct LogRunCursor {
         archived = nil
         switch try live?.next() {
         case nil: return nil
-        case .event(let event): return event
+        case .event(let event):
+            vainLooks = 0
+            return event
         case .end: return nil
         case .gone:
             // What is left has been archived: a newer look finds it.
@@ -108,16 +112,25 @@ package struct LogRunCursor {
 extension LogRunCursor {
     /// What is left, as a newer look finds it.
     ///
-    /// - Throws: ``LogError`` with code `rewritten` where all of the live segments was asked for: an
-    ///   archive may have left out what deletes the run.
+    /// - Throws: ``LogError`` with code `rewritten` where all of the live segments was asked for:
+    ///   an archive may have left out what deletes the run.
     private func newer() throws(LogError) -> LogRunCursor {
+        index.distrust()
         guard !isOfLive else {
             throw LogError(.rewritten, "the log was archived while it was read")
         }
         let rest = expected..<max(expected, positions.upperBound)
-        return try index.withView { view throws(LogError) in
+        // Each archive takes a while: what is gone after so many looks is gone for good.
+        guard vainLooks < 100 else {
+            throw LogError(
+                .corrupt, "a segment that the manifest lists is missing",
+                path: index.log.directory.segments)
+        }
+        var found = try index.withView { view throws(LogError) in
             try LogRunCursor(view, run, rest, above: epoch)
         }
+        found.vainLooks = vainLooks + 1
+        return found
     }
 }
 

@@ -100,6 +100,17 @@ extension RunEvent {
         return Kind(rawValue: number) != nil
     }
 
+    /// The name of a kind on disk, as lists print it: `step_committed`.
+    package static func kindName(_ number: UInt8) -> String? {
+        Kind(rawValue: number).map { kind in
+            var name = ""
+            for character in "\(kind)" {
+                name += character.isUppercase ? "_" + character.lowercased() : String(character)
+            }
+            return name
+        }
+    }
+
     /// Whether the bytes are those of an event that deletes its run.
     package static func isDeletion(_ bytes: RawSpan) -> Bool {
         var reader = ByteReader(bytes)

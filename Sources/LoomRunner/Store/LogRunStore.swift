@@ -32,6 +32,10 @@ public final class LogRunStore: RunStore {
     /// Where requests of other processes meet the runs that are driven here.
     public let requestDesk = RequestDesk()
     let requests: RequestServer
+    /// What becomes of runs that are over, by itself.
+    public let retention: RetentionRules?
+    let retentionTimer = RetentionTimer()
+    private let served: ServedStore
     private let requestThread = Mutex<RequestThread?>(nil)
 
     private struct Entry {
@@ -57,23 +61,37 @@ public final class LogRunStore: RunStore {
     /// From here on the requests of other processes are served: those that were there already
     /// before the first run is claimed.
     ///
-    /// - Parameter handlers: What is done for others besides changing runs.
+    /// - Parameters:
+    ///   - handlers: What is done for others besides changing runs and `compact`.
+    ///   - retention: What becomes of runs that are over: looked at when an archive was made, in
+    ///     the background, once a minute at most.
     /// - Throws: `LogError` with code `locked` when another process has it, and others.
     public init(
         path: FilePath, options: LogOptions = LogOptions(),
-        storage: any Storage = POSIXStorage(), handlers: RequestHandlers = RequestHandlers()
+        storage: any Storage = POSIXStorage(), handlers: RequestHandlers = RequestHandlers(),
+        retention: RetentionRules? = nil
     ) throws(LogError) {
+        let served = ServedStore()
         var options = options
         if options.archivesSegments, options.archiving == nil {
             options.archiving = ArchivingOptions(RunIndexer())
         }
+        if retention != nil {
+            options.archiving?.onArchive = { [weak served] in
+                // Not on the archiver's thread: whoever lets go of the store last waits for that.
+                Task { await served?.store?.applyRetention() }
+            }
+        }
+        (self.retention, self.served) = (retention, served)
         log = try LogWriter(path: path, options: options, storage: storage)
         reader = try log.reader()
         source = LogRunSource(reader)
         restoredRuns = try Self.settleCopy(log, source)
         requests = RequestServer(
-            log.inbox, handlers, storeID: reader.storeID, desk: requestDesk,
+            log.inbox, handlers.withCompaction(of: served), storeID: reader.storeID,
+            desk: requestDesk,
             isInline: options.driver == .inline)
+        served.store = self
         if options.driver == .threads { startThread() }
     }
 
@@ -88,6 +106,7 @@ public final class LogRunStore: RunStore {
     }
 
     private func endRequests() {
+        served.store = nil
         requests.close()
         requestDesk.onLeave(nil)
         let thread = requestThread.withLock { thread in

@@ -67,6 +67,11 @@ public final class LogRunSource: RunSource {
         return (epoch, seen.outline.summary.nextPosition)
     }
 
+    /// What is known of a run, also of one that was deleted; `nil` when the log has nothing of it.
+    package func outline(of run: RunID) throws -> RunOutline? {
+        try looking { try folds.fold(run, in: $0, self) }?.outline
+    }
+
     /// How far the live segments hold events of a run now.
     private func liveMark(_ run: RunID) throws -> LogView.Live.Mark? {
         try looking { try $0.live(run)?.mark }
