@@ -21,7 +21,8 @@ public struct LoomlogCommand: AsyncParsableCommand {
             CommandGroup(
                 name: "Care:",
                 subcommands: [
-                    BackupCommand.self, ExportCommand.self, ImportCommand.self, DumpCommand.self,
+                    CompactCommand.self, ReindexCommand.self, BackupCommand.self,
+                    ExportCommand.self, ImportCommand.self, DumpCommand.self,
                 ]),
             CommandGroup(
                 name: "Try:", subcommands: [DemoCommand.self, DemoAgentCommand.self]),

@@ -16,6 +16,21 @@ public final class MemoryRunStore: RunStore {
         var epoch: UInt64 = 0
         var holder: String?
         var events: [StoredEvent] = []
+        /// The epoch of the last run of this name that was deleted.
+        var deletedEpoch: UInt64?
+
+        /// Whether an event is of the run that is there now.
+        func has(_ event: StoredEvent) -> Bool {
+            deletedEpoch.map { event.place.epoch > $0 } ?? true
+        }
+
+        mutating func append(_ event: StoredEvent) {
+            if RunEvent.isDeletion(event.body.rawSpan) {
+                (events, deletedEpoch) = ([], event.place.epoch)
+            } else {
+                events.append(event)
+            }
+        }
     }
 
     /// An event's number among all, from 1 on, is one above its index here.
@@ -58,7 +73,7 @@ public final class MemoryRunStore: RunStore {
                 let place = RunFold.Place(
                     position: UInt64(entry.events.count), epoch: unit.epoch)
                 let event = StoredEvent(run: unit.run, place: place, body: body)
-                entry.events.append(event)
+                entry.append(event)
                 contents.order.append(event)
             }
             contents.runs[unit.run] = entry
@@ -98,6 +113,9 @@ extension MemoryRunStore {
     private static func row(_ run: RunID, _ entry: Entry) throws -> RunRow? {
         guard !entry.events.isEmpty else { return nil }
         var fold = OutlineFold(keepsValues: false)
+        if let epoch = entry.deletedEpoch {
+            fold = OutlineFold(deletedAt: epoch, keepsValues: false)
+        }
         for stored in entry.events {
             do {
                 if let event = try stored.event() {
@@ -128,7 +146,11 @@ extension MemoryRunStore {
     /// See `RunSource.tail(of:last:)`.
     public func tail(of run: RunID?, last count: Int?) throws -> any RunEventTail {
         let found = contents.withLock { contents in
-            contents.order.indices.filter { run == nil || contents.order[$0].run == run }
+            contents.order.indices.filter { index in
+                let event = contents.order[index]
+                let isThere = contents.runs[event.run]?.has(event) ?? false
+                return isThere && (run == nil || event.run == run)
+            }
         }
         if let run, count != nil, found.isEmpty { throw RunReadError.unknownRun(run) }
         let first = count.flatMap { found.suffix(max(0, $0)).first ?? found.last.map { $0 + 1 } }
@@ -140,6 +162,11 @@ extension MemoryRunStore {
     /// The event of a number, counted from 0 on.
     fileprivate func event(at index: Int) -> StoredEvent? {
         contents.withLock { $0.order.indices.contains(index) ? $0.order[index] : nil }
+    }
+
+    /// Whether an event is of a run that is there now.
+    fileprivate func has(_ event: StoredEvent) -> Bool {
+        contents.withLock { $0.runs[event.run]?.has(event) ?? false }
     }
 }
 
@@ -168,6 +195,7 @@ private struct MemoryTail: RunEventTail {
         }
         guard let event = store.event(at: index) else { return nil }
         index += 1
-        return run == nil || event.run == run ? [(UInt64(index), event)] : []
+        let isWanted = run == nil || event.run == run
+        return isWanted && store.has(event) ? [(UInt64(index), event)] : []
     }
 }

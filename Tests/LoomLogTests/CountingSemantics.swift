@@ -9,6 +9,8 @@ struct CountingSemantics: ArchiveSemantics {
     var deleted: Set<String> = []
     /// Runs whose parts are gone through again at every rewrite.
     var hidden: Set<String> = []
+    /// Runs of whose events a byte is left.
+    var blanked: Set<String> = []
 
     func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
@@ -16,13 +18,15 @@ struct CountingSemantics: ArchiveSemantics {
         if deleted.contains(run.rawValue) { return DeletedSlice() }
         let before = past.flatMap { end(of: $0.row) }
         return Slice(
-            name: run.rawValue, before: before?.counts ?? RowCountVector(),
+            name: run.rawValue, isBlanked: blanked.contains(run.rawValue),
+            before: before?.counts ?? RowCountVector(),
             count: before?.counts.steps ?? 0, wholeState: before?.wholeState)
     }
 
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
         let isDeleted = deleted.contains(row.name.rawValue) && !row.flags.contains(.deleted)
-        return !isDeleted && !hidden.contains(row.name.rawValue)
+        let isHidden = hidden.union(blanked).contains(row.name.rawValue)
+        return !isDeleted && !isHidden
     }
 
     /// The first number of a summary is the count, the second the place of the last whole state.
@@ -34,6 +38,7 @@ struct CountingSemantics: ArchiveSemantics {
 
     struct Slice: ArchiveSlice {
         let name: String
+        let isBlanked: Bool
         let before: RowCountVector
         var count: UInt64
         var wholeState: UInt64?
@@ -45,7 +50,8 @@ struct CountingSemantics: ArchiveSemantics {
             if count % 10 == 1 { wholeState = position }
             let progress = ArchiveProgress(
                 counts: RowCountVector(steps: count), isWholeState: count % 10 == 1)
-            try give(epoch, position, sequence, body, progress)
+            let stored = isBlanked ? body.extracting(0..<min(1, body.byteCount)) : body
+            try give(epoch, position, sequence, stored, progress)
         }
 
         mutating func finish(give: Give) -> ArchivedRun? {

@@ -136,6 +136,7 @@ import Testing
                 start: 300, Failure(message: "m", category: .validation, isRetryable: false)),
             timeBytes + text("m") + [2, 0]
         ),
+        (.deleted, []),
         (
             .asked(Asked(id: RequestID(low: 1, high: 2), verb: "v", by: "b", answer: .done)),
             [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0] + text("v") + text("b") + [1]
@@ -173,6 +174,7 @@ import Testing
         case .policyChanged: 16
         case .migrated: 17
         case .toolThrew: 18
+        case .deleted: 19
         case .asked: 20
         }
     }

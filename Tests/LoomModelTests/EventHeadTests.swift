@@ -24,7 +24,7 @@ import Testing
             .paused(.unknownOutcome(call: position, cause: nil)), .resumed(holder: "h"),
             .failed(Self.failure), .cancelled(reason: "r"), .retried, .labelled([]),
             .policyChanged(.interval(id.step)), .migrated(stateVersion: id.attempt, state: [1]),
-            .toolThrew(start: position, Self.failure), Make.asked,
+            .toolThrew(start: position, Self.failure), .deleted, Make.asked,
         ]
     }
 

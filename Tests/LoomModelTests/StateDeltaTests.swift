@@ -1,8 +1,9 @@
 import Foundation
 import LoomFormat
-import LoomModel
 import LoomTesting
 import Testing
+
+@testable import LoomModel
 
 @Suite struct StateDeltaTests {
     private func bytes(_ count: Int, alphabet: UInt8, _ generator: inout SeededGenerator) -> [UInt8]
@@ -159,6 +160,59 @@ import Testing
                 if step % 3 == 0 { #expect(try reader.materialise() == state, "seed \(seed)") }
             }
             #expect(try reader.materialise() == state, "seed \(seed)")
+        }
+    }
+
+    @Test("a state that was not kept is passed over, and a delta that copies nothing needs no base")
+    func notKept() throws {
+        func event(_ content: RunEvent.Content) -> RunEvent {
+            RunEvent(time: EventTime(microseconds: 1), content)
+        }
+        func commit(_ step: UInt64, _ delta: [UInt8]) -> RunEvent {
+            event(.stepCommitted(AttemptID(step: step, attempt: 0), delta: delta))
+        }
+        let (first, last): ([UInt8], [UInt8]) = (Array("a state".utf8), Array("a late state".utf8))
+        // FORMAT.md 12.2: base length 0, the result's, and a hunk of one insert.
+        let whole = StateDelta.whole(last)
+        #expect(whole == [0, 12, 0, 0, 12] + last)
+        #expect(StateDelta.whole([]) == [0, 0])
+        #expect(try StateDelta.apply(whole.rawSpan, to: first) == last)
+        let patch = StateDelta.encode(from: first, to: last)
+        #expect(try StateDelta.lengths(of: patch.rawSpan).base == first.count)
+        #expect(try StateDelta.lengths(of: whole.rawSpan) == (nil, last.count))
+        for next in [patch, whole] {
+            var track = StateTrack(initial: first)
+            try track.apply(commit(0, []))
+            try track.apply(event(.snapshot(step: 1, state: [])))
+            try track.apply(commit(1, []))
+            try track.apply(commit(2, next))
+            try track.apply(commit(3, StateDelta.encode(from: last, to: first)))
+            #expect(try track.materialise() == first)
+        }
+        // In a chain, the whole state makes what stood before it of no use.
+        var chain = DeltaChain()
+        try chain.append(patch.rawSpan)
+        try chain.append(StateDelta.whole(first).rawSpan)
+        try chain.append(patch.rawSpan)
+        #expect(try chain.materialise([1]) == last)
+        let other = StateDelta.encode(from: last + last, to: first + last)
+        #expect(throws: FormatError.self) { try chain.append(other.rawSpan) }
+        #expect(try chain.materialise([1]) == last)
+    }
+
+    @Test("a chain of deltas, written as one, leads to the same state")
+    func composed() throws {
+        for seed in 0..<200 as Range<UInt64> {
+            var generator = SeededGenerator(seed)
+            let base = bytes(Int(seed), alphabet: 200, &generator)
+            var (state, chain) = (base, DeltaChain())
+            for _ in 0..<Int.random(in: 1...20, using: &generator) {
+                let next = edited(state, &generator)
+                try chain.append(StateDelta.encode(from: state, to: next).rawSpan)
+                state = next
+            }
+            let one = chain.encoded()
+            #expect(try StateDelta.apply(one.rawSpan, to: base) == state, "seed \(seed)")
         }
     }
 

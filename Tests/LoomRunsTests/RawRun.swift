@@ -9,7 +9,7 @@ struct RawRun {
     let store: LogRunStore
     let run: RunID
     private var position: UInt64
-    private let epoch: UInt64
+    let epoch: UInt64
     private var time: UInt64 = 1
     private var step: UInt64 = 0
     private(set) var state: [UInt8]
@@ -26,6 +26,8 @@ struct RawRun {
             .resumed(holder: store.writer),
         ])
     }
+
+    var nextPosition: UInt64 { position }
 
     /// Commits one unit of events; returns the position of the first.
     @discardableResult
@@ -77,6 +79,9 @@ struct RawRun {
         state = next
         step += 1
     }
+
+    /// The claim goes back.
+    func release() async { await store.release(run, epoch: epoch) }
 
     /// The run waits; its claim goes back.
     mutating func pause() async throws {

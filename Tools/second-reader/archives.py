@@ -41,7 +41,7 @@ from read import (
 
 RUNS, BLOCKS, KEYS, FILTER, TEXTS = SECTIONS = range(1, 6)  # §18.3
 LEAF_LIMIT, ROW_LIMIT, TABLE_LIMIT, FILTER_BLOCK = 4096, 65536, 65544, 64  # §14
-DELETED, BLANKING_DUE, UNKNOWN_KINDS, CONTINUED = 1, 2, 4, 128
+DELETED, BLANKING_DUE, UNKNOWN_KINDS, BEGUN_ANEW, CONTINUED = 1, 2, 4, 8, 128
 SUMMARY_VERSION = 1
 PACKED_STEP, TABLE_STEP = 31, 3  # how many bytes of a slow damage pass are damaged: one of these
 (
@@ -647,7 +647,7 @@ def parse_run(texts):
         require(len(dict(pairs)) == len(pairs), "a label twice")
         flags = cold.byte()
         require(
-            flags & ~(DELETED | BLANKING_DUE | UNKNOWN_KINDS | CONTINUED) == 0,
+            flags & ~(DELETED | BLANKING_DUE | UNKNOWN_KINDS | BEGUN_ANEW | CONTINUED) == 0,
             "flags of a run",
             "unsupported",
         )

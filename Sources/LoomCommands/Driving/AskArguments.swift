@@ -57,6 +57,26 @@ struct AskArguments: ParsableArguments {
         }
     }
 
+    /// Asks for work that is about no run, and waits until it is done.
+    ///
+    /// - Returns: What it came to; `nil` when it was only asked for.
+    func request(
+        _ verb: String, _ arguments: JSONValue,
+        _ progress: @escaping @Sendable (JSONValue) -> Void
+    ) async throws -> JSONValue? {
+        let directory = log.directory
+        var asker = RequestAsker(try LogReader(path: directory)) { try Self.open(directory) }
+        if wait { asker.patience = nil }
+        asker.onWaiting = { Output.note("asking \($0), which has the log") }
+        asker.onProgress = progress
+        if noWait {
+            try asker.post(verb, arguments)
+            Output.note("the request is on disk; whoever has the log carries it out")
+            return nil
+        }
+        return try await asker.ask(verb, arguments)
+    }
+
     private static func open(_ directory: FilePath) throws -> LogRunStore {
         var options = LogOptions()
         options.createsIfMissing = false

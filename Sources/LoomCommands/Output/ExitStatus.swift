@@ -94,7 +94,7 @@ struct CommandFailure: Error {
         hint = error.hint
         switch error {
         case .unknownRun, .noSuchCall: status = .notFound
-        case .runExists, .otherInput, .runIsOver, .notFailed: status = .runExists
+        case .runExists, .otherInput, .runIsOver, .notFailed, .notOver: status = .runExists
         case .negativeBudget, .keyMismatch, .reservedName, .invalidPolicy, .loopMismatch,
             .codecMismatch, .endedByTool, .sharedCallIsOver, .tooLarge, .tooManyLabels:
             status = .usage

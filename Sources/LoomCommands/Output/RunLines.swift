@@ -109,6 +109,7 @@ extension RunEvent.Content {
             ("migrated", "to version \(version), \(state.count) bytes")
         case .toolThrew(let start, let failure):
             ("tool_threw", "call \(start): \(failure.message)")
+        case .deleted: ("deleted", "")
         case .asked(let asked): ("asked", "to \(asked.verb) by \(asked.by): \(asked.answer.words)")
         }
     }

@@ -24,6 +24,9 @@ public struct EventHead: Hashable, Sendable {
         public static let position = Numbers(rawValue: 4)
     }
 
+    /// The kind of the event that deletes its run: what came before it may be gone.
+    public static let deletion: UInt8 = 19
+
     /// The event's kind, never 0.
     public let kind: UInt8
     /// Its time in microseconds.

@@ -12,9 +12,11 @@ public struct RunTableFlags: OptionSet, Hashable, Sendable {
     public static let blankingDue = RunTableFlags(rawValue: 2)
     /// Some events are of kinds that the writer of the row did not know.
     public static let unknownKinds = RunTableFlags(rawValue: 4)
+    /// The run began anew in this archive: older ones may have a deleted run of its name.
+    public static let begunAnew = RunTableFlags(rawValue: 8)
 
     /// The bits that this version knows; a reader refuses others.
-    public static let known: RunTableFlags = [.deleted, .blankingDue, .unknownKinds]
+    public static let known: RunTableFlags = [.deleted, .blankingDue, .unknownKinds, .begunAnew]
 }
 
 /// What an archive's index keeps of one run: where its events are, and what lists show of it.

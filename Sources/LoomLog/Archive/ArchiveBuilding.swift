@@ -36,7 +36,7 @@ struct ArchiveBuilding {
                 try making.writeSlice(
                     of: run, byteCount: size(of: run, spans),
                     after: try neighbours.past(run), newest: try neighbours.newest(run),
-                    to: &writer
+                    mayBeDeleted: gathering.mayBeDeleted(spans), to: &writer
                 ) { (take) throws(LogError) in
                     for span in spans {
                         try take(span.epoch, span.position, span.sequence, gathering.body(span))

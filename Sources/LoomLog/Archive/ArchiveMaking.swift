@@ -42,12 +42,7 @@ struct ArchiveMaking {
         }
         do throws(LogError) {
             defer { try? file.close() }
-            let machine = storage.machine
-            let header = SegmentHeader(
-                role: .archive, storeID: manifest.storeID, segmentID: place.id,
-                writerID: manifest.writerID, writerEpoch: manifest.writerEpoch,
-                firstSequence: place.sequences.lowerBound, salt: machine.random(),
-                predecessor: .none, created: machine.wallMicroseconds())
+            let header = header(of: place, manifest)
             var writer = try ArchiveWriter(
                 file, header, summaryVersion: semantics.summaryVersion, pace: pace)
             try write(&writer)
@@ -71,6 +66,27 @@ struct ArchiveMaking {
             try? storage.remove(path)
             throw error
         }
+    }
+
+    /// The bytes that the archive would have, of which no file is made.
+    func size(
+        _ place: Place, of manifest: Manifest,
+        _ write: (inout ArchiveWriter) throws(LogError) -> Void
+    ) throws(LogError) -> Int {
+        var writer = try ArchiveWriter(
+            nil, header(of: place, manifest), summaryVersion: semantics.summaryVersion,
+            pace: pace)
+        try write(&writer)
+        return try writer.finish(covering: place.sequences).byteCount
+    }
+
+    private func header(of place: Place, _ manifest: Manifest) -> SegmentHeader {
+        let machine = storage.machine
+        return SegmentHeader(
+            role: .archive, storeID: manifest.storeID, segmentID: place.id,
+            writerID: manifest.writerID, writerEpoch: manifest.writerEpoch,
+            firstSequence: place.sequences.lowerBound, salt: machine.random(),
+            predecessor: .none, created: machine.wallMicroseconds())
     }
 }
 
@@ -96,12 +112,18 @@ extension ArchiveMaking {
     ///   - byteCount: Bytes of the rows of its events, or about so many.
     ///   - past: What older archives hold of it.
     ///   - newest: Its newest summary in newer ones.
+    ///   - own: The summary that it had, when it is written anew.
+    ///   - mayBeDeleted: Whether one of its events may delete it. Then they are gone through twice,
+    ///     first to know what they say in the end.
     ///   - events: Calls its argument with each event, in order.
     func writeSlice(
         of run: RunID, byteCount: Int, after past: (any ArchivedPast)?, newest: [UInt8]?,
-        to writer: inout ArchiveWriter, _ events: (Take) throws(LogError) -> Void
+        rewriting own: [UInt8]? = nil, mayBeDeleted: Bool = false, to writer: inout ArchiveWriter,
+        _ events: (Take) throws(LogError) -> Void
     ) throws(LogError) {
-        var slice = try semantics.begin(run, after: past, newest: newest)
+        var newest = newest
+        if newest == nil, mayBeDeleted { newest = try summary(of: run, after: past, events) }
+        var slice = try semantics.begin(run, after: past, newest: newest, rewriting: own)
         var check = SliceCheck()
         try writer.begin(
             run, byteCount: byteCount, after: past.flatMap { semantics.end(of: $0.row) })
@@ -126,13 +148,37 @@ extension ArchiveMaking {
     }
 }
 
-/// Whether a slice gives as many events as it takes, at the same places, or none at all.
+extension ArchiveMaking {
+    /// The summary of a run behind some events.
+    private func summary(
+        of run: RunID, after past: (any ArchivedPast)?, _ events: (Take) throws(LogError) -> Void
+    ) throws(LogError) -> [UInt8]? {
+        var slice = try semantics.begin(run, after: past, newest: nil, rewriting: nil)
+        try events { (epoch, position, sequence, body) throws(LogError) in
+            try slice.take(epoch: epoch, position: position, sequence: sequence, body) {
+                (_, _, _, _, _) throws(LogError) in
+            }
+        }
+        return try slice.finish { (_, _, _, _, _) throws(LogError) in }?.summary
+    }
+}
+
+/// Whether a slice gives as many events as it takes, at the same places, or none at all; of a run
+/// that began anew behind one that was deleted, those of the new one.
 private struct SliceCheck {
     private var taken: (count: Int, sum: UInt64) = (0, 0)
+    /// Since the run began anew.
+    private var takenAnew: (count: Int, sum: UInt64) = (0, 0)
     private var given: (count: Int, sum: UInt64) = (0, 0)
+    private var epoch: UInt64?
 
     mutating func take(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {
+        if position == 0, given.count == 0, self.epoch.map({ epoch > $0 }) ?? false {
+            takenAnew = (0, 0)
+        }
+        self.epoch = epoch
         Self.add(epoch, position, sequence, to: &taken)
+        Self.add(epoch, position, sequence, to: &takenAnew)
     }
 
     mutating func give(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {
@@ -151,5 +197,5 @@ private struct SliceCheck {
         }
     }
 
-    var isKept: Bool { given.count == 0 || given == taken }
+    var isKept: Bool { given.count == 0 || given == taken || given == takenAnew }
 }

@@ -29,6 +29,43 @@ struct ArchiveMerging {
         _ entries: [ManifestSegment], of manifest: Manifest, as id: UInt64, tier: UInt8,
         beside neighbours: ArchiveNeighbours = ArchiveNeighbours()
     ) throws(LogError) -> ManifestSegment {
+        let place = ArchiveMaking.Place(id: id, sources: entries, tier: tier)
+        return try open(entries, of: manifest, beside: neighbours) { (merge) throws(LogError) in
+            try merge.making.make(place, of: manifest) { (writer) throws(LogError) in
+                merge.begin(&writer)
+                while let run = merge.next { try merge.write(run, to: &writer) }
+            }
+        }
+    }
+
+    /// Goes through an archive as if it were rewritten, and writes nothing.
+    ///
+    /// - Parameter isEnough: Asked after each run, whether the rest is not wanted.
+    /// - Returns: The bytes that the new file would have; `nil` when it was enough before the end.
+    func measure(
+        _ entry: ManifestSegment, of manifest: Manifest, beside neighbours: ArchiveNeighbours,
+        until isEnough: () -> Bool
+    ) throws(LogError) -> Int? {
+        let place = ArchiveMaking.Place(
+            id: entry.segmentID, sources: [entry], tier: entry.tier)
+        return try open([entry], of: manifest, beside: neighbours) { (merge) throws(LogError) in
+            var isWhole = true
+            let size = try merge.making.size(place, of: manifest) { (writer) throws(LogError) in
+                merge.begin(&writer)
+                while let run = merge.next {
+                    try merge.write(run, to: &writer)
+                    isWhole = !isEnough()
+                    if !isWhole { return }
+                }
+            }
+            return isWhole ? size : nil
+        }
+    }
+
+    private func open<Result>(
+        _ entries: [ManifestSegment], of manifest: Manifest, beside neighbours: ArchiveNeighbours,
+        _ body: (ArchiveMerge) throws(LogError) -> Result
+    ) throws(LogError) -> Result {
         guard !entries.isEmpty else {
             throw LogError(.limitExceeded, "there is no archive to be merged")
         }
@@ -52,37 +89,45 @@ struct ArchiveMerging {
         }
         let making = ArchiveMaking(
             directory: directory, storage: storage, semantics: semantics, pace: pace)
-        let place = ArchiveMaking.Place(id: id, sources: entries, tier: tier)
-        let merge = ArchiveMerge(making: making, neighbours: neighbours, inputs: inputs)
-        return try making.make(place, of: manifest) { (writer) throws(LogError) in
-            for input in inputs { writer.see(timesOf: input.reader.seal) }
-            while let run = merge.next { try merge.write(run, to: &writer) }
-        }
+        return try body(ArchiveMerge(making: making, neighbours: neighbours, inputs: inputs))
     }
 }
 
 /// The runs of some archives, in the order of their names, on the way into one.
-private struct ArchiveMerge {
+struct ArchiveMerge {
     let making: ArchiveMaking
     let neighbours: ArchiveNeighbours
     let inputs: [ArchiveInput]
 
     private var semantics: any ArchiveSemantics { making.semantics }
 
+    /// What is known before the first run.
+    func begin(_ writer: inout ArchiveWriter) {
+        for input in inputs { writer.see(timesOf: input.reader.seal) }
+    }
+
     /// The run that comes next.
     var next: RunID? { inputs.compactMap(\.row?.name).min() }
 
     /// Writes all events of a run.
     func write(_ run: RunID, to writer: inout ArchiveWriter) throws(LogError) {
-        let parts = inputs.filter { $0.row?.name == run }
+        let all = inputs.filter { $0.row?.name == run }
+        // What is before the part in which the run begins is of a run that was deleted.
+        let start =
+            all.lastIndex { part in
+                part.row.map { !$0.flags.isDisjoint(with: [.begunAnew, .deleted]) } ?? false
+            } ?? 0
+        let parts = Array(all[start...])
+        for part in all[..<start] { try part.passOver() }
         let newest = try neighbours.newest(run)
         let size = try size(of: parts)
         if try staysWhole(parts, newest) {
             try copy(run, parts, size, to: &writer)
         } else {
+            let own = ownSummary(parts)
             try making.writeSlice(
-                of: run, byteCount: size, after: try neighbours.past(run), newest: newest,
-                to: &writer
+                of: run, byteCount: size, after: try neighbours.past(run),
+                newest: newest ?? own, rewriting: own, to: &writer
             ) { (take) throws(LogError) in
                 for part in parts {
                     for unit in part.blocks {
@@ -93,7 +138,15 @@ private struct ArchiveMerge {
                 }
             }
         }
-        for part in parts { try part.advance() }
+        for part in all { try part.advance() }
+    }
+
+    /// What the newest part knows of the run, which says what may be hidden of all of them.
+    private func ownSummary(_ parts: [ArchiveInput]) -> [UInt8]? {
+        guard let last = parts.last, let summary = last.row?.summary, !summary.isEmpty,
+            last.reader.directory.summaryVersion == semantics.summaryVersion
+        else { return nil }
+        return summary
     }
 
     /// Bytes of the rows of a run, or more than any block has.
@@ -122,12 +175,11 @@ extension ArchiveMerge {
     private func staysWhole(
         _ parts: [ArchiveInput], _ newest: [UInt8]?
     ) throws(LogError) -> Bool {
-        for (index, part) in parts.enumerated() {
+        for part in parts {
             guard let row = part.row,
-                part.reader.directory.summaryVersion == semantics.summaryVersion
+                part.reader.directory.summaryVersion == semantics.summaryVersion,
+                semantics.movesWhole(row, newest: newest)
             else { return false }
-            let newer = index + 1 < parts.count ? parts.last?.row?.summary : nil
-            guard semantics.movesWhole(row, newest: newest ?? newer) else { return false }
             if part.isOwn || part.blocks.isEmpty { continue }
             // What stands behind an event in the middle of a part nobody knows.
             guard part.blocks.count == 1,
@@ -185,7 +237,12 @@ extension ArchiveMerge {
         for part in parts { rows.append(try part.archivedRun()) }
         guard var row = rows.last, let oldest = rows.first else { return nil }
         row.countsBefore = oldest.countsBefore
-        for other in rows { row.flags.formUnion(other.flags.subtracting(.deleted)) }
+        let isDeleted = row.flags.contains(.deleted)
+        for other in rows { row.flags.formUnion(other.flags) }
+        if row.flags.contains(.deleted), !isDeleted {
+            row.flags.subtract(.deleted)
+            row.flags.insert(.begunAnew)
+        }
         var calls: [ArchivedRun.Call.Place: ArchivedRun.Call] = [:]
         // Of a run that is over nothing is answered any more.
         if !row.isOver {
@@ -208,5 +265,12 @@ extension ArchivedRun.Call {
     fileprivate struct Place: Hashable {
         let key: KeyFingerprint
         let start: UInt64
+    }
+}
+
+extension ArchiveInput {
+    /// Reads the events of a part, none of which is taken over.
+    fileprivate func passOver() throws(LogError) {
+        for unit in blocks { try takeEvents(ofUnit: unit) { (_, _) throws(LogError) in } }
     }
 }

@@ -3,28 +3,52 @@ internal import LoomStorage
 
 extension ArchiveNeighbours {
     /// What the archives of a manifest hold before and behind those that are made or rewritten.
+    ///
+    /// - Parameter forgivesNewer: Whether a newer archive whose tables are damaged, too, is as if
+    ///   it told nothing: less is left out then, and no answer changes.
     init(
         of range: Range<Int>, in manifest: Manifest, _ directory: LogDirectory,
-        _ storage: any Storage
+        _ storage: any Storage, forgivesNewer: Bool = false
     ) throws(LogError) {
         let leaves = LeafCache()
-        func open(_ entries: some Sequence<ManifestSegment>) throws(LogError) -> ArchiveSet {
+        func open(
+            _ entries: some Sequence<ManifestSegment>, forgives: Bool = false
+        ) throws(LogError) -> ArchiveSet {
             var archives: [ArchiveReader] = []
             for entry in entries where entry.role == .archive {
-                archives.append(
+                let archive = try forgiving(forgives) { () throws(LogError) in
                     try ArchiveReader(
                         try directory.openArchive(entry, storeID: manifest.storeID, storage),
-                        cache: leaves))
+                        cache: leaves)
+                }
+                if let archive { archives.append(archive) }
             }
             return ArchiveSet(archives: archives)
         }
         let older = try open(manifest.segments[..<range.lowerBound])
-        let newer = try open(manifest.segments[range.upperBound...])
+        let newer = try open(
+            manifest.segments[range.upperBound...], forgives: forgivesNewer)
         self.init(
             past: { (run) throws(LogError) in
                 try older.row(of: run).map { RunPast(row: $0.row, archives: older) }
             },
-            newest: { (run) throws(LogError) in try newer.row(of: run)?.row.summary })
+            newest: { (run) throws(LogError) in
+                try forgiving(forgivesNewer) { () throws(LogError) in
+                    try newer.row(of: run)?.row.summary
+                } ?? nil
+            })
+    }
+}
+
+/// Runs `body`; damage is `nil` where it is forgiven.
+private func forgiving<Result>(
+    _ forgives: Bool, _ body: () throws(LogError) -> Result
+) throws(LogError) -> Result? {
+    do throws(LogError) {
+        return try body()
+    } catch {
+        guard forgives, error.code == .corrupt else { throw error }
+        return nil
     }
 }
 

@@ -3,7 +3,8 @@ internal import LoomStorage
 
 /// The file of an archive as it is written: blocks without gaps, each chained to the one before.
 struct ArchiveOutput {
-    private let file: any StorageFile
+    /// `nil` where only its size is wanted.
+    private let file: (any StorageFile)?
     private let salt: UInt64
     /// Where the next block goes.
     private(set) var offset: Int
@@ -22,7 +23,7 @@ struct ArchiveOutput {
 
     /// Begins with the header.
     init(
-        _ file: any StorageFile, _ header: SegmentHeader, _ pace: ArchivePace = ArchivePace()
+        _ file: (any StorageFile)?, _ header: SegmentHeader, _ pace: ArchivePace = ArchivePace()
     ) throws(LogError) {
         (self.file, self.pace, salt) = (file, pace, header.salt)
         let (bytes, hash) = header.encoded()
@@ -117,7 +118,7 @@ struct ArchiveOutput {
         guard offset + laid.byteCount <= FormatLimits.segmentBytesMax else {
             throw LogError(
                 .limitExceeded, "the archive would be above \(FormatLimits.segmentBytesMax) bytes",
-                path: file.path)
+                path: file?.path)
         }
         pending.append(contentsOf: block[..<laid.byteCount])
         offset += laid.byteCount
@@ -129,7 +130,7 @@ struct ArchiveOutput {
     mutating func flush() throws(LogError) {
         let (file, bytes, place) = (file, pending, written)
         try storing("writing an archive") { () throws(StorageError) in
-            try file.writeBytes(bytes, at: place)
+            try file?.writeBytes(bytes, at: place)
         }
         written += pending.count
         try pace.pass(pending.count)

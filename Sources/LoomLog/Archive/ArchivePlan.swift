@@ -11,11 +11,16 @@ enum ArchivePlan {
         case archive([UInt64])
         /// Makes one archive of archives of one tier.
         case merge([UInt64])
+        /// Makes one archive what it would be today.
+        case rewrite(UInt64)
+        /// Makes the tables of one archive anew.
+        case reindex(UInt64)
 
         /// The segments that the job replaces.
         var inputs: [UInt64] {
             switch self {
             case .archive(let inputs), .merge(let inputs): inputs
+            case .rewrite(let input), .reindex(let input): [input]
             }
         }
     }

@@ -5,8 +5,8 @@ internal import LoomStorage
 /// made anew from them.
 ///
 /// Neither tables nor directory nor seal of the old one are needed: they may be damaged, missing or
-/// of another version. What they tell is in the events, but for the rows of deleted runs, which
-/// are kept where the old tables can still be read.
+/// of another version. What they tell is in the events, but for deletions: the rows of deleted runs
+/// and the flags of names that began anew are kept where the old tables can still be read.
 struct ArchiveReindexing {
     let directory: LogDirectory
     let storage: any Storage
@@ -37,33 +37,34 @@ struct ArchiveReindexing {
             walk: ArchiveWalk(
                 ArchiveBlocks(file: file, salt: header.salt), header, hash: hash,
                 end: Int(entry.validEnd)),
-            eventless: Self.eventlessRuns(file, entry, manifest.storeID)[...])
+            deletions: Deletions(file, entry, manifest.storeID))
         let place = ArchiveMaking.Place(id: id, sources: [entry], tier: entry.tier)
         return try making.make(place, of: manifest) { (writer) throws(LogError) in
             try pass.write(to: &writer)
         }
     }
 
-    /// The rows of runs without events that the old tables have, if they can be read.
-    private static func eventlessRuns(
-        _ file: any StorageFile, _ entry: ManifestSegment, _ storeID: StoreID
-    ) -> [(RunID, ArchivedRun)] {
+}
+
+/// What the tables of an archive tell of deleted runs: as much as can be read.
+private struct Deletions {
+    /// The rows of runs of which nothing else is left, in order of name.
+    var rows: ArraySlice<(RunID, ArchivedRun)> = []
+    /// Names that began anew.
+    var anew: Set<RunID> = []
+
+    init(_ file: any StorageFile, _ entry: ManifestSegment, _ storeID: StoreID) {
         do throws(LogError) {
             let reader = try ArchiveReader(file: file, entry: entry, storeID: storeID)
-            var rows = ArchiveRows<RunTableRow>(reader)
-            var found: [(RunID, ArchivedRun)] = []
-            while let row = try rows.next() {
+            var old = ArchiveRows<RunTableRow>(reader)
+            while let row = try old.next() {
+                if row.flags.contains(.begunAnew) { anew.insert(row.name) }
                 guard !row.hasEvents else { continue }
-                found.append(
-                    (
-                        row.name,
-                        try row.archived { (n) throws(LogError) in try reader.text(n) ?? "" }
-                    )
-                )
+                let kept = try row.archived { (n) throws(LogError) in try reader.text(n) ?? "" }
+                rows.append((row.name, kept))
             }
-            return found
         } catch {
-            return []
+            // What was read holds all the same.
         }
     }
 }
@@ -75,8 +76,8 @@ private struct ReindexPass {
     let entry: ManifestSegment
     let file: any StorageFile
     var walk: ArchiveWalk
-    /// The rows of runs without events that are still to be written, in order of name.
-    var eventless: ArraySlice<(RunID, ArchivedRun)>
+    /// Of its rows those that are still to be written.
+    var deletions: Deletions
     private var unit = ArchiveUnitEvents()
     private var unitNumber = 0
     private var slice: (any ArchiveSlice)?
@@ -85,10 +86,10 @@ private struct ReindexPass {
 
     init(
         semantics: any ArchiveSemantics, neighbours: ArchiveNeighbours, entry: ManifestSegment,
-        file: any StorageFile, walk: ArchiveWalk, eventless: ArraySlice<(RunID, ArchivedRun)>
+        file: any StorageFile, walk: ArchiveWalk, deletions: Deletions
     ) {
         (self.semantics, self.neighbours, self.entry) = (semantics, neighbours, entry)
-        (self.file, self.walk, self.eventless) = (file, walk, eventless)
+        (self.file, self.walk, self.deletions) = (file, walk, deletions)
     }
 
     /// What was seen of a run: taken into the slice, and given by it.
@@ -158,7 +159,7 @@ private struct ReindexPass {
             (byteCount, start) = (0, offset + header.totalLength)
         }
         try endRun(&writer)
-        try keepEventless(before: nil, &writer)
+        try keepDeleted(before: nil, &writer)
     }
 
     private mutating func takeUnit(
@@ -202,8 +203,8 @@ private struct ReindexPass {
                 offset: offset)
         }
         try endRun(&writer)
-        try keepEventless(before: id, &writer)
-        let past = try neighbours.past(id)
+        try keepDeleted(before: id, &writer)
+        let past = deletions.anew.contains(id) ? nil : try neighbours.past(id)
         slice = try semantics.begin(id, after: past, newest: try neighbours.newest(id))
         var run = SeenRun(id: id, firstUnit: unitNumber, lastUnit: unitNumber)
         run.wholeState = past.flatMap { semantics.end(of: $0.row)?.wholeState }
@@ -213,12 +214,15 @@ private struct ReindexPass {
     private mutating func endRun(_ writer: inout ArchiveWriter) throws(LogError) {
         guard var slice, var run else { return }
         (self.slice, self.run) = (nil, nil)
-        let row = try slice.finish { _, position, _, _, progress in run.give(position, progress) }
+        var row =
+            try slice.finish { _, position, _, _, progress in run.give(position, progress) }
+            ?? ArchivedRun()
+        if deletions.anew.contains(run.id) { row.flags.insert(.begunAnew) }
         run.release(upTo: .max)
         self.run = run
         try keepReady(&writer)
         try writer.keep(
-            row ?? ArchivedRun(), of: run.id, positions: run.firstPosition..<run.endPosition,
+            row, of: run.id, positions: run.firstPosition..<run.endPosition,
             blocks: run.firstUnit...run.lastUnit)
     }
 
@@ -227,11 +231,11 @@ private struct ReindexPass {
         run?.ready.removeAll(keepingCapacity: true)
     }
 
-    private mutating func keepEventless(
+    private mutating func keepDeleted(
         before id: RunID?, _ writer: inout ArchiveWriter
     ) throws(LogError) {
-        while let (name, row) = eventless.first, id.map({ name <= $0 }) ?? true {
-            eventless.removeFirst()
+        while let (name, row) = deletions.rows.first, id.map({ name <= $0 }) ?? true {
+            deletions.rows.removeFirst()
             guard name != id else { continue }
             let last = run?.lastUnit ?? 0
             try writer.keep(row, of: name, positions: 0..<0, blocks: last...last)

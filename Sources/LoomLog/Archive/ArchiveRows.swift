@@ -28,6 +28,24 @@ struct ArchiveRows<Row: TableRow> {
 }
 
 extension ArchiveReader {
+    /// Reads every leaf of every section.
+    ///
+    /// - Throws: ``LogError`` with code `corrupt` and the offset of one that is damaged.
+    func checkTables() throws(LogError) {
+        try check(RunTableRow.self)
+        try check(BlockTableRow.self)
+        try check(KeyTableRow.self)
+        try check(TextTableRow.self)
+        for index in 0..<directory.leafCount(of: .filter) {
+            _ = try payload(of: directory.leaf(index, of: .filter))
+        }
+    }
+
+    private func check<Row: TableRow>(_ type: Row.Type) throws(LogError) {
+        var rows = ArchiveRows<Row>(self)
+        while try rows.next() != nil {}
+    }
+
     /// Every row of a section.
     func allRows<Row: TableRow>(of type: Row.Type) throws(LogError) -> [Row] {
         var (rows, all) = (ArchiveRows<Row>(self), [Row]())

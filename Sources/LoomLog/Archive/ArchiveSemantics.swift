@@ -17,6 +17,17 @@ package protocol ArchiveSemantics: Sendable {
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice
 
+    /// Begins a part of a run that is written anew.
+    ///
+    /// - Parameters:
+    ///   - past: As for ``begin(_:after:newest:)``.
+    ///   - newest: As there; of a part that is the newest, what its own row tells.
+    ///   - own: The summary of the row that the part had. Tables of later parts may name the whole
+    ///     state that it names: that one stays. `nil` where it is not known.
+    func begin(
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
+    ) throws(LogError) -> any ArchiveSlice
+
     /// Whether the stored events of a run's part may be moved as they are: nothing of them is
     /// hidden that is still stored, and the row stays right.
     ///
@@ -28,6 +39,15 @@ package protocol ArchiveSemantics: Sendable {
     /// What stands behind the last event of a run's part, as its row tells it; `nil` where the row
     /// does not tell. Then the part is gone through again.
     func end(of row: RunTableRow) -> ArchivedEnd?
+}
+
+extension ArchiveSemantics {
+    /// As any part.
+    package func begin(
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
+    ) throws(LogError) -> any ArchiveSlice {
+        try begin(run, after: past, newest: newest)
+    }
 }
 
 /// What is known at the end of a run's part of an archive: for the block table.

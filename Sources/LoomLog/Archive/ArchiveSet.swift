@@ -34,15 +34,18 @@ struct ArchiveSet: Sendable {
 
     /// The parts of a run, newest first, until `body` returns `false`.
     ///
-    /// Which part the run begins in is not told by its row: a newer one may hold an event at
-    /// position 0 that no runner gives. So every archive is asked: one look at its filter each.
+    /// Which part the run begins in is told only where a run of its name was deleted: another may
+    /// hold an event at position 0 that no runner gives. So every archive is asked: one look at its
+    /// filter each.
     func parts(
         of run: RunID, _ body: (Found) throws(LogError) -> Bool
     ) throws(LogError) {
         let name = Array(run.rawValue.utf8)
         var end = archives.count
         while let found = try row(of: name, before: end) {
-            guard !found.row.flags.contains(.deleted), try body(found) else { return }
+            guard !found.row.flags.contains(.deleted), try body(found),
+                !found.row.flags.contains(.begunAnew)
+            else { return }
             end = found.index
         }
     }

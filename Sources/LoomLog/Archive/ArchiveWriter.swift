@@ -64,9 +64,11 @@ struct ArchiveWriter {
 
     /// Begins an archive with its header, in an empty file.
     ///
-    /// - Parameter summaryVersion: Names the version of the summaries that the rows will have.
+    /// - Parameters:
+    ///   - file: `nil` where only its size is wanted.
+    ///   - summaryVersion: Names the version of the summaries that the rows will have.
     init(
-        _ file: any StorageFile, _ header: SegmentHeader, summaryVersion: UInt32,
+        _ file: (any StorageFile)?, _ header: SegmentHeader, summaryVersion: UInt32,
         pace: ArchivePace = ArchivePace()
     ) throws(LogError) {
         output = try ArchiveOutput(file, header, pace)

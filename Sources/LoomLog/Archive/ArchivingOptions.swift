@@ -11,6 +11,9 @@ package struct ArchivingOptions: Sendable {
     package var pinNanosecondsMax: UInt64 = 600_000_000_000
     /// How long ``LogWriter/close()`` waits for the archive that is being made. 1 second.
     package var closeNanosecondsMax: UInt64 = 1_000_000_000
+    /// Told behind each archive that was made of ended segments, by the thread that made it. Must
+    /// be short.
+    package var onArchive: @Sendable () -> Void = {}
 
     /// Creates the defaults.
     package init(_ semantics: any ArchiveSemantics) { self.semantics = semantics }

@@ -21,6 +21,8 @@ struct LiveRuns {
         /// Epoch of the last event, and the position behind it.
         fileprivate(set) var epoch: UInt64 = 0
         fileprivate(set) var position: UInt64 = 0
+        /// Whether some event may delete it.
+        fileprivate(set) var mayBeDeleted = false
         /// Whether some unit holds events of another run, too: then only a scan finds them all.
         fileprivate(set) var isMixed = false
 
@@ -89,6 +91,7 @@ struct LiveRuns {
             run.units.append(unit)
         }
         (run.epoch, run.position) = (event.epoch, behind)
+        if event.kind == EventHead.deletion { run.mayBeDeleted = true }
     }
 
     /// Forgets the units of segments that are not live any more: they are the oldest ones.

@@ -82,7 +82,7 @@ public struct LogCursor {
                 UnitEvent(
                     run: event.run, epoch: event.epoch, position: event.position,
                     sequence: event.sequence, segmentID: id, offset: event.offset,
-                    isArchived: true))
+                    isArchived: true, kind: nil))
         case .live(let unit)?:
             let id = segment.header.segmentID
             for (number, event) in segment.events.enumerated() {
@@ -92,7 +92,7 @@ public struct LogCursor {
                     UnitEvent(
                         run: event.run, epoch: event.epoch, position: event.position,
                         sequence: sequence, segmentID: id, offset: unit.offset,
-                        isArchived: false))
+                        isArchived: false, kind: segment.kind(of: event)))
             }
         }
         return true
@@ -373,4 +373,6 @@ struct UnitEvent {
     let offset: Int
     /// Whether it stands in an archive.
     let isArchived: Bool
+    /// Its first byte, of an event in a live segment.
+    let kind: UInt8?
 }

@@ -139,6 +139,7 @@ extension LogIndex {
         let epoch: UInt64
         let position: UInt64
         let isMixed: Bool
+        let mayBeDeleted: Bool
     }
 
     func live(_ run: RunID, _ snapshot: LogSnapshot) throws(LogError) -> Live? {
@@ -146,7 +147,8 @@ extension LogIndex {
             state.live.runs[run].map {
                 Live(
                     serial: $0.serial, units: $0.first..<$0.end, epoch: $0.epoch,
-                    position: $0.position, isMixed: $0.isMixed)
+                    position: $0.position, isMixed: $0.isMixed,
+                    mayBeDeleted: $0.mayBeDeleted)
             }
         }
     }

@@ -10,6 +10,8 @@ package struct LogRunCursor {
     private let positions: Range<UInt64>
     /// The position that the next event has in a run as a runner writes it.
     private var expected: UInt64
+    /// Events of this and lower epochs are passed over.
+    private let epoch: UInt64?
     private var archived: ArchiveSetEvents?
     private var live: LiveEvents?
     private var isOver = false
@@ -23,8 +25,10 @@ package struct LogRunCursor {
 
     private static let vainLooksMax = 100
 
-    init(_ view: LogView, _ run: RunID, _ positions: Range<UInt64>) throws(LogError) {
-        (index, self.run, goesOn) = (view.index, run, true)
+    init(
+        _ view: LogView, _ run: RunID, _ positions: Range<UInt64>, above epoch: UInt64?
+    ) throws(LogError) {
+        (index, self.run, self.epoch, goesOn) = (view.index, run, epoch, true)
         (expected, self.positions) = (positions.lowerBound, positions)
         archived = try view.snapshot.archives.events(of: run, at: positions)
         live = try LiveEvents(view, run, from: positions.lowerBound)
@@ -33,7 +37,7 @@ package struct LogRunCursor {
     /// All events in archives.
     init(_ view: LogView, archivedOf run: RunID) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, 0, 0..<UInt64.max)
-        goesOn = false
+        (epoch, goesOn) = (nil, false)
         archived = try view.snapshot.archives.events(of: run, at: positions)
     }
 
@@ -42,7 +46,7 @@ package struct LogRunCursor {
         _ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark, at position: UInt64
     ) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
-        goesOn = false
+        (epoch, goesOn) = (nil, false)
         guard let events = try LiveEvents(view, run, behind: mark) else { return nil }
         live = events
     }
@@ -50,7 +54,7 @@ package struct LogRunCursor {
     /// All events in the live segments, the first of which is at a position.
     init(_ view: LogView, _ run: RunID, liveAt position: UInt64) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
-        goesOn = false
+        (epoch, goesOn) = (nil, false)
         live = try LiveEvents(view, run, from: 0)
     }
 
@@ -60,6 +64,7 @@ package struct LogRunCursor {
             guard let event = try fetch() else { break }
             if event.sequence <= last { continue }
             last = event.sequence
+            if let epoch, event.epoch <= epoch { continue }
             if event.position == expected {
                 expected &+= 1
             } else if positions.contains(event.position) {
@@ -125,7 +130,8 @@ package struct LogRunCursor {
 extension LogRunCursor {
     /// What is left, as a newer look finds it.
     ///
-    /// - Throws: ``LogError`` with code `rewritten` where the cursor does not go on by itself.
+    /// - Throws: ``LogError`` with code `rewritten` where the cursor does not go on by itself: an
+    ///   archive may have left out what deletes the run.
     private func newer() throws(LogError) -> LogRunCursor {
         index.distrust()
         guard goesOn else {
@@ -140,7 +146,7 @@ extension LogRunCursor {
         // Where an event has a position that no runner gives, positions do not tell what is left.
         let first = isDense ? expected : positions.lowerBound
         var rest = try index.withView { view throws(LogError) in
-            try LogRunCursor(view, run, first..<max(first, positions.upperBound))
+            try LogRunCursor(view, run, first..<max(first, positions.upperBound), above: epoch)
         }
         (rest.last, rest.isDense, rest.vainLooks) = (last, isDense, vainLooks + 1)
         return rest

@@ -26,6 +26,8 @@ package struct LogView: Sendable {
         package let epoch: UInt64
         /// The position behind its last event.
         package let position: UInt64
+        /// Whether an event of theirs may delete the run: they may hold several of its name.
+        package let mayBeDeleted: Bool
         /// Tells what was read of the run from what came since, and from another run of the name.
         package let mark: Mark
 
@@ -40,7 +42,7 @@ package struct LogView: Sendable {
     package func live(_ run: RunID) throws(LogError) -> Live? {
         try index.live(run, snapshot).map {
             Live(
-                epoch: $0.epoch, position: $0.position,
+                epoch: $0.epoch, position: $0.position, mayBeDeleted: $0.mayBeDeleted,
                 mark: .init(serial: $0.serial, unit: $0.units.upperBound))
         }
     }
@@ -56,10 +58,13 @@ package struct LogView: Sendable {
     }
 
     /// The events of a run at some positions, in order.
+    ///
+    /// - Parameter epoch: Only events of higher epochs: those of lower ones are of a run of that
+    ///   name that was deleted.
     package func events(
-        of run: RunID, at positions: Range<UInt64> = 0..<UInt64.max
+        of run: RunID, at positions: Range<UInt64> = 0..<UInt64.max, above epoch: UInt64? = nil
     ) throws(LogError) -> LogRunCursor {
-        try LogRunCursor(self, run, positions)
+        try LogRunCursor(self, run, positions, above: epoch)
     }
 
     /// The events of a run in the live segments, behind what was read before; `nil` when that is

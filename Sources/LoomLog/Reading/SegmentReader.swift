@@ -44,6 +44,11 @@ struct SegmentReader {
     private(set) var payload: [UInt8] = []
     /// The events of that unit, in order.
     private(set) var events: [Event] = []
+
+    /// The first byte of an event of that unit: its kind.
+    func kind(of event: Event) -> UInt8? {
+        event.body.isEmpty ? nil : payload[event.body.lowerBound]
+    }
     /// Numbers given to runs so far in this segment.
     private(set) var runs: [UInt64: RunID] = [:]
     /// Events, units and runs so far.

@@ -7,6 +7,8 @@ struct ArchivingState {
     var hasWork = true
     /// Whether a thread makes an archive, or removes files, now.
     var isWorking = false
+    /// Whether somebody else has the archiver's place, or waits for it.
+    var isReserved = false
     /// When the work must have ended, once the writer goes away.
     var stopsAt: UInt64?
     /// Whether appends that need a new segment wait until there is less to archive.
@@ -16,6 +18,10 @@ struct ArchivingState {
     /// When it is tried again, and how long the pause was.
     var retryAt: UInt64 = 0
     var pause: UInt64 = 0
+    /// Which tables are looked at before the next job.
+    var tableCheck = WriterCore.TableCheck.ends
+    /// Archives whose tables could not be made anew: damage of their events.
+    var unmendable: Set<UInt64> = []
     /// When superseded files are looked at again that readers held.
     var sweepAt: UInt64?
     /// Segments that had ended before this writer began: nobody waits for these.
@@ -34,12 +40,13 @@ struct ArchivingState {
 
     /// Whether there is something to do now.
     func isDue(_ now: UInt64) -> Bool {
-        guard stopsAt == nil, !isWorking else { return false }
+        guard stopsAt == nil, !isWorking, !isReserved else { return false }
         return (hasWork && retryAt <= now) || (sweepAt ?? .max) <= now
     }
 
     /// When there may be something to do, if nothing happens until then.
     var wakesAt: UInt64? {
+        if isReserved { return nil }
         let times = [hasWork ? retryAt : nil, sweepAt].compactMap { $0 }
         return times.min()
     }
@@ -47,6 +54,7 @@ struct ArchivingState {
     /// Puts the job off: appends go on.
     mutating func fail(_ error: LogError, now: UInt64) {
         failure = error
+        if error.code == .corrupt { tableCheck = .all }
         pause = min(max(pause * 2, Self.pauses.lowerBound), Self.pauses.upperBound)
         retryAt = now.addingSaturating(pause)
     }

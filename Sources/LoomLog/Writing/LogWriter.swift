@@ -142,6 +142,34 @@ public final class LogWriter: Sendable {
         try core.close()
     }
 
+    /// Rewrites now what a rewrite makes smaller, so that nothing is stored that no read shows, and
+    /// nothing of runs that were deleted. Not for Swift's cooperative threads.
+    ///
+    /// - Parameter progress: Called behind each archive. What it throws ends the work; what was
+    ///   rewritten stays so, as if it had been asked for that much.
+    /// - Throws: ``LogError``: `outOfSpace` before anything was changed, when the disk has no room
+    ///   for the largest file that may be rewritten; `corrupt` with the file that is damaged.
+    package func compact(
+        _ order: CompactionOrder = CompactionOrder(),
+        progress: (CompactionProgress) throws(LogError) -> Void = { (_) throws(LogError) in }
+    ) throws(LogError) -> CompactionProgress {
+        try core.compact(order, progress)
+    }
+
+    /// Makes the tables of archives anew from their events. Not for Swift's cooperative threads.
+    ///
+    /// - Parameter onlyDamaged: Whether tables stay that can be read and are of this version.
+    /// - Throws: As ``compact(_:progress:)`` does.
+    package func reindex(
+        onlyDamaged: Bool,
+        progress: (CompactionProgress) throws(LogError) -> Void = { (_) throws(LogError) in }
+    ) throws(LogError) -> CompactionProgress {
+        try core.reindex(onlyDamaged: onlyDamaged, progress)
+    }
+
+    /// Throws when a compaction would be refused for want of space.
+    package func checkCompactionSpace() throws(LogError) { try core.checkCompactionSpace() }
+
     /// Does what the timers have made due, with ``LogOptions/Driver/inline``.
     public func runTimers() {
         core.runDueTasks()

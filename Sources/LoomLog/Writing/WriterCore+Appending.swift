@@ -102,6 +102,30 @@ extension WriterCore {
     }
 
     /// The worker is woken only when it sleeps and its next task moved: not for every append.
+    /// Ends the active segment, unless it has no event: then what it holds can be archived.
+    func endSegment() throws(LogError) {
+        let ended = monitor.withLock { $0.active.segmentID }
+        let need = SegmentHeader.byteCount + 2 * FormatLimits.sealReserveBytes
+        while true {
+            let request = try monitor.withLock { state throws(LogError) -> RoomRequest? in
+                try state.checkOpen()
+                guard state.active.segmentID == ended,
+                    state.active.firstSequence < state.nextSequence
+                else { return nil }
+                do throws(StorageFailure) {
+                    return try self.requestRoom(need, &state)
+                } catch {
+                    switch error {
+                    case .refused(let error): throw error
+                    case .failed(let error): throw LogError(error, doing: "ending a segment")
+                    }
+                }
+            }
+            guard let request else { return }
+            try makeRoom(request)
+        }
+    }
+
     private func wakesWorker(_ state: inout WriterState) -> Bool {
         let prepares = state.active.wantsSpace && isPreparationDue(&state)
         // In `full` whoever waits for the unit sees to its sync; `off` asks for none.

@@ -69,7 +69,7 @@ extension WriterCore {
     }
 
     /// Why the work ended without an archive.
-    private enum Ending: Error {
+    enum Ending: Error {
         /// Nothing changed; it is tried again later.
         case putOff(LogError)
         /// Nobody knows what holds: the writer must not go on.
@@ -84,6 +84,13 @@ extension WriterCore {
             let durable = monitor.withLock { $0.durableSequence }
             monitor.withLock { $0.archiving.hasWork = false }
             let manifest = manifests.manifest
+            if let id = try attempt({ () throws(LogError) in
+                try archiveToReindex(manifest, archiving)
+            }) {
+                try reindex(id, manifest, archiving)
+                monitor.withLock { $0.archiving.hasWork = true }
+                return Notices()
+            }
             let job = ArchivePlan.next(manifest, durable: durable, merges: archiving.merges)
             guard let job else { return Notices() }
             try perform(job, manifest, archiving)
@@ -92,6 +99,7 @@ extension WriterCore {
                 state.archiving.hasWork = true
             }
             try sweep(archiving)
+            if case .archive = job { archiving.onArchive() }
             return Notices()
         } catch {
             switch error {
@@ -107,11 +115,12 @@ extension WriterCore {
         }
     }
 
-    private func perform(
+    @discardableResult
+    func perform(
         _ job: ArchivePlan.Job, _ manifest: Manifest, _ archiving: ArchivingOptions
-    ) throws(Ending) {
+    ) throws(Ending) -> ManifestSegment? {
         let place = manifest.segments.firstIndex { $0.segmentID == job.inputs[0] }
-        guard let first = place else { return }
+        guard let first = place else { return nil }
         let range = first..<(first + job.inputs.count)
         let inputs = manifest.segments[range]
         try checkSpace(inputs)
@@ -130,6 +139,7 @@ extension WriterCore {
             try attempt { () throws(LogError) in try goOn() }
             try checkPlace()
             try commit(job.inputs, entry)
+            return entry
         } catch {
             // No manifest lists it, unless nobody knows.
             if case .unknown = error {} else { try? storage.remove(maker.directory.archive(id)) }
@@ -148,7 +158,10 @@ extension WriterCore {
             guard steps % 4 == 0, self.options.driver == .threads else { return }
             self.storage.machine.sleep(nanoseconds: Self.yieldNanoseconds)
         }
-        let neighbours = try ArchiveNeighbours(of: range, in: manifest, maker.directory, storage)
+        var makesTables = false
+        if case .reindex = job { makesTables = true }
+        let neighbours = try ArchiveNeighbours(
+            of: range, in: manifest, maker.directory, storage, forgivesNewer: makesTables)
         switch job {
         case .archive:
             let building = ArchiveBuilding(
@@ -163,6 +176,18 @@ extension WriterCore {
             let tier = min(inputs[0].tier, .max - 1) + 1
             return try merging.merge(
                 inputs, of: manifest, as: id, tier: tier, beside: neighbours)
+        case .rewrite:
+            let merging = ArchiveMerging(
+                directory: maker.directory, storage: storage, semantics: archiving.semantics,
+                pace: pace)
+            let input = manifest.segments[range.lowerBound]
+            return try merging.merge(
+                [input], of: manifest, as: id, tier: input.tier, beside: neighbours)
+        case .reindex:
+            let reindexing = ArchiveReindexing(
+                directory: maker.directory, storage: storage, semantics: archiving.semantics)
+            return try reindexing.build(
+                manifest.segments[range.lowerBound], of: manifest, as: id, beside: neighbours)
         }
     }
 
@@ -187,7 +212,9 @@ extension WriterCore {
     }
 
     /// Unlinks superseded files that no reader holds any more.
-    private func sweep(_ archiving: ArchivingOptions) throws(Ending) {
+    ///
+    /// - Parameter pinsHold: False where they go whoever reads them.
+    func sweep(_ archiving: ArchivingOptions, pinsHold: Bool = true) throws(Ending) {
         let files = manifests.removable
         guard let newest = files.map(\.generation).max() else { return }
         let least = ReaderPins(directory: maker.directory, storage: storage).least(below: newest)
@@ -196,7 +223,8 @@ extension WriterCore {
             try SupersededFiles(directory: maker.directory, storage: storage, manifests: manifests)
                 .remove { file in
                     let age = time - (since[file.segmentID] ?? time)
-                    return least >= file.generation || age >= archiving.pinNanosecondsMax
+                    return !pinsHold || least >= file.generation
+                        || age >= archiving.pinNanosecondsMax
                 }
         } catch {
             guard error.code == .outOfSpace || error.code == .limitExceeded else {
@@ -213,7 +241,7 @@ extension WriterCore {
         }
     }
 
-    private func attempt<Result>(
+    func attempt<Result>(
         _ body: () throws(LogError) -> Result
     ) throws(Ending) -> Result {
         do throws(LogError) {
@@ -225,7 +253,7 @@ extension WriterCore {
     }
 
     /// Throws once the writer goes away, or has failed.
-    private func goOn() throws(LogError) {
+    func goOn() throws(LogError) {
         let goesOn = monitor.withLock { state -> Bool in
             if case .poisoned = state.phase { return false }
             return state.archiving.stopsAt.map { now < $0 } ?? true
@@ -233,7 +261,7 @@ extension WriterCore {
         guard goesOn else { throw LogError(.closed, "the log was closed") }
     }
 
-    private func checkPlace() throws(Ending) {
+    func checkPlace() throws(Ending) {
         do throws(StorageError) {
             try checkInPlace()
         } catch {
@@ -242,7 +270,7 @@ extension WriterCore {
     }
 
     /// The last of a disk belongs to the appends.
-    private func checkSpace(_ inputs: ArraySlice<ManifestSegment>) throws(Ending) {
+    func checkSpace(_ inputs: ArraySlice<ManifestSegment>) throws(Ending) {
         let root = maker.directory.root
         let available = (try? storage.availableBytes(at: root)) ?? .max
         let next = monitor.withLock { min($0.active.goal * 2, options.segmentBytesMax) }
@@ -270,7 +298,9 @@ extension WriterCore {
             let bytes = waiting.reduce(0) { sum, segment in
                 found.contains(segment.segmentID) ? sum : sum + Int(segment.validEnd)
             }
-            let isAble = state.archiving.failure == nil && state.archiving.stopsAt == nil
+            let isAble =
+                state.archiving.failure == nil && state.archiving.stopsAt == nil
+                && !state.archiving.isReserved
             state.archiving.holdsRolls = isAble && state.archiving.hasWork && bytes > limit
             return state.archiving.holdsRolls
         }

@@ -134,6 +134,28 @@ public struct DeltaChain: Sendable {
         return low
     }
 
+    /// The chain as one delta, against its first base.
+    func encoded() -> [UInt8] {
+        var hunks = HunkWriter(base: baseLength ?? 0, target: resultLength)
+        unsafe inserted.withUnsafeBytes { inserted in
+            var copy = 0..<0
+            for piece in pieces {
+                let range = piece.start..<(piece.start + piece.count)
+                let isCopy = piece.source == .base
+                // A hunk is a copy and the insert behind it, either of which may be absent.
+                if !isCopy || !copy.isEmpty {
+                    unsafe hunks.append(copy: copy, insert: isCopy ? 0..<0 : range, of: inserted)
+                }
+                copy = isCopy ? range : 0..<0
+            }
+            if !copy.isEmpty { unsafe hunks.append(copy: copy, insert: 0..<0, of: inserted) }
+        }
+        return hunks.finish()
+    }
+
+    /// Bytes that the chain holds, those that it needs no more among them.
+    var heldBytes: Int { inserted.count + pieces.count * MemoryLayout<Piece>.stride }
+
     /// The state that the chain makes of its first base.
     public func materialise(_ base: [UInt8]) throws(FormatError) -> [UInt8] {
         guard let baseLength else { return base }

@@ -103,7 +103,7 @@ public enum StateDelta {
 }
 
 /// Writes hunks, and counts them.
-private struct HunkWriter {
+struct HunkWriter {
     private var writer = ByteWriter(capacity: 64)
     private(set) var count = 0
     private var cursor = 0

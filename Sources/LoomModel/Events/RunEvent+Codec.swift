@@ -11,7 +11,7 @@ extension RunEvent {
         case attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused, stepCommitted
         case runCompleted, snapshot, paused, resumed, failed, cancelled, retried, labelled
         case policyChanged, migrated, toolThrew
-        case asked = 20
+        case deleted, asked
     }
 
     /// The event's bytes.
@@ -88,6 +88,7 @@ extension RunEvent {
             begin(.toolThrew)
             writer.writeVarint(start)
             failure.encode(to: &writer)
+        case .deleted: begin(.deleted)
         case .asked(let asked): asked.encode(to: &writer, at: time)
         }
     }
@@ -97,6 +98,23 @@ extension RunEvent {
         var reader = ByteReader(bytes)
         guard let number = try? reader.readUInt8(), number != 0 else { return true }
         return Kind(rawValue: number) != nil
+    }
+
+    /// The name of a kind on disk, as lists print it: `step_committed`.
+    package static func kindName(_ number: UInt8) -> String? {
+        Kind(rawValue: number).map { kind in
+            var name = ""
+            for character in "\(kind)" {
+                name += character.isUppercase ? "_" + character.lowercased() : String(character)
+            }
+            return name
+        }
+    }
+
+    /// Whether the bytes are those of an event that deletes its run.
+    package static func isDeletion(_ bytes: RawSpan) -> Bool {
+        var reader = ByteReader(bytes)
+        return (try? reader.readUInt8()) == Kind.deleted.rawValue
     }
 
     /// Reads an event; `nil` for a kind that this version does not know.
@@ -140,6 +158,7 @@ extension RunEvent {
             .migrated(stateVersion: try reader.readVarint(), state: try reader.readSized("state"))
         case .toolThrew:
             .toolThrew(start: try reader.readVarint(), try Failure(decoding: &reader))
+        case .deleted: .deleted
         case .asked: .asked(try Asked(decoding: &reader))
         }
     }

@@ -53,6 +53,9 @@ public struct RunEvent: Hashable, Sendable {
         /// The body of a `.once` tool threw: no end of its call, as an error does not say that
         /// nothing happened, but what whoever resolves it wants to know.
         case toolThrew(start: UInt64, Failure)
+        /// The run is gone for every reader, with all its events of this and lower epochs. Its name
+        /// may begin anew under a higher one.
+        case deleted
         /// Another process asked for something. Changes nothing itself.
         case asked(Asked)
     }

@@ -98,6 +98,17 @@ public struct PolicyView: Hashable, Sendable {
         !changes[index...].contains { $0.policy == .compact }
     }
 
+    /// Whether anything of any step is hidden.
+    public var hidesAnything: Bool {
+        changes.contains { change in
+            switch change.policy {
+            case .full: false
+            case .interval(let every): every > 1
+            case .compact: true
+            }
+        }
+    }
+
     /// Whether attempts are left out anywhere: in a stretch that has steps.
     public var leavesAttemptsOut: Bool {
         changes.indices.contains { index in

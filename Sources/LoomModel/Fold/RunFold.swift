@@ -25,7 +25,7 @@ public struct RunFold: Sendable {
     /// The fold of the events of an outline, which does not know their values.
     init(resuming outline: RunOutline) {
         summary = outline.summary
-        calls.gaps = CallGaps(outline)
+        if outline.isBegun { calls.gaps = CallGaps(outline) }
     }
 
     /// Where an event stands in its run.
@@ -100,6 +100,7 @@ public struct RunFold: Sendable {
         case .policyChanged(let policy): summary.policy = policy
         case .migrated(let version, _): summary.stateVersion = version
         case .toolThrew(let start, let failure): calls.note(failure, of: start, at: place.position)
+        case .deleted: delete(at: place)
         case .asked: break
         }
     }
@@ -147,6 +148,12 @@ public struct RunFold: Sendable {
     mutating func takeNext(_ id: AttemptID, at place: Place, time: EventTime, commits: Bool) {
         advance(to: place, time: time)
         if commits { commitStep(at: place.position) } else { start(id) }
+    }
+
+    /// As if there had been no event; but the epoch stays, so that old holders stay fenced.
+    private mutating func delete(at place: Place) {
+        self = RunFold()
+        (summary.epoch, summary.deletedEpoch) = (place.epoch, place.epoch)
     }
 
     private mutating func advance(to place: Place, time: EventTime) {
@@ -275,6 +282,9 @@ extension RunFold {
         case .toolFinished(let finish): return refusal(of: finish)
         case .retried:
             return summary.status == .failed ? nil : "a run that is \(summary.status) is retried"
+        case .deleted:
+            return summary.status == .running || summary.status == .paused
+                ? "a run that is \(summary.status) is deleted" : nil
         case .resumed, .paused, .cancelled:
             return summary.status.isResumable
                 ? nil : "a run that is \(summary.status) goes on or stops"
@@ -313,6 +323,9 @@ extension RunFold {
         }
         guard place.epoch >= summary.epoch else {
             return "epoch \(place.epoch) after \(summary.epoch)"
+        }
+        if let deleted = summary.deletedEpoch, place.epoch <= deleted {
+            return "epoch \(place.epoch) of a run that was deleted"
         }
         return nil
     }

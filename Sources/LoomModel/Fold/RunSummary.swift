@@ -37,6 +37,9 @@ public struct RunSummary: Hashable, Sendable {
     public internal(set) var stepIndex: UInt64 = 0
     /// The epoch of the last holder.
     public internal(set) var epoch: UInt64 = 0
+    /// The epoch of the last run of this name that was deleted: events of it and of lower ones are
+    /// no events of this run.
+    public internal(set) var deletedEpoch: UInt64?
     /// The position that the run's next event has.
     public internal(set) var nextPosition: UInt64 = 0
     /// When it was created.

@@ -54,6 +54,13 @@ extension OutlineFold {
         fold = RunFold(resuming: outline)
     }
 
+    /// The fold of a run that was deleted: its name may begin anew above this epoch.
+    package init(deletedAt epoch: UInt64, keepsValues: Bool = true) {
+        var outline = RunOutline()
+        (outline.summary.epoch, outline.summary.deletedEpoch) = (epoch, epoch)
+        self.init(resuming: outline, keepsValues: keepsValues)
+    }
+
     /// Looks up what the next event depends on. Does nothing in a fold of all events.
     package mutating func prepare<Past: RunPast>(
         for event: RunEvent, from past: Past
@@ -86,13 +93,14 @@ extension OutlineFold {
         _ need: CallNeed, from past: Past
     ) throws(Past.Failure) {
         guard let gaps = fold.calls.gaps else { return }
-        let finder = CallFinder(past: past, cut: gaps.cut, open: gaps.open)
+        let finder = CallFinder(
+            past: past, cut: gaps.cut, open: gaps.open, deleted: fold.summary.deletedEpoch)
         switch need {
         case .step:
             guard let step = gaps.step else { return }
             var events: [(RunEvent.Content, UInt64)] = []
             try past.events(step..<gaps.cut) { event, place in
-                if event.content.concernsCalls {
+                if finder.isOfRun(place), event.content.concernsCalls {
                     events.append((kept(event).content, place.position))
                 }
                 return true
@@ -177,14 +185,19 @@ private struct CallFinder<Past: RunPast> {
     let cut: UInt64
     /// The open calls of which only the notes are known.
     let open: [UInt64: OpenCallNotes]
+    /// The epoch of the last run of this name that was deleted.
+    let deleted: UInt64?
+
+    /// Whether an event is the run's, and not that of a deleted one with the same name.
+    func isOfRun(_ place: RunFold.Place) -> Bool { deleted.map { place.epoch > $0 } ?? true }
 
     /// The event at a position.
     func content(at position: UInt64) throws(Past.Failure) -> RunEvent.Content? {
         guard position < cut else { return nil }
         var found: RunEvent.Content?
-        try past.events(position..<(position + 1)) { event, _ in
-            found = event.content
-            return false
+        try past.events(position..<(position + 1)) { event, place in
+            if isOfRun(place) { found = event.content }
+            return found == nil
         }
         return found
     }
@@ -248,7 +261,9 @@ private struct CallFinder<Past: RunPast> {
         var found: (ToolFinish, UInt64)?
         guard start < end else { return nil }
         try past.events((start + 1)..<end) { event, place in
-            if case .toolFinished(var finish) = event.content, finish.start == start {
+            if isOfRun(place), case .toolFinished(var finish) = event.content,
+                finish.start == start
+            {
                 if found != nil, finish.author == .tool { finish.author = .person }
                 found = (finish, place.position)
             }

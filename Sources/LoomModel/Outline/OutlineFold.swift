@@ -82,6 +82,7 @@ public struct OutlineFold: Sendable {
         note(event, at: place)
         fold.take(kept, at: place)
         switch event.content {
+        case .deleted: parts = RunOutline()
         case .created(let creation): change(to: creation.policy, at: 0)
         case .policyChanged(let policy):
             // Of a completed run every state is past: what was hidden may be gone.
@@ -118,6 +119,8 @@ public struct OutlineFold: Sendable {
 
     /// Notes an event that was passed over as it cannot follow those before it.
     public mutating func note(_ violation: RunFold.Violation) {
+        // Of an event that was gone before.
+        if let deleted = fold.summary.deletedEpoch, violation.place.epoch <= deleted { return }
         if parts.violations.count < Self.remarksMax { parts.violations.append(violation) }
     }
 

@@ -96,6 +96,7 @@ extension RunOutline {
         writer.writeVarint(summary.created.microseconds)
         let labels = summary.labels.sorted { $0.key < $1.key }
         Label.encode(labels.map { Label(name: $0.key.text, value: $0.value) }, to: &writer)
+        if let epoch = summary.deletedEpoch { writer.writeVarint(epoch) }
     }
 
     private mutating func decodeIdentity(_ reader: inout ByteReader) throws(FormatError) {
@@ -107,6 +108,7 @@ extension RunOutline {
         for label in try Label.decodeAll(&reader) {
             summary.labels[ByteString(label.name)] = label.value
         }
+        if !reader.isAtEnd { summary.deletedEpoch = try reader.readVarint() }
     }
 }
 

@@ -45,6 +45,8 @@ public struct RunOutline: Hashable, Sendable {
 
     /// Whether the run exists: its creation was accepted.
     public var isBegun: Bool { summary.nextPosition > 0 }
+    /// Whether the run was deleted, and its name did not begin anew.
+    public var isDeleted: Bool { !isBegun && summary.deletedEpoch != nil }
 }
 
 extension RunOutline {

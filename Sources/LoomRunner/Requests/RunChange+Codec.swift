@@ -126,7 +126,7 @@ extension RunChange {
 
 extension CheckpointPolicy {
     /// As it stands in requests.
-    fileprivate var requestWord: String {
+    var requestWord: String {
         switch self {
         case .full: "full"
         case .interval(let every): "interval:\(every)"
@@ -134,7 +134,7 @@ extension CheckpointPolicy {
         }
     }
 
-    fileprivate init?(requestWord: String) {
+    init?(requestWord: String) {
         switch ByteString(requestWord) {
         case ByteString("full"): self = .full
         case ByteString("compact"): self = .compact

@@ -87,7 +87,7 @@ extension RequestRefusal {
     init(_ error: RunnerError) {
         let kind: Kind =
             switch error {
-            case .runIsOver, .notFailed, .runExists, .otherInput: .wrongState
+            case .runIsOver, .notFailed, .notOver, .runExists, .otherInput: .wrongState
             case .unknownRun, .noSuchCall: .notFound
             case .held, .fenced, .stillRunning, .callStillRuns: .busy
             case .storage, .damaged, .unsupported, .corrupt, .newerVersion: .failed

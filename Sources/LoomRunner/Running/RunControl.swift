@@ -1,7 +1,8 @@
 public import LoomFormat
 public import LoomModel
 
-/// What can be done to a run without its loop: retry, cancel, resolve, label, change its policy.
+/// What can be done to a run without its loop: retry, cancel, delete, resolve, label, change its
+/// policy.
 ///
 /// Each call claims the run, records one event as a barrier, and lets go. Of a run that somebody
 /// drives it throws ``RunnerError/held(_:by:)``.
@@ -47,6 +48,20 @@ public struct RunControl: Sendable {
             return nil
         }
         return try await resolve(run, call: call, as: outcome, corrects: corrects)
+    }
+
+    /// Deletes a run that is over: from here on every read says that there is no such run, and the
+    /// next archives leave its events out. Its name may begin anew.
+    ///
+    /// - Parameter evenFailed: Whether a failed run may be deleted, too; `retry` could open it.
+    /// - Throws: ``RunnerError/notOver(_:_:)`` for a run that can go on.
+    public func delete(_ run: RunID, evenFailed: Bool = false) async throws {
+        try await change(run) { fold in
+            let status = fold.summary.status
+            guard status == .completed || status == .cancelled || status == .failed && evenFailed
+            else { throw RunnerError.notOver(run, status) }
+            return [.deleted]
+        }
     }
 
     /// Sets labels; an empty value takes one away.

@@ -13,6 +13,8 @@ public enum RunnerError: Error, Sendable {
     case notFailed(RunID, RunStatus)
     /// The run is over, in this status.
     case runIsOver(RunID, RunStatus)
+    /// Only a run that is over is deleted.
+    case notOver(RunID, RunStatus)
     /// The run belongs to another loop.
     case loopMismatch(stored: String, expected: String)
     /// The run's states are of another version, and the loop does not migrate.
@@ -76,6 +78,8 @@ extension RunnerError: CustomStringConvertible {
         case .otherInput(let run): "run \(run) exists already and began with another state"
         case .notFailed(let run, let status):
             "run \(run) is \(status.rawValue); only a failed run is retried"
+        case .notOver(let run, let status):
+            "run \(run) is \(status.rawValue); only a run that is over is deleted"
         case .runIsOver(let run, let status): "run \(run) is \(status.rawValue)"
         case .loopMismatch(let stored, let expected):
             "the run belongs to the loop \(stored), not to \(expected)"
@@ -140,6 +144,8 @@ extension RunnerError: CustomStringConvertible {
         case .keyMismatch: "a key stands for one request: give another request another key"
         case .loopMismatch: "resume it with the program that started it"
         case .notFailed(let run, _): "loomlog explain \(run) shows what it came to"
+        case .notOver(_, .failed): "retry could open it: say that a failed run may be deleted, too"
+        case .notOver: "cancel gives a run up"
         case .runIsOver(_, .failed): "retry opens a failed run from its last committed state"
         case .stateVersion: "give the loop a migrate function; the run stays resumable"
         case .held: "wait for the other one to finish, or pass --wait"

@@ -40,7 +40,8 @@ enum RunnerLimits {
             if case .refused(let refusal) = asked.answer {
                 try checkText(refusal.reason, "reason of a refusal")
             }
-        case .attemptStarted, .toolReused, .stepCommitted, .paused, .retried, .policyChanged:
+        case .attemptStarted, .toolReused, .stepCommitted, .paused, .retried, .policyChanged,
+            .deleted:
             break
         }
     }

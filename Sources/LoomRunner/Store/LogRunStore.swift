@@ -32,6 +32,10 @@ public final class LogRunStore: RunStore {
     /// Where requests of other processes meet the runs that are driven here.
     public let requestDesk = RequestDesk()
     let requests: RequestServer
+    /// What becomes of runs that are over, by itself.
+    public let retention: RetentionRules?
+    let retentionTimer = RetentionTimer()
+    private let served: ServedStore
     private let requestThread = Mutex<RequestThread?>(nil)
 
     private struct Entry {
@@ -57,23 +61,37 @@ public final class LogRunStore: RunStore {
     /// From here on the requests of other processes are served: those that were there already
     /// before the first run is claimed.
     ///
-    /// - Parameter handlers: What is done for others besides changing runs.
+    /// - Parameters:
+    ///   - handlers: What is done for others besides changing runs and `compact`.
+    ///   - retention: What becomes of runs that are over: looked at when an archive was made, in
+    ///     the background, once a minute at most.
     /// - Throws: `LogError` with code `locked` when another process has it, and others.
     public init(
         path: FilePath, options: LogOptions = LogOptions(),
-        storage: any Storage = POSIXStorage(), handlers: RequestHandlers = RequestHandlers()
+        storage: any Storage = POSIXStorage(), handlers: RequestHandlers = RequestHandlers(),
+        retention: RetentionRules? = nil
     ) throws(LogError) {
+        let served = ServedStore()
         var options = options
         if options.archivesSegments, options.archiving == nil {
             options.archiving = ArchivingOptions(RunIndexer())
         }
+        if retention != nil {
+            options.archiving?.onArchive = { [weak served] in
+                // Not on the archiver's thread: whoever lets go of the store last waits for that.
+                Task { await served?.store?.applyRetention() }
+            }
+        }
+        (self.retention, self.served) = (retention, served)
         log = try LogWriter(path: path, options: options, storage: storage)
         reader = try log.reader()
         source = LogRunSource(reader)
         restoredRuns = try Self.settleCopy(log, source)
         requests = RequestServer(
-            log.inbox, handlers, storeID: reader.storeID, desk: requestDesk,
+            log.inbox, handlers.withCompaction(of: served), storeID: reader.storeID,
+            desk: requestDesk,
             isInline: options.driver == .inline)
+        served.store = self
         if options.driver == .threads { startThread() }
     }
 
@@ -88,6 +106,7 @@ public final class LogRunStore: RunStore {
     }
 
     private func endRequests() {
+        served.store = nil
         requests.close()
         requestDesk.onLeave(nil)
         let thread = requestThread.withLock { thread in
@@ -131,15 +150,19 @@ public final class LogRunStore: RunStore {
     /// How a run stands that is not in the table.
     private func find(_ run: RunID, _ table: inout Table) throws(RunStoreError) -> Entry {
         do {
-            let view: LogView = if let view = table.view { view } else { try source.index.view() }
-            table.view = view
-            let end: (epoch: UInt64, position: UInt64)?
-            do {
-                end = try source.end(of: run, in: view)
-            } catch let error as LogError where error.isRewritten {
-                let view = try source.index.view()
+            var end: (epoch: UInt64, position: UInt64)?
+            var triesLeft = 100
+            while true {
+                let view: LogView =
+                    if let view = table.view { view } else { try source.index.view() }
                 table.view = view
-                end = try source.end(of: run, in: view)
+                do {
+                    end = try source.end(of: run, in: view)
+                    break
+                } catch let error as LogError where error.isRewritten && triesLeft > 0 {
+                    // Archived meanwhile.
+                    (table.view, triesLeft) = (nil, triesLeft - 1)
+                }
             }
             return Entry(
                 epoch: max(table.epochFloor, end?.epoch ?? 0), position: end?.position ?? 0)
@@ -177,6 +200,7 @@ public final class LogRunStore: RunStore {
             do throws(LogError) {
                 let appended = try log.append(unit)
                 table.runs.values[index].position += UInt64(unit.eventCount)
+                if Self.isDeletion(unit) { table.runs.values[index].position = 0 }
                 return .success(appended)
             } catch {
                 return .failure(error)
@@ -193,6 +217,11 @@ public final class LogRunStore: RunStore {
             let position = appended.position
             return .pending { await self.durable(position) }
         }
+    }
+
+    /// Whether the unit deletes its run: it has that one event.
+    private static func isDeletion(_ unit: RecordUnit) -> Bool {
+        unit.eventCount == 1 && unit.events.first.map { RunEvent.isDeletion($0.rawSpan) } ?? false
     }
 
     private func durable(_ position: LogPosition) async -> AppendAnswer {

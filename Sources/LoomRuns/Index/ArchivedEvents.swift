@@ -39,7 +39,8 @@ extension RunTableRow {
     /// none, one of another version, or one that leaves out what this version may know.
     var outline: RunOutline? {
         guard !summary.isEmpty, !flags.contains(.unknownKinds),
-            let outline = try? RunOutline(decoding: summary.rawSpan), outline.isBegun
+            let outline = try? RunOutline(decoding: summary.rawSpan),
+            outline.isBegun || outline.isDeleted
         else { return nil }
         return outline
     }

@@ -14,11 +14,22 @@ package struct RunIndexer: ArchiveSemantics {
     package func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice {
-        try RunSlice(run, after: past)
+        let outline = newest.flatMap { try? RunOutline(decoding: $0.rawSpan) }
+        return try RunSlice(run, after: past, newest: outline)
     }
 
     /// See ``ArchiveSemantics/movesWhole(_:newest:)``.
-    package func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool { true }
+    package func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
+        if row.flags.contains(.blankingDue) { return false }
+        guard let newest, let newest = try? RunOutline(decoding: newest.rawSpan) else {
+            return true
+        }
+        guard let own = try? RunOutline(decoding: row.summary.rawSpan) else { return false }
+        if let deleted = newest.summary.deletedEpoch, own.summary.deletedEpoch ?? 0 < deleted {
+            return false
+        }
+        return true
+    }
 
     /// See ``ArchiveSemantics/end(of:)``.
     package func end(of row: RunTableRow) -> ArchivedEnd? {

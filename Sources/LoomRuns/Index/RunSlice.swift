@@ -2,7 +2,8 @@ internal import LoomFormat
 internal import LoomLog
 internal import LoomModel
 
-/// Folds one run's part of an archive, onto what older archives know of the run.
+/// Folds one run's part of an archive onto what older archives know of the run, and leaves out what
+/// is of a run of its name that was deleted.
 struct RunSlice: ArchiveSlice {
     private let run: RunID
     /// What the fold looks up, where it goes on from an outline.
@@ -14,21 +15,35 @@ struct RunSlice: ArchiveSlice {
     /// Whether an event was met that cannot be read: every read ends there.
     private var isOver = false
 
-    /// - Parameter past: What older archives hold of the run. Without an outline from which a fold
-    ///   can go on, its events are folded first.
-    init(_ run: RunID, after past: (any ArchivedPast)?) throws(LogError) {
-        self.run = run
+    /// What newer archives know of the run.
+    private let newest: RunOutline?
+    /// Whether an event was left out that deletes the run, and whether any was not.
+    private var leftDeletionOut = false
+    private var gaveSome = false
+
+    /// - Parameters:
+    ///   - past: What older archives hold of the run. Without an outline from which a fold can go
+    ///     on, its events are folded first.
+    ///   - newest: What newer archives know of the run, where they have something.
+    init(
+        _ run: RunID, after past: (any ArchivedPast)?, newest: RunOutline?
+    ) throws(LogError) {
+        (self.run, self.newest) = (run, newest)
         fold = past?.outline.map { ReadFold(resuming: $0) } ?? ReadFold(keepsValues: false)
-        guard let past else { return }
-        if fold.isBegun {
-            self.past = ArchivedEvents(past)
-        } else {
+        if let past, past.outline == nil {
             // Also those at positions that no runner gives.
             try past.events(0..<UInt64.max) { (epoch, position, body) throws(LogError) in
-                _ = try see(epoch: epoch, position: position, body)
+                _ = try see(RunFold.Place(position: position, epoch: epoch), body)
                 return true
             }
             calls = [:]
+        } else {
+            self.past = past.map { ArchivedEvents($0) }
+        }
+        if let deleted = newest?.summary.deletedEpoch, fold.summary.deletedEpoch ?? 0 < deleted {
+            // The events that it is folded from are no events of the present run.
+            fold = ReadFold(resuming: OutlineFold(deletedAt: deleted).outline)
+            flags.insert(.begunAnew)
         }
         countsBefore = fold.rowCounts
     }
@@ -36,20 +51,29 @@ struct RunSlice: ArchiveSlice {
     mutating func take(
         epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
     ) throws(LogError) {
-        let isWholeState = try see(epoch: epoch, position: position, body)
+        let place = RunFold.Place(position: position, epoch: epoch)
+        if let deleted = newest?.summary.deletedEpoch, epoch <= deleted {
+            leftDeletionOut = leftDeletionOut || RunEvent.isDeletion(body)
+            return
+        }
+        gaveSome = true
+        if !isOver, fold.seeOrdinary(body, at: place) {
+            return try give(
+                epoch, position, sequence, body,
+                ArchiveProgress(counts: fold.rowCounts, isWholeState: false))
+        }
+        let seen = try see(place, body)
         try give(
             epoch, position, sequence, body,
-            ArchiveProgress(counts: fold.rowCounts, isWholeState: isWholeState))
+            ArchiveProgress(counts: fold.rowCounts, isWholeState: seen))
     }
 
     /// Folds an event. Returns whether it holds the present state whole.
     private mutating func see(
-        epoch: UInt64, position: UInt64, _ body: RawSpan
+        _ place: RunFold.Place, _ body: RawSpan
     ) throws(LogError) -> Bool {
         // Nothing more is known of the run.
         if isOver { return false }
-        let place = RunFold.Place(position: position, epoch: epoch)
-        if fold.seeOrdinary(body, at: place) { return false }
         let stored = StoredEvent(run: run, place: place, body: [UInt8](copying: body))
         guard let event = read(stored) else {
             if !isOver { fold.skip(at: place) }
@@ -63,8 +87,8 @@ struct RunSlice: ArchiveSlice {
             end()
             return false
         }
-        note(event, at: position)
-        return fold.state.wholeState == position
+        note(event, at: place.position)
+        return fold.isBegun && fold.state.wholeState == place.position
     }
 
     /// Reads an event; `nil` for one of a kind that this version does not know, or that cannot be
@@ -91,6 +115,7 @@ struct RunSlice: ArchiveSlice {
     /// those of older parts that end in it.
     private mutating func note(_ event: RunEvent, at position: UInt64) {
         switch event.content {
+        case .deleted: calls = [:]
         case .toolStarted(let start):
             guard let key = start.key.fingerprint else { return }
             calls[position] = .init(key: key, start: position, end: nil)
@@ -105,6 +130,20 @@ struct RunSlice: ArchiveSlice {
     }
 
     mutating func finish(give: Give) throws(LogError) -> ArchivedRun? {
+        // Of a run that a newer archive deletes, that one keeps the epoch.
+        if !gaveSome, !leftDeletionOut { return nil }
+        return leftDeletionOut && !gaveSome ? deletedRow : row
+    }
+
+    /// The row of a run of which nothing is left but its last epoch.
+    private var deletedRow: ArchivedRun {
+        var row = ArchivedRun()
+        row.flags = .deleted
+        row.summary = fold.outline.encoded()
+        return row
+    }
+
+    private var row: ArchivedRun {
         let outline = fold.outline
         var row = ArchivedRun()
         // Of a run that cannot be read only a reader knows what it is to it.
@@ -119,7 +158,9 @@ struct RunSlice: ArchiveSlice {
         row.countsBefore = countsBefore
         row.summary = outline.encoded()
         // Of a run that is over nothing is answered any more.
-        if outline.summary.status.isResumable || outline.summary.status == .failed {
+        if outline.isBegun,
+            outline.summary.status.isResumable || outline.summary.status == .failed
+        {
             row.calls = calls.values.sorted { $0.start < $1.start }
         }
         return row

@@ -48,16 +48,13 @@ final class LiveFolds: Sendable {
 
     private let entries = Mutex<[RunID: Entry]>([:])
 
-    /// What the log holds of a run; `nil` when nothing.
+    /// What the log holds of a run; `nil` when nothing. Of one that was deleted it knows the epoch.
     ///
     /// - Parameter source: Where a fold that goes on from an outline looks up what that leaves out.
     func fold(_ run: RunID, in view: LogView, _ source: LogRunSource) throws -> Seen? {
         guard let live = try view.live(run) else {
             entries.withLock { $0[run] = nil }
-            guard let row = try view.archived(run), !row.flags.contains(.deleted) else {
-                return nil
-            }
-            return try archived(row, view, source)
+            return try view.archived(run).map { row throws in try archived(row, view, source) }
         }
         // Taken out, so that it is changed in place.
         var entry = entries.withLock { $0.removeValue(forKey: run) }
@@ -72,10 +69,7 @@ final class LiveFolds: Sendable {
             seen = known.seen
         } else {
             let row = try view.archived(run)
-            seen =
-                try row.flatMap { row throws in
-                    row.flags.contains(.deleted) ? nil : try archived(row, view, source)
-                } ?? Seen()
+            seen = try row.map { row throws in try archived(row, view, source) } ?? Seen()
             events = try view.liveEvents(of: run, at: seen.fold.nextPosition)
         }
         try events?.forEach { epoch, position, body, place in
@@ -94,7 +88,7 @@ final class LiveFolds: Sendable {
             let cut = outline.summary.nextPosition
             return Seen(
                 fold: ReadFold(resuming: outline),
-                past: SourcePast(source, row.name, before: cut))
+                past: source.archivedPast(of: row.name, before: cut))
         }
         var seen = Seen()
         // Not by position: one that no runner gives may come again in the live segments.

@@ -30,6 +30,7 @@ struct LogTail: RunEventTail {
     /// What comes after that, or all events.
     private var cursor: LogCursor
     private let run: RunID?
+    private var present: PresentEvents
     /// Events of the past that were not asked for.
     private var skipped: UInt64 = 0
     /// The present end, as it was when the last events were counted.
@@ -37,6 +38,7 @@ struct LogTail: RunEventTail {
 
     init(_ source: LogRunSource, _ run: RunID?, last count: Int?) throws {
         self.run = run
+        present = PresentEvents(source: source)
         guard let run else {
             let view = try source.index.view()
             pastEnd = view.end
@@ -45,7 +47,7 @@ struct LogTail: RunEventTail {
                 return
             }
             (cursor, skipped) = try Self.start(
-                of: UInt64(clamping: max(0, count)), before: view.end, source.log)
+                of: UInt64(clamping: max(0, count)), before: view.end, source.log, &present)
             end = view.end
             return
         }
@@ -57,14 +59,14 @@ struct LogTail: RunEventTail {
 
     /// The last events of all runs: where to begin, and how many to pass over there.
     private static func start(
-        of count: UInt64, before end: UInt64, _ log: LogReader
+        of count: UInt64, before end: UInt64, _ log: LogReader, _ present: inout PresentEvents
     ) throws -> (LogCursor, skipped: UInt64) {
         var distance = count
         while true {
             let first = end > distance ? max(1, end - distance) : 1
             var (probe, known) = (try log.cursor(from: first), UInt64(0))
             while probe.position.nextSequence < end, let events = try probe.nextUnit() {
-                known += UInt64(events.count { RunEvent.isKnown($0.body.rawSpan) })
+                for event in events where try present.has(event) { known += 1 }
             }
             // Some may be of kinds that are not shown, or of runs that were deleted.
             if known >= count || first == 1 {
@@ -78,22 +80,28 @@ struct LogTail: RunEventTail {
     private static func start(
         of run: RunID, last count: Int?, _ source: LogRunSource
     ) throws -> (events: LogRunCursor, end: UInt64, skipped: UInt64) {
-        try source.looking { view in
-            guard let count else { return (try view.events(of: run), view.end, 0) }
+        let epoch = try source.deletedEpoch(of: run)
+        return try source.looking { view in
+            guard let count else {
+                return (try view.events(of: run, above: epoch), view.end, 0)
+            }
             let live = try view.live(run)
             let archived = try view.archived(run)
             guard let end = live?.position ?? archived?.endPosition, end > 0 else {
                 throw RunReadError.unknownRun(run)
             }
             let wanted = UInt64(clamping: max(0, count))
-            var distance = wanted
+            // Of a name that was used before, positions do not tell how many there are.
+            var distance = epoch == nil ? wanted : .max
             while true {
                 let first = end > distance ? end - distance : 0
-                let events = try view.events(of: run, at: first..<UInt64.max)
-                var (probe, known) = (events, UInt64(0))
+                let events = try view.events(of: run, at: first..<UInt64.max, above: epoch)
+                var (probe, known, isFound) = (events, UInt64(0), epoch == nil)
                 while let event = try probe.next(), event.sequence < view.end {
+                    isFound = true
                     if RunEvent.isKnown(event.body.rawSpan) { known += 1 }
                 }
+                guard isFound else { throw RunReadError.unknownRun(run) }
                 if known >= wanted || first == 0 {
                     return (events, view.end, known - min(known, wanted))
                 }
@@ -104,21 +112,23 @@ struct LogTail: RunEventTail {
 
     mutating func next() throws -> [(sequence: UInt64, event: StoredEvent)]? {
         if past != nil {
-            if let event = try past?.next(), event.sequence < pastEnd { return take([event]) }
+            if let event = try past?.next(), event.sequence < pastEnd {
+                return try take([event])
+            }
             past = nil
         }
         if let end, cursor.position.nextSequence >= end {
             self.end = nil
             return nil
         }
-        return try cursor.nextUnit(of: run).map { take($0) }
+        return try cursor.nextUnit(of: run).map { events throws in try take(events) }
     }
 
     private mutating func take(
         _ events: [LogEvent]
-    ) -> [(sequence: UInt64, event: StoredEvent)] {
+    ) throws -> [(sequence: UInt64, event: StoredEvent)] {
         var rows: [(UInt64, StoredEvent)] = []
-        for stored in events where RunEvent.isKnown(stored.body.rawSpan) {
+        for stored in events where try present.has(stored) {
             if skipped > 0 {
                 skipped -= 1
                 continue
@@ -126,6 +136,34 @@ struct LogTail: RunEventTail {
             rows.append((stored.sequence, StoredEvent(stored)))
         }
         return rows
+    }
+}
+
+/// Tells events that a tail gives from those of runs that were deleted by the time it met the first
+/// of them.
+private struct PresentEvents {
+    let source: LogRunSource
+    private var deleted: [RunID: UInt64?] = [:]
+
+    private static let runsMax = 65_536
+
+    init(source: LogRunSource) { self.source = source }
+
+    mutating func has(_ event: LogEvent) throws -> Bool {
+        try RunEvent.isKnown(event.body.rawSpan) && !isDeleted(event)
+    }
+
+    mutating func isDeleted(_ event: LogEvent) throws -> Bool {
+        let isAsked = !RunEvent.isDeletion(event.body.rawSpan)
+        let epoch: UInt64?
+        if isAsked, let known = deleted[event.run] {
+            epoch = known
+        } else {
+            if deleted.count >= Self.runsMax { deleted.removeAll() }
+            epoch = try source.deletedEpoch(of: event.run)
+            deleted[event.run] = .some(epoch)
+        }
+        return epoch.map { event.epoch <= $0 } ?? false
     }
 }
 

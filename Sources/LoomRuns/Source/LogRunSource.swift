@@ -68,6 +68,11 @@ public final class LogRunSource: RunSource {
         return (epoch, seen.outline.summary.nextPosition)
     }
 
+    /// What is known of a run, also of one that was deleted; `nil` when the log has nothing of it.
+    package func outline(of run: RunID) throws -> RunOutline? {
+        try looking { try folds.fold(run, in: $0, self) }?.outline
+    }
+
     /// How far the live segments hold events of a run now.
     private func liveMark(_ run: RunID) throws -> LogView.Live.Mark? {
         try looking { try $0.live(run)?.mark }
@@ -109,17 +114,45 @@ public final class LogRunSource: RunSource {
     /// See ``RunSource/events(_:)``. Those of one run after the other.
     public func events(_ parts: [RunPart]) throws -> any RunEventCursor {
         LogPartEvents(parts) { part in
-            try self.looking { try $0.events(of: part.run, at: part.positions) }
+            try self.looking { view in
+                let epoch = try self.deletedEpoch(inLiveOf: part.run, view)
+                return try view.events(of: part.run, at: part.positions, above: epoch)
+            }
         }
+    }
+
+    /// The epoch up to which events of the name are of a run that the live segments delete. An
+    /// archive in which the run begins says itself that older ones are of no moment.
+    private func deletedEpoch(inLiveOf run: RunID, _ view: LogView) throws -> UInt64? {
+        guard let live = try view.live(run), live.mayBeDeleted else { return nil }
+        return try folds.fold(run, in: view, self)?.fold.summary.deletedEpoch
+    }
+
+    /// The same in the whole log.
+    func deletedEpoch(of run: RunID) throws -> UInt64? {
+        try looking { view in
+            if let epoch = try deletedEpoch(inLiveOf: run, view) { return epoch }
+            return try view.archived(run)?.outline?.summary.deletedEpoch
+        }
+    }
+
+    /// What archives know of a run; `nil` where the live segments delete it.
+    private func archived(_ run: RunID, _ view: LogView) throws -> RunTableRow? {
+        guard let row = try view.archived(run), !row.flags.contains(.deleted) else { return nil }
+        guard let epoch = try deletedEpoch(inLiveOf: run, view) else { return row }
+        return row.outline?.summary.deletedEpoch == epoch ? row : nil
     }
 
     /// See ``RunSource/place(ofRow:of:in:)``. Found in the tables of archives; a row in the live
     /// segments is behind all that is archived of its run.
     public func place(ofRow number: UInt64, of kind: RowKind, in run: RunID) throws -> RowPlace {
-        let view = try index.view()
-        guard let archived = try view.archived(run), !archived.flags.contains(.deleted) else {
-            return .start
-        }
+        try looking { try place(ofRow: number, of: kind, in: run, $0) }
+    }
+
+    private func place(
+        ofRow number: UInt64, of kind: RowKind, in run: RunID, _ view: LogView
+    ) throws -> RowPlace {
+        guard let archived = try archived(run, view) else { return .start }
         if let end = archived.outline, kind.count(in: end.rowCounts) <= number {
             return RowPlace(
                 position: end.summary.nextPosition, counts: RowKind.counts(end.rowCounts),
@@ -142,12 +175,23 @@ public final class LogRunSource: RunSource {
     }
 
     private func calls(of key: ToolKey, in run: RunID, _ view: LogView) throws -> [KeyedCall] {
-        guard let fingerprint = key.fingerprint, let archived = try view.archived(run),
-            !archived.flags.contains(.deleted)
-        else { return try calls(of: key, in: RunPart(run)) }
+        guard key.fingerprint != nil, let archived = try archived(run, view) else {
+            return try calls(of: key, in: RunPart(run))
+        }
         // A person may have said anew, in the live segments, how an archived call ended.
-        var (calls, ends) = try callsAndEnds(
+        let (calls, ends) = try callsAndEnds(
             of: key, in: RunPart(run, from: archived.endPosition))
+        return try calls + archivedCalls(of: key, in: run, view, ends: ends)
+    }
+
+    /// The calls that archives have, newest first.
+    ///
+    /// - Parameter ends: Ends behind the archives, by the position of the call's start.
+    private func archivedCalls(
+        of key: ToolKey, in run: RunID, _ view: LogView, ends: [UInt64: UInt64] = [:]
+    ) throws -> [KeyedCall] {
+        guard let fingerprint = key.fingerprint else { return [] }
+        var calls: [KeyedCall] = []
         for call in try view.calls(of: fingerprint, in: run) {
             // Two keys may have one fingerprint.
             var events = try view.events(of: run, at: call.start..<call.start + 1)
@@ -158,6 +202,18 @@ public final class LogRunSource: RunSource {
             calls.append(KeyedCall(start: call.start, end: ends[call.start] ?? call.end))
         }
         return calls
+    }
+
+    /// What archives hold of a run, for a fold that goes on from there: it waits for no other fold.
+    func archivedPast(of run: RunID, before cut: UInt64) -> SourcePast {
+        SourcePast(
+            run, before: cut,
+            events: { part in
+                LogPartEvents([part]) { part in
+                    try self.looking { try $0.events(of: part.run, at: part.positions) }
+                }
+            },
+            calls: { key in try self.looking { try self.archivedCalls(of: key, in: run, $0) } })
     }
 
     /// See ``RunSource/tail(of:last:)``.

@@ -19,7 +19,8 @@ public protocol RunSource: Sendable {
     /// and others only where the source cannot tell without reading more.
     func heads(_ filter: RunFilter) throws -> any RunHeadCursor
 
-    /// The events of parts of runs, one part of each. Those of one run come in order; how the runs
+    /// The events of parts of runs, one part of each; never those of a run that was deleted, also
+    /// where its name began anew. Those of one run come in order; how the runs
     /// follow one another is the source's choice, so that one pass can serve many.
     func events(_ parts: [RunPart]) throws -> any RunEventCursor
 

@@ -127,7 +127,7 @@ extension EventFields {
             put("type", "tool_threw")
             put("start", start)
             put(failure)
-        case .stepCommitted, .asked:
+        case .stepCommitted, .deleted, .asked:
             put("type", "raw")
             put("body_base64", Base64.encode(body))
         }

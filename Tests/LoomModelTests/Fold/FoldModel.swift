@@ -15,7 +15,14 @@ struct FoldModel {
         case refused
     }
 
+    /// The epoch of the last run of this name that was deleted.
+    private(set) var deletedEpoch: UInt64?
+
     mutating func append(_ event: RunEvent, at place: RunFold.Place) {
+        if case .deleted = event.content {
+            (events, kinds, epoch, deletedEpoch) = ([], [], place.epoch, place.epoch)
+            return
+        }
         events.append(event)
         kinds.append(ContentKind(event.content))
         epoch = place.epoch
@@ -344,6 +351,7 @@ extension FoldModel {
 extension FoldModel {
     func verdict(of content: RunEvent.Content, at place: RunFold.Place) -> Verdict {
         guard place.position == UInt64(kinds.count), place.epoch >= epoch else { return .refused }
+        if let deletedEpoch, place.epoch <= deletedEpoch { return .refused }
         func when(_ isAllowed: Bool, _ verdict: Verdict = .accepted) -> Verdict {
             isAllowed ? verdict : .refused
         }
@@ -359,6 +367,7 @@ extension FoldModel {
         case .snapshot(let step, _): return when(step == stepIndex)
         case .paused, .resumed, .cancelled: return when(isResumable)
         case .retried: return when(status == .failed)
+        case .deleted: return when(!isResumable)
         case .failed, .migrated: return when(isRunning && openAttempt == nil)
         case .attemptStarted(let id):
             return when(isRunning && id == AttemptID(step: stepIndex, attempt: nextAttempt))

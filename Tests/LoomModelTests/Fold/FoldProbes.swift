@@ -67,6 +67,7 @@ enum FoldProbe: String, CaseIterable {
     case toolThrew = "tool threw"
     case toolThrewNoCall = "tool threw, no call there"
     case asked
+    case deleted
 }
 
 extension FoldProbe {
@@ -163,6 +164,7 @@ extension FoldProbe {
         case .policyCompact: .policyChanged(.compact)
         case .migrated: .migrated(stateVersion: 2, state: [9])
         case .asked: Make.asked
+        case .deleted: .deleted
         case .labelled: .labelled([Label(name: "b", value: "2"), Label(name: "a", value: "")])
         default: nil
         }
@@ -234,5 +236,6 @@ extension FoldProbe {
         tool threw                               . ...rr.r .r..r ....... ....
         tool threw, no call there                . ....... ..... ....... ....
         asked                                    . ======= ===== ======= ====
+        deleted                                  . ....... ..... ....... rrr.
         """
 }

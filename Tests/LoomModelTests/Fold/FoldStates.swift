@@ -6,7 +6,7 @@ import LoomModel
 enum ContentKind: Hashable, CaseIterable {
     case created, attemptStarted, attemptFailed, toolStarted, toolFinished, toolReused
     case stepCommitted, runCompleted, snapshot, paused, resumed, failed, cancelled, retried
-    case labelled, policyChanged, migrated, toolThrew, asked
+    case labelled, policyChanged, migrated, toolThrew, asked, deleted
 
     init(_ content: RunEvent.Content) {
         switch content {
@@ -29,6 +29,7 @@ enum ContentKind: Hashable, CaseIterable {
         case .migrated: self = .migrated
         case .toolThrew: self = .toolThrew
         case .asked: self = .asked
+        case .deleted: self = .deleted
         }
     }
 }

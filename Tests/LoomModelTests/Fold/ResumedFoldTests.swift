@@ -94,7 +94,8 @@ struct ArrayPast: RunPast {
             model.append(event, at: place)
             dealt.accepted.append((event, place))
         }
-        if seed % 4 == 3 { dealt.addUnknownKinds(&dealer) }
+        let isDeleted = dealt.accepted.contains { $0?.0.content == .deleted }
+        if seed % 4 == 3, !isDeleted { dealt.addUnknownKinds(&dealer) }
         return dealt
     }
 

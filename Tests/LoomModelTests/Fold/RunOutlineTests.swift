@@ -13,6 +13,7 @@ import Testing
         var events: [(RunEvent, RunFold.Place)] = []
         for _ in 0..<40 {
             var (event, place) = dealer.deal(to: model)
+            if case .deleted = event.content { continue }
             if case .stepCommitted(let id, _) = event.content {
                 let length = Int(fold.state.length)
                 let delta = StateDelta.encode(
@@ -153,6 +154,33 @@ import Testing
                 _ = Int(read.summary.toolCallCount)
             }
         }
+    }
+
+    @Test("of a deleted run the epoch stays, and its name begins anew above it")
+    func deleted() throws {
+        var fold = OutlineFold()
+        let created = RunEvent.Content.created(RunCreation(loop: "l", state: [0x30]))
+        func event(_ content: RunEvent.Content) -> RunEvent {
+            RunEvent(time: EventTime(microseconds: 1), content)
+        }
+        for (index, content) in [created, .cancelled(reason: ""), .deleted].enumerated() {
+            try fold.apply(event(content), at: .init(position: UInt64(index), epoch: 4))
+        }
+        var left = OutlineFold(deletedAt: 4).outline
+        #expect(fold.outline == left && left.isDeleted && !left.isBegun)
+        left = try RunOutline(decoding: left.encoded().rawSpan)
+        #expect(left == fold.outline)
+        // The epoch stands behind the labels, of which there are none.
+        #expect(Array(left.encoded().prefix(9)) == [1, 7, 0, 0, 0, 0, 0, 0, 4])
+        #expect(fold.refusal(of: event(created), at: .init(position: 0, epoch: 4)) != nil)
+        #expect(fold.refusal(of: event(created), at: .init(position: 3, epoch: 5)) != nil)
+        // What an old holder left behind is no fault of the new run.
+        fold.note(.init(place: .init(position: 9, epoch: 4), description: "late"))
+        try fold.apply(event(created), at: .init(position: 0, epoch: 5))
+        #expect(fold.outline.isBegun && fold.outline.violations.isEmpty)
+        #expect(fold.summary.deletedEpoch == 4)
+        // One that can go on is not deleted.
+        #expect(fold.refusal(of: event(.deleted), at: .init(position: 1, epoch: 5)) != nil)
     }
 
     @Test("what was noted of open calls stands behind their positions")
