@@ -62,16 +62,24 @@ import Testing
         let pin = try #require(
             ReaderPins(directory: log.directory, storage: storage)
                 .pin(try log.manifest.generation))
+        let before = try log.manifest.segments.reduce(0) { $0 + $1.validEnd }
         var seen: [CompactionProgress] = []
         let result = try writer.compact(CompactionOrder(removesAtOnce: true)) { seen.append($0) }
         for secret in secrets { #expect(try files(with: secret, in: storage) == []) }
+        // Counted twice were files that are archived first and then looked at.
+        let kept = try log.manifest.segments.filter { $0.role == .archive }
+        #expect(result.bytesAfter == kept.reduce(0) { $0 + $1.validEnd })
+        #expect(result.bytesBefore > before && result.bytesBefore < 2 * before)
+        #expect(Set(result.removed).count == 4 && result.removed.count == 4)
+        let left = try storage.list("/a.loom/seg").map { "seg/\($0)" }
+        #expect(Set(left).isDisjoint(with: result.removed))
         #expect(seen.map(\.archivesDone) == [1, 2, 3, 4] && seen.last == result)
         // The three, and what was live, which was archived without the run.
         #expect(result.rewritten == 4 && result.bytesAfter < result.bytesBefore)
-        let left = try readAll("/a.loom", storage: storage)
+        let read = try readAll("/a.loom", storage: storage)
         let events = (0..<310).filter { $0 % 5 != 3 }
-        #expect(left.map(\.sequence) == events.map { UInt64($0 + 1) })
-        #expect(left.map(\.body) == events.map(ArchivedLog.body))
+        #expect(read.map(\.sequence) == events.map { UInt64($0 + 1) })
+        #expect(read.map(\.body) == events.map(ArchivedLog.body))
         let archives = try log.manifest.segments.filter { $0.role == .archive }
         #expect(archives.reduce(0) { $0 + $1.eventCount } == UInt64(events.count))
         pin.release()

@@ -48,18 +48,22 @@ struct CareWork {
         let numbers = CareNumbers(report)
         var lines: [String] = []
         for (key, words) in [
-            ("policies_changed", "runs got the policy"), ("deleted", "runs were deleted"),
-            ("skipped", "runs were left alone: somebody has them, or they went on"),
+            ("policies_changed", "got the policy"), ("deleted", "deleted"),
+            ("skipped", "left alone: somebody has them, or they went on"),
         ] where numbers[key] > 0 {
-            lines.append("\(numbers[key]) \(words)")
+            lines.append("\(Output.count(numbers[key], "run")) \(words)")
         }
         let rewritten = numbers["files_rewritten"]
+        let archives = Output.count(numbers["archives"], "archive")
         lines.append(
             rewritten == 0
-                ? "nothing to rewrite in \(numbers["archives"]) archives"
-                : "\(rewritten) files rewritten, \(numbers["archives"]) archives looked at")
+                ? "nothing to rewrite in \(archives)"
+                : "\(Output.count(rewritten, "file")) rewritten, \(archives) looked at")
         let (before, after) = (numbers["bytes_before"], numbers["bytes_after"])
         lines.append("\(before) bytes before, \(after) after")
+        if case .object(let members) = report, case .array(let removed)? = members["removed"] {
+            for case .string(let path) in removed { lines.append("removed \(path)") }
+        }
         return lines
     }
 }

@@ -100,6 +100,11 @@ public enum Output {
     /// To be called first: a broken pipe is then an error of a write and no signal.
     public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
+    /// A number of things with its noun.
+    static func count(_ count: some BinaryInteger, _ noun: String) -> String {
+        "\(count) \(count == 1 ? noun : noun + "s")"
+    }
+
     /// Rows in columns at least as wide as `widths`, which grow with the cells.
     static func table(_ rows: [[String]], _ widths: inout [Int]) -> [String] {
         for row in rows {

@@ -24,14 +24,21 @@ package struct CompactionProgress: Hashable, Sendable {
     package var archiveCount = 0
     /// Archives that were written anew.
     package var rewritten = 0
-    /// Bytes of the files that were looked at before: live segments that were archived, and
-    /// archives.
+    /// Bytes of all files of events as it began, but for the one that is written to.
     package var bytesBefore: UInt64 = 0
-    /// Bytes of what took their place.
+    /// Bytes of these and of what took their place by now; appends are not among them.
     package var bytesAfter: UInt64 = 0
+    /// Paths below the log of the replaced files that are gone.
+    package var removed: [String] = []
 
     /// Creates the beginning.
     package init() {}
+
+    /// Notes that some files were replaced.
+    mutating func replace(_ before: UInt64, by after: UInt64) {
+        rewritten += 1
+        bytesAfter = (bytesAfter + after) - min(before, bytesAfter + after)
+    }
 }
 
 /// What a rewrite would do to the events of a run.

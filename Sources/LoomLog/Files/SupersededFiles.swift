@@ -13,21 +13,25 @@ struct SupersededFiles {
     /// A file that cannot be removed stays listed. A crash at any point leaves files that are
     /// listed as superseded, or rows of files that are gone.
     ///
+    /// - Returns: Those that are gone for good.
     /// - Throws: What ``ManifestEditor/edit(_:)`` throws.
-    func remove(where mayGo: (SupersededSegment) -> Bool) throws(LogError) {
+    @discardableResult
+    func remove(
+        where mayGo: (SupersededSegment) -> Bool
+    ) throws(LogError) -> [SupersededSegment] {
         let files = manifests.removable.filter(mayGo)
-        guard !files.isEmpty else { return }
+        guard !files.isEmpty else { return [] }
         try manifests.ensureOwn()
-        var gone: [UInt64] = []
-        for file in files where isRemoved(file) { gone.append(file.segmentID) }
-        guard !gone.isEmpty else { return }
+        let gone = files.filter(isRemoved)
+        guard !gone.isEmpty else { return [] }
         do throws(StorageError) {
             try storage.syncDirectory(directory.segments)
         } catch {
             // Whether the names are gone is not known: the next opening looks again.
-            return
+            return []
         }
-        manifests.noteRemoved(gone)
+        manifests.noteRemoved(gone.map(\.segmentID))
+        return gone
     }
 
     private func isRemoved(_ file: SupersededSegment) -> Bool {

@@ -214,18 +214,25 @@ extension WriterCore {
     /// Unlinks superseded files that no reader holds any more.
     ///
     /// - Parameter pinsHold: False where they go whoever reads them.
-    func sweep(_ archiving: ArchivingOptions, pinsHold: Bool = true) throws(Ending) {
+    /// - Returns: Those that are gone.
+    @discardableResult
+    func sweep(
+        _ archiving: ArchivingOptions, pinsHold: Bool = true
+    ) throws(Ending) -> [SupersededSegment] {
         let files = manifests.removable
-        guard let newest = files.map(\.generation).max() else { return }
+        guard let newest = files.map(\.generation).max() else { return [] }
         let least = ReaderPins(directory: maker.directory, storage: storage).least(below: newest)
         let (since, time) = (monitor.withLock { $0.archiving.supersededSince }, now)
+        var gone: [SupersededSegment] = []
         do throws(LogError) {
-            try SupersededFiles(directory: maker.directory, storage: storage, manifests: manifests)
-                .remove { file in
-                    let age = time - (since[file.segmentID] ?? time)
-                    return !pinsHold || least >= file.generation
-                        || age >= archiving.pinNanosecondsMax
-                }
+            gone = try SupersededFiles(
+                directory: maker.directory, storage: storage, manifests: manifests
+            )
+            .remove { file in
+                let age = time - (since[file.segmentID] ?? time)
+                return !pinsHold || least >= file.generation
+                    || age >= archiving.pinNanosecondsMax
+            }
         } catch {
             guard error.code == .outOfSpace || error.code == .limitExceeded else {
                 throw .unknown(error)
@@ -239,6 +246,7 @@ extension WriterCore {
             state.archiving.sweepAt =
                 left.isEmpty ? nil : now.addingSaturating(Self.sweepNanoseconds)
         }
+        return gone
     }
 
     func attempt<Result>(

@@ -18,23 +18,45 @@ extension WriterCore {
             if order.endsSegment {
                 try endSegment()
             }
-            var progress = CompactionProgress()
             let pinsHold = !order.removesAtOnce
+            var progress = begunProgress { $0.state != .active }
             try archiveWaiting(archiving, &progress)
             let ids = manifests.manifest.segments.filter { $0.role == .archive }.map(\.segmentID)
             progress.archiveCount = ids.count
             for id in ids {
                 try ending { () throws(Ending) in try rewrite(id, archiving, &progress) }
                 progress.archivesDone += 1
-                try ending { () throws(Ending) in try sweep(archiving, pinsHold: pinsHold) }
+                try sweep(archiving, pinsHold: pinsHold, &progress)
                 try report(progress)
                 // Appends went on.
                 var later = CompactionProgress()
                 try archiveWaiting(archiving, &later)
             }
-            try ending { () throws(Ending) in try sweep(archiving, pinsHold: pinsHold) }
+            try sweep(archiving, pinsHold: pinsHold, &progress)
             if !pinsHold { try checkGone() }
             return progress
+        }
+    }
+
+    /// The progress of work on some segments that has not begun.
+    func begunProgress(
+        _ isAmong: (ManifestSegment) -> Bool
+    ) -> CompactionProgress {
+        var progress = CompactionProgress()
+        progress.bytesBefore = manifests.manifest.segments.filter(isAmong)
+            .reduce(0) { $0 + $1.validEnd }
+        progress.bytesAfter = progress.bytesBefore
+        return progress
+    }
+
+    private func sweep(
+        _ archiving: ArchivingOptions, pinsHold: Bool, _ progress: inout CompactionProgress
+    ) throws(LogError) {
+        let gone = try ending { () throws(Ending) in
+            try sweep(archiving, pinsHold: pinsHold)
+        }
+        progress.removed += gone.map {
+            "\(FileName.segments)/\(FileName.segment($0.segmentID, role: $0.role))"
         }
     }
 
@@ -42,9 +64,8 @@ extension WriterCore {
     /// appended meanwhile.
     func checkCompactionSpace() throws(LogError) {
         let segments = manifests.manifest.segments
-        let largest = segments.max { $0.validEnd < $1.validEnd }
+        guard var input = segments.max(by: { $0.validEnd < $1.validEnd }) else { return }
         let active = monitor.withLock { UInt64($0.active.offset) }
-        var input = largest ?? segments[0]
         input.validEnd = max(input.validEnd, active)
         try ending { () throws(Ending) in try checkSpace([input][...]) }
     }
@@ -114,15 +135,8 @@ extension WriterCore {
                 pace: ArchivePace { () throws(LogError) in try self.goOn() }
             ).isDue(index, of: manifest)
         }
-        let size = manifest.segments[index].validEnd
-        progress.bytesBefore += size
-        guard isDue else {
-            progress.bytesAfter += size
-            return
-        }
-        let entry = try perform(.rewrite(id), manifest, archiving)
-        progress.bytesAfter += entry?.validEnd ?? size
-        progress.rewritten += 1
+        guard isDue, let entry = try perform(.rewrite(id), manifest, archiving) else { return }
+        progress.replace(manifest.segments[index].validEnd, by: entry.validEnd)
     }
 
     func replace(
@@ -133,9 +147,7 @@ extension WriterCore {
         let before = manifest.segments.filter { job.inputs.contains($0.segmentID) }
             .reduce(0) { $0 + $1.validEnd }
         let entry = try ending { () throws(Ending) in try perform(job, manifest, archiving) }
-        progress.bytesBefore += before
-        progress.bytesAfter += entry?.validEnd ?? before
-        progress.rewritten += 1
+        if let entry { progress.replace(before, by: entry.validEnd) }
     }
 
     /// What was deleted is gone only when its files are.

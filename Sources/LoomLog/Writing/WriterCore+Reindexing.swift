@@ -11,18 +11,13 @@ extension WriterCore {
     ) throws(LogError) -> CompactionProgress {
         try withArchiver { archiving throws(LogError) in
             try checkCompactionSpace()
-            var progress = CompactionProgress()
+            var progress = begunProgress { $0.role == .archive }
             let archives = manifests.manifest.segments.filter { $0.role == .archive }
             progress.archiveCount = archives.count
             for entry in archives {
                 var isDue = !onlyDamaged
                 if onlyDamaged { isDue = try !hasGoodTables(entry, archiving, reads: true) }
-                if isDue {
-                    try replace(.reindex(entry.segmentID), archiving, &progress)
-                } else {
-                    progress.bytesBefore += entry.validEnd
-                    progress.bytesAfter += entry.validEnd
-                }
+                if isDue { try replace(.reindex(entry.segmentID), archiving, &progress) }
                 progress.archivesDone += 1
                 try report(progress)
             }

@@ -95,6 +95,7 @@ extension CompactionReport {
             "files_rewritten": .integer(Int64(rewrittenCount)),
             "bytes_before": .integer(Int64(clamping: bytesBefore)),
             "bytes_after": .integer(Int64(clamping: bytesAfter)),
+            "removed": .array(removed.map { .string($0) }),
         ])
     }
 }

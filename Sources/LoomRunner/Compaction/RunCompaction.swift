@@ -40,10 +40,13 @@ public struct CompactionReport: Hashable, Sendable {
     public var archiveCount = 0
     /// Files that were written anew.
     public var rewrittenCount = 0
-    /// Bytes of the files before.
+    /// Bytes of all files of events as it began, but for the one that is written to.
     public var bytesBefore: UInt64 = 0
-    /// Bytes of what took their place.
+    /// Bytes of these, or of what took their place.
     public var bytesAfter: UInt64 = 0
+    /// Paths below the log of the replaced files that are gone; told at the end. Others go when
+    /// nobody reads them.
+    public var removed: [String] = []
 
     /// Creates the report of no work.
     public init() {}
@@ -91,6 +94,7 @@ extension LogRunStore {
             stop.set()
         }
         report.take(result)
+        report.removed = result.removed
         return report
     }
 
