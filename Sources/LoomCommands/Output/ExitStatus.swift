@@ -114,6 +114,7 @@ struct CommandFailure: Error {
             case .wrongUse: .usage
             case .busy: .held
             case .failed: .io
+            case .damaged: .damaged
             }
     }
 

@@ -9,13 +9,20 @@ public import LoomRuns
 extension RunView {
     /// What `get`, `run` and `resume` print.
     public var json: JSONValue {
-        .object([
+        var members: JSONObject = [
             "run_id": .string(run.rawValue),
             "status": .string(status),
             "step_index": .integer(Int64(summary.stepIndex)),
             "state": state.map { shown($0, summary.codec) } ?? .null,
             "result": result.map { shown($0, summary.codec) } ?? .null,
-        ])
+        ]
+        // Of runs that have some: those of loom-runner have none.
+        if !summary.labels.isEmpty {
+            var labels = JSONObject()
+            for (name, value) in summary.labels { labels[name.text] = .string(value) }
+            members["labels"] = .object(labels)
+        }
+        return .object(members)
     }
 }
 

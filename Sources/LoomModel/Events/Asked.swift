@@ -58,6 +58,8 @@ public struct RequestRefusal: Error, Hashable, Sendable, CustomStringConvertible
         case busy
         /// It was tried and failed.
         case failed
+        /// What it is about is damaged, or of a newer version.
+        case damaged
     }
 
     /// The reason.
@@ -73,6 +75,7 @@ extension RequestRefusal.Kind: ByteCoded {
         case .wrongUse: 3
         case .busy: 4
         case .failed: 5
+        case .damaged: 6
         }
     }
 }

@@ -45,7 +45,9 @@ extension RequestHandlers {
             } catch let error as RunnerError {
                 throw RequestRefusal(error)
             } catch let error as LogError {
-                throw RequestRefusal(.failed, error.description, hint: error.hint)
+                let isDamage = error.code == .corrupt || error.code == .unsupportedVersion
+                throw RequestRefusal(
+                    isDamage ? .damaged : .failed, error.description, hint: error.hint)
             }
         }
     }

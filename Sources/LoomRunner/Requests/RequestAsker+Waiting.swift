@@ -96,11 +96,16 @@ extension RequestAsker {
 
     /// Waits until a request is served; serves it itself when it can open the log.
     ///
+    /// - Parameter holder: Who had the log when the request was left: it may be served before the
+    ///   first look.
     /// - Returns: Where the request stands, and who served it; `nil`: this process.
-    func wait(for name: RequestName) async throws -> (stage: RequestStage, by: String?) {
+    func wait(
+        for name: RequestName, of holder: String?
+    ) async throws -> (stage: RequestStage, by: String?) {
         let start = log.machine.monotonicNanoseconds()
         var look = Self.lookMicroseconds.lowerBound
-        var server: String?
+        var server = holder
+        if let holder { onWaiting(holder) }
         var shown: [UInt8]?
         var openings = 0
         while true {

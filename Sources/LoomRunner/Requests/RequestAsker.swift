@@ -45,8 +45,9 @@ public struct RequestAsker: Sendable {
     /// - Throws: ``RunnerError`` and ``RequestRefusal``: the change was refused and not made.
     ///   ``RequestError``, `LogError`.
     public func ask(_ run: RunID, _ change: RunChange) async throws -> ChangedRun {
+        let holder = try log.writer()
         let pending = try leave(run, change)
-        let served = try await wait(for: pending.name)
+        let served = try await wait(for: pending.name, of: holder)
         if case .refused(let bytes) = served.stage { throw RefusalFields.read(bytes) }
         return try pending.read(log, servedBy: served.by)
     }
@@ -58,8 +59,9 @@ public struct RequestAsker: Sendable {
     ///
     /// - Returns: What the work came to.
     public func ask(_ verb: String, _ arguments: JSONValue) async throws -> JSONValue {
+        let holder = try log.writer()
         let name = try leave(request(verb, arguments, nil))
-        let served = try await wait(for: name)
+        let served = try await wait(for: name, of: holder)
         switch served.stage {
         case .refused(let bytes): throw RefusalFields.read(bytes)
         case .answered(let bytes):

@@ -90,7 +90,8 @@ extension RequestRefusal {
             case .runIsOver, .notFailed, .notOver, .runExists, .otherInput: .wrongState
             case .unknownRun, .noSuchCall: .notFound
             case .held, .fenced, .stillRunning, .callStillRuns: .busy
-            case .storage, .damaged, .unsupported, .corrupt, .newerVersion: .failed
+            case .storage: .failed
+            case .damaged, .unsupported, .corrupt, .newerVersion: .damaged
             default: .wrongUse
             }
         self.init(kind, ErrorText.cut(error.description), hint: error.hint)

@@ -40,7 +40,7 @@ extension CommandProcessTests {
         #expect(try await folder.read("get", "old").status == 66)
         #expect(try await folder.read("history", "demo").output == history.output)
         let policy = try await compact("--policy", "interval:10", "--older-than", "0s")
-        #expect(policy.output.contains("1 runs got the policy"), policy.words)
+        #expect(policy.output.contains("1 run got the policy"), policy.words)
         let young = try await compact("--policy", "interval:20", "--older-than", "30d", "--json")
         #expect(young.json["policies_changed"].number == 0, young.words)
         let reindexed = try await folder.call("loomlog", ["reindex", "--all", "--json"])

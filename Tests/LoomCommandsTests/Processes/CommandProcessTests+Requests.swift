@@ -99,7 +99,7 @@ extension CommandProcessTests {
         let resumed = try await folder.call("counter-agent", ["resume", "demo", "--json"])
         #expect(resumed.json["status"] == .string("completed"), resumed.words)
         let after = try await folder.read("get", "demo")
-        #expect(before.json["labels"] == .object([:]), before.words)
+        #expect(before.status == 0 && before.json["labels"] == .null, before.words)
         #expect(after.json["labels"] == .object(["a": .string("1")]), after.words)
         let both = try await folder.call(
             "loomlog", ["label", "demo", "a=2", "--no-wait", "--wait"])
@@ -121,7 +121,7 @@ extension CommandProcessTests {
               sleep 0.0$((RANDOM % 10))
               kill -9 $server
               wait $asker; echo "$i $?"
-              wait $server
+              wait $server || true
             done 2> /dev/null
             """
         let said = try await folder.shell(script)
@@ -139,6 +139,7 @@ extension CommandProcessTests {
             #expect(events <= 1, "\(label) was set \(events) times")
             if parts[1] == "0" {
                 told += 1
+                #expect(events == 1, "\(label) was set \(events) times")
                 #expect(get.json["labels"][label] == .string("1"), "\(label) is missing")
             }
         }
