@@ -88,7 +88,7 @@ import Testing
             run([0, 1, 65, 3, 0, 0, 0, 9], cold), RunTableRow.self, "labels that are not there")
         refuses(run([0, 1, 65] + head, cold + [0]), RunTableRow.self, "bytes behind the rows")
         refuses(run([0, 1, 65] + head, cold.dropLast()), RunTableRow.self, "a cold part cut off")
-        refuses(run([0, 1, 65] + head, [8] + cold.dropFirst()), RunTableRow.self, "flag 8")
+        refuses(run([0, 1, 65] + head, [16] + cold.dropFirst()), RunTableRow.self, "flag 16")
         refuses(
             run([0, 1, 65] + head, [0, 1, 1] + cold.dropFirst(3)), RunTableRow.self, "block -1")
         let two: [UInt8] = [0, 2, 65, 66] + head

@@ -85,7 +85,7 @@ import Testing
         var changes: [(inout RunTableRow) -> Void] = []
         changes.append { $0.status = 16 }
         changes.append { $0.category = 16 }
-        changes.append { $0.flags = RunTableFlags(rawValue: 8) }
+        changes.append { $0.flags = RunTableFlags(rawValue: 16) }
         changes.append { ($0.firstBlock, $0.blocksMore) = (.max, 1) }
         for change in changes {
             var row = runs[0]
