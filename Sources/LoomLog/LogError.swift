@@ -51,6 +51,8 @@ public struct LogError: Error, Sendable {
     public let cause: (any Error)?
     /// What to do, where it is not what the code alone says.
     private let advice: String?
+    /// The archive whose tables cannot be read, where that is what failed: they are derived.
+    private(set) var tablesOf: UInt64?
 
     /// Creates an error.
     public init(
@@ -138,6 +140,14 @@ extension LogError {
     static var forked: LogError {
         LogError(
             .closed, "this process was forked after the log was opened: only the parent writes")
+    }
+
+    /// The same, of what was read of an archive's tables.
+    func ofTables(_ archive: UInt64) -> LogError {
+        guard code == .corrupt || code == .unsupportedVersion else { return self }
+        var error = self
+        error.tablesOf = archive
+        return error
     }
 
     /// Whether what a reader looked at was rewritten meanwhile, so that it has to look again.

@@ -142,6 +142,8 @@ struct ArchiveEvents {
     private let position: UInt64
     private var offset: Int
     private let end: Int
+    /// The position behind the run's last event in the block at an offset, as tables tell it.
+    private let lastPosition: (Int) -> UInt64?
     private var window: SegmentWindow
     private var ready: [ArchivedEvent] = []
     private var index = 0
@@ -149,9 +151,12 @@ struct ArchiveEvents {
     /// About one block of packed rows: who reads on reads more at once.
     static let firstStep = 16 << 10
 
-    init(_ blocks: ArchiveBlocks, run: RunID, from position: UInt64, at offset: Int, end: Int) {
+    init(
+        _ blocks: ArchiveBlocks, run: RunID, from position: UInt64, at offset: Int, end: Int,
+        lastPosition: @escaping (Int) -> UInt64? = { _ in nil }
+    ) {
         (self.blocks, self.run, self.position) = (blocks, run, position)
-        (self.offset, self.end) = (offset, end)
+        (self.offset, self.end, self.lastPosition) = (offset, end, lastPosition)
         window = SegmentWindow(file: blocks.file, step: Self.firstStep)
     }
 
@@ -163,8 +168,24 @@ struct ArchiveEvents {
                 return ready[index]
             }
             guard offset < end else { return nil }
-            try readUnit()
+            let start = offset
+            do throws(LogError) {
+                try readUnit()
+            } catch {
+                throw error.code == .corrupt ? lost(at: start, error) : error
+            }
         }
+    }
+
+    /// Says which events of the run stand in what cannot be read.
+    private func lost(at start: Int, _ error: LogError) -> LogError {
+        let first = ready.last.map { $0.position &+ 1 } ?? position
+        let end = lastPosition(start).map { " up to \($0 &- 1)" } ?? " on"
+        return LogError(
+            .corrupt,
+            "run \(run): the events from position \(first)\(end) are damaged: "
+                + error.message,
+            path: error.path, offset: error.offset, cause: error)
     }
 
     private mutating func readUnit() throws(LogError) {

@@ -28,6 +28,11 @@ extension ArchiveNeighbours {
         let older = try open(manifest.segments[..<range.lowerBound])
         let newer = try open(
             manifest.segments[range.upperBound...], forgives: forgivesNewer)
+        self.init(older: older, newer: newer, forgivesNewer: forgivesNewer)
+    }
+
+    /// What open archives hold before and behind others.
+    init(older: ArchiveSet, newer: ArchiveSet, forgivesNewer: Bool) {
         self.init(
             past: { (run) throws(LogError) in
                 try older.row(of: run).map { RunPast(row: $0.row, archives: older) }

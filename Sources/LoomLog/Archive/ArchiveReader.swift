@@ -12,6 +12,9 @@ struct ArchiveReader: Sendable {
     /// Leaves that were used last, of this archive and others.
     private let cache: LeafCache?
 
+    /// Whether its tables were made anew in memory.
+    var isMended: Bool { archive.file is OverlayFile }
+
     var path: FilePath { archive.path }
     var header: SegmentHeader { archive.header }
     var seal: ArchiveSeal { archive.seal }
@@ -31,10 +34,12 @@ struct ArchiveReader: Sendable {
     init(_ archive: ArchiveFile, cache: LeafCache? = nil) throws(LogError) {
         (self.archive, self.cache) = (archive, cache)
         let (place, end) = (Int(archive.seal.directoryOffset), archive.sealOffset)
-        let block = try archive.blocks.read(
-            at: place, kind: .directory, end: end, length: max(0, end - place))
-        directory = try refusing(archive.path, at: place, "directory refused") {
-            () throws(FormatError) in try TableDirectory(decoding: block.payload.rawSpan)
+        directory = try ofTables(archive.entry.segmentID) { () throws(LogError) in
+            let block = try archive.blocks.read(
+                at: place, kind: .directory, end: end, length: max(0, end - place))
+            return try LoomLog.refusing(archive.path, at: place, "directory refused") {
+                () throws(FormatError) in try TableDirectory(decoding: block.payload.rawSpan)
+            }
         }
     }
 
@@ -51,7 +56,7 @@ struct ArchiveReader: Sendable {
         guard try mayContain(name), let index = directory.leafIndex(ofRun: name) else { return nil }
         let leaf = directory.leaf(index, of: .runs)
         let payload = try payload(of: leaf)
-        return try refusing(path, at: leaf.offset, "table refused") { () throws(FormatError) in
+        return try refusing(leaf, "table refused") { () throws(FormatError) in
             var cursor = try RunTableCursor(try TableLeaf(payload.rawSpan))
             guard try cursor.seek(name) else { return nil }
             return (try cursor.row(), leaf.firstRow + cursor.count - 1)
@@ -66,7 +71,7 @@ struct ArchiveReader: Sendable {
         guard let index = directory.leafIndex(ofRow: number, in: .filter) else { return true }
         let leaf = directory.leaf(index, of: .filter)
         let payload = try payload(of: leaf)
-        return try refusing(path, at: leaf.offset, "filter refused") { () throws(FormatError) in
+        return try refusing(leaf, "filter refused") { () throws(FormatError) in
             try NameFilter.mayContain(
                 hash, block: number - leaf.firstRow, in: try TableLeaf(payload.rawSpan))
         }
@@ -76,16 +81,29 @@ struct ArchiveReader: Sendable {
     func payload(of leaf: TableDirectory.Leaf) throws(LogError) -> [UInt8] {
         let key = LeafCache.Key(archive: entry.segmentID, offset: leaf.offset)
         if let payload = cache?.payload(key) { return payload }
-        let block = try blocks.read(
-            at: leaf.offset, kind: .table, end: leaf.offset + leaf.byteCount,
-            length: leaf.byteCount)
+        let block = try ofTables(entry.segmentID) { () throws(LogError) in
+            try blocks.read(
+                at: leaf.offset, kind: .table, end: leaf.offset + leaf.byteCount,
+                length: leaf.byteCount)
+        }
         cache?.keep(block.payload, key)
         return block.payload
     }
 
     /// Decodes the hot part of a leaf; what was there goes.
     func readHotPart(of leaf: TableDirectory.Leaf, into payload: inout [UInt8]) throws(LogError) {
-        try blocks.readHotPart(of: leaf, into: &payload)
+        try ofTables(entry.segmentID) { () throws(LogError) in
+            try blocks.readHotPart(of: leaf, into: &payload)
+        }
+    }
+
+    /// Decodes what stands in a leaf.
+    func refusing<Result>(
+        _ leaf: TableDirectory.Leaf, _ what: String, _ body: () throws(FormatError) -> Result
+    ) throws(LogError) -> Result {
+        try ofTables(entry.segmentID) { () throws(LogError) in
+            try LoomLog.refusing(path, at: leaf.offset, what, body)
+        }
     }
 
     /// All rows of one leaf.
@@ -93,7 +111,7 @@ struct ArchiveReader: Sendable {
         of type: Row.Type, in leaf: TableDirectory.Leaf
     ) throws(LogError) -> [Row] {
         let payload = try payload(of: leaf)
-        return try refusing(path, at: leaf.offset, "table refused") { () throws(FormatError) in
+        return try refusing(leaf, "table refused") { () throws(FormatError) in
             let rows = try TableLeaf(payload.rawSpan).rows(of: type)
             guard rows.count == leaf.rowCount else {
                 throw .invalid("\(rows.count) rows where the directory has \(leaf.rowCount)")
@@ -145,7 +163,22 @@ struct ArchiveReader: Sendable {
         let first = try firstBlock(among: blocks) { $0.endPosition > position }
         return ArchiveEvents(
             self.blocks, run: row.name, from: position, at: first.offset,
-            end: try blockRow(blocks.upperBound).end)
+            end: try blockRow(blocks.upperBound).end,
+            lastPosition: { self.endPosition(at: $0, among: blocks, of: row) })
+    }
+
+    /// The position behind the last event of a run in the block that stands somewhere: for an error
+    /// that names what was lost.
+    private func endPosition(
+        at offset: Int, among blocks: ClosedRange<Int>, of row: RunTableRow
+    ) -> UInt64? {
+        for number in blocks {
+            guard let (block, start, _) = try? blockRow(number), start <= offset else { return nil }
+            if start == offset {
+                return number == blocks.upperBound ? row.endPosition : block.endPosition
+            }
+        }
+        return nil
     }
 
     /// A block of events: its number, its row and where it stands.
@@ -189,7 +222,8 @@ struct ArchiveReader: Sendable {
         guard let index = directory.leafIndex(ofRow: number, in: .blocks) else {
             throw LogError(
                 .corrupt, "block \(number) is not in the block table", path: path,
-                offset: Int(seal.directoryOffset))
+                offset: Int(seal.directoryOffset)
+            ).ofTables(entry.segmentID)
         }
         let leaf = directory.leaf(index, of: .blocks)
         let rows = try rows(of: BlockTableRow.self, in: leaf)
@@ -218,6 +252,17 @@ struct ArchiveReader: Sendable {
 extension RunTableRow {
     /// Whether the archive has any of the run's events: that of a deleted run may have none.
     var hasEvents: Bool { endPosition > 0 }
+}
+
+/// Runs what reads the tables of an archive, and says so of what it throws.
+func ofTables<Result>(
+    _ archive: UInt64, _ body: () throws(LogError) -> Result
+) throws(LogError) -> Result {
+    do throws(LogError) {
+        return try body()
+    } catch {
+        throw error.ofTables(archive)
+    }
 }
 
 /// Runs what may be refused as damage of an archive.

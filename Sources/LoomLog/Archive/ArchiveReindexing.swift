@@ -30,18 +30,38 @@ struct ArchiveReindexing {
             try storage.open(path, for: .reading)
         }
         defer { try? file.close() }
-        let (header, hash) = try ArchiveFile.readHeader(file, entry, storeID: manifest.storeID)
         let making = ArchiveMaking(directory: directory, storage: storage, semantics: semantics)
-        var pass = ReindexPass(
-            semantics: semantics, neighbours: neighbours, entry: entry, file: file,
-            walk: ArchiveWalk(
-                ArchiveBlocks(file: file, salt: header.salt), header, hash: hash,
-                end: Int(entry.validEnd)),
-            deletions: Deletions(file, entry, manifest.storeID))
+        var (pass, _) = try pass(entry, of: manifest, file, neighbours)
         let place = ArchiveMaking.Place(id: id, sources: [entry], tier: entry.tier)
         return try making.make(place, of: manifest) { (writer) throws(LogError) in
             try pass.write(to: &writer)
         }
+    }
+
+    /// Writes the same file again with tables that are made anew; up to these the bytes are the
+    /// same.
+    func write(
+        _ entry: ManifestSegment, of manifest: Manifest, from file: any StorageFile,
+        to target: any StorageFile, beside neighbours: ArchiveNeighbours
+    ) throws(LogError) -> ArchiveWriter.End {
+        var (pass, header) = try pass(entry, of: manifest, file, neighbours)
+        var writer = try ArchiveWriter(target, header, summaryVersion: semantics.summaryVersion)
+        try pass.write(to: &writer)
+        return try writer.finish(covering: entry.firstSequence..<entry.endSequence)
+    }
+
+    private func pass(
+        _ entry: ManifestSegment, of manifest: Manifest, _ file: any StorageFile,
+        _ neighbours: ArchiveNeighbours
+    ) throws(LogError) -> (ReindexPass, SegmentHeader) {
+        let (header, hash) = try ArchiveFile.readHeader(file, entry, storeID: manifest.storeID)
+        let walk = ArchiveWalk(
+            ArchiveBlocks(file: file, salt: header.salt), header, hash: hash,
+            end: Int(entry.validEnd))
+        let pass = ReindexPass(
+            semantics: semantics, neighbours: neighbours, entry: entry, file: file, walk: walk,
+            deletions: Deletions(file, entry, manifest.storeID))
+        return (pass, header)
     }
 
 }

@@ -146,11 +146,11 @@ private final class HotRows {
         }
         let place = archive.directory.leaf(leaf, of: .runs)
         try archive.readHotPart(of: place, into: &payload)
-        let (path, payload) = (archive.path, payload)
+        let payload = payload
         var columns = HotColumns()
         swap(&columns, &self.columns)
         defer { swap(&columns, &self.columns) }
-        try refusing(path, at: place.offset, "table refused") { () throws(FormatError) in
+        try archive.refusing(place, "table refused") { () throws(FormatError) in
             try columns.read(payload.rawSpan)
         }
     }
@@ -198,11 +198,15 @@ private struct WantedNumbers {
 /// The runs of several archives that pass a filter, in order of name, newest row wins.
 package struct RunHeads {
     private let filter: RunHeadFilter
+    private let index: LogIndex?
     /// The archives that have rows left: a heap by name, among equal names the newest first.
     private var heap: [(rows: HotRows, index: Int)] = []
 
-    init(_ set: ArchiveSet, _ filter: RunHeadFilter) throws(LogError) {
-        self.filter = filter
+    /// - Parameter index: Told of tables that cannot be read.
+    init(
+        _ set: ArchiveSet, _ filter: RunHeadFilter, _ index: LogIndex? = nil
+    ) throws(LogError) {
+        (self.filter, self.index) = (filter, index)
         for (index, archive) in set.archives.enumerated() {
             let rows = try HotRows(archive, filter)
             if !rows.isOver { heap.append((rows, index)) }
@@ -211,7 +215,18 @@ package struct RunHeads {
     }
 
     /// Fetches the next run; `nil` behind the last.
+    ///
+    /// - Throws: ``LogError`` with code `rewritten` where tables are made anew: a newer look gives
+    ///   the rest.
     package mutating func next() throws(LogError) -> ArchivedHead? {
+        do throws(LogError) {
+            return try fetch()
+        } catch {
+            throw index?.answer(to: error) ?? error
+        }
+    }
+
+    private mutating func fetch() throws(LogError) -> ArchivedHead? {
         while let (rows, _) = heap.first {
             let name = rows.columns.name(rows.row)
             guard name.starts(with: filter.prefix) else { return nil }

@@ -9,6 +9,8 @@ internal import LoomStorage
 package final class LogIndex: Sendable {
     let log: LogReader
     private let leaves = LeafCache()
+    /// Makes tables anew that cannot be read.
+    private let semantics: (any ArchiveSemantics)?
     private let state = Monitor<State?>(nil)
 
     private struct State {
@@ -16,13 +18,28 @@ package final class LogIndex: Sendable {
         var live = LiveRuns()
         var cursor: LogCursor
         var probe: MarkProbe?
+        /// Archives whose tables could not be read.
+        var damaged: Set<UInt64> = []
+        /// Those of which the events are damaged, too.
+        var unmendable: Set<UInt64> = []
+
+        /// Whether an archive waits for tables.
+        var isDamaged: Bool {
+            snapshot.archives.archives.contains {
+                !$0.isMended && damaged.contains($0.entry.segmentID)
+            }
+        }
 
         /// The sequence behind all events; the live segments may hold none.
         var end: UInt64 { max(live.nextSequence, snapshot.firstLiveSequence) }
     }
 
     /// Finds things in a log that is being read.
-    package init(_ log: LogReader) { self.log = log }
+    ///
+    /// - Parameter semantics: With it, damaged tables of archives cost time and no answer.
+    package init(_ log: LogReader, mending semantics: (any ArchiveSemantics)? = nil) {
+        (self.log, self.semantics) = (log, semantics)
+    }
 
     /// Looks at the log again.
     ///
@@ -54,6 +71,32 @@ package final class LogIndex: Sendable {
     /// nothing in MARK.
     func distrust() { state.withLock { $0?.probe = nil } }
 
+    /// Runs what reads tables of archives. Where they are damaged the next look makes them anew.
+    ///
+    /// - Throws: ``LogError`` with code `rewritten` in that case.
+    func reading<Result>(
+        _ body: () throws(LogError) -> Result
+    ) throws(LogError) -> Result {
+        do throws(LogError) {
+            return try body()
+        } catch {
+            throw answer(to: error)
+        }
+    }
+
+    /// The error as whoever reads is told: to look anew, where damage can be mended.
+    func answer(to error: LogError) -> LogError {
+        guard semantics != nil, let archive = error.tablesOf else { return error }
+        let mayMend = state.withLock { state -> Bool in
+            guard let known = state, !known.unmendable.contains(archive) else { return false }
+            state?.damaged.insert(archive)
+            state?.probe = nil
+            return true
+        }
+        return mayMend
+            ? LogError(.rewritten, "tables are made anew: \(error.message)", cause: error) : error
+    }
+
     /// What was known when it was looked at last; looks where it never was.
     package func lastView() throws(LogError) -> LogView {
         try withState { state throws(LogError) in
@@ -76,7 +119,8 @@ package final class LogIndex: Sendable {
     /// Opens everything and reads the live segments.
     private func begin() throws(LogError) -> State {
         let probe = MarkProbe(log)
-        let snapshot = try LogSnapshot(of: log, after: nil, leaves: leaves)
+        let snapshot = try LogSnapshot(
+            of: log, after: nil, leaves: leaves, damaged: [], semantics)
         var state = State(
             snapshot: snapshot, cursor: try log.cursor(from: snapshot.firstLiveSequence))
         state.probe = probe
@@ -90,14 +134,21 @@ package final class LogIndex: Sendable {
         state.probe = nil
         let probe = MarkProbe(log)
         let manifests = ManifestStore(directory: log.directory, storage: log.storage)
-        if try manifests.newestGeneration() > state.snapshot.generation { try adopt(&state) }
+        let newest = try manifests.newestGeneration()
+        if state.isDamaged || newest > state.snapshot.generation { try adopt(&state) }
         try readOn(&state)
         state.probe = probe
     }
 
     /// Goes on with the newest manifest.
     private func adopt(_ state: inout State) throws(LogError) {
-        state.snapshot = try LogSnapshot(of: log, after: state.snapshot, leaves: leaves)
+        state.snapshot = try LogSnapshot(
+            of: log, after: state.snapshot, leaves: leaves, damaged: state.damaged, semantics)
+        for archive in state.snapshot.archives.archives where !archive.isMended {
+            if let id = state.damaged.remove(archive.entry.segmentID) {
+                state.unmendable.insert(id)
+            }
+        }
         let live = Set(state.snapshot.live.map(\.segmentID))
         state.live.keep(only: live)
         if state.cursor.isInArchive || !live.contains(state.cursor.segmentID) {

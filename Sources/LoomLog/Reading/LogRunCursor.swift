@@ -30,7 +30,7 @@ package struct LogRunCursor {
     ) throws(LogError) {
         (index, self.run, self.epoch, goesOn) = (view.index, run, epoch, true)
         (expected, self.positions) = (positions.lowerBound, positions)
-        archived = try view.snapshot.archives.events(of: run, at: positions)
+        archived = try view.archivedEvents(of: run, at: positions)
         live = try LiveEvents(view, run, from: positions.lowerBound)
     }
 
@@ -38,7 +38,7 @@ package struct LogRunCursor {
     init(_ view: LogView, archivedOf run: RunID) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, 0, 0..<UInt64.max)
         (epoch, goesOn) = (nil, false)
-        archived = try view.snapshot.archives.events(of: run, at: positions)
+        archived = try view.archivedEvents(of: run, at: positions)
     }
 
     /// - Parameter position: The position of the first event behind the mark.

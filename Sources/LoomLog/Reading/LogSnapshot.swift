@@ -20,9 +20,13 @@ final class LogSnapshot: Sendable {
 
     /// Opens the newest generation.
     ///
-    /// - Parameter older: A snapshot of before, whose open archives are taken over.
+    /// - Parameters:
+    ///   - older: A snapshot of before, whose open archives are taken over.
+    ///   - damaged: Archives whose tables cannot be read.
+    ///   - semantics: Makes such tables anew; `nil` where nobody can.
     convenience init(
-        of log: LogReader, after older: LogSnapshot?, leaves: LeafCache
+        of log: LogReader, after older: LogSnapshot?, leaves: LeafCache, damaged: Set<UInt64>,
+        _ semantics: (any ArchiveSemantics)?
     ) throws(LogError) {
         let manifests = ManifestStore(directory: log.directory, storage: log.storage)
         let pins = ReaderPins(directory: log.directory, storage: log.storage)
@@ -32,7 +36,10 @@ final class LogSnapshot: Sendable {
             let pin = pins.pin(manifest.generation)
             defer { pin?.release() }
             do throws(LogError) {
-                try self.init(manifest, of: log, after: older, leaves: leaves)
+                let opening = ArchivesOpening(
+                    manifest: manifest, log: log, leaves: leaves, damaged: damaged,
+                    semantics: semantics)
+                self.init(manifest, try opening.open(after: older))
                 return
             } catch {
                 // Merged and unlinked before the pin was seen: there is a newer generation.
@@ -44,23 +51,66 @@ final class LogSnapshot: Sendable {
         }
     }
 
-    private init(
-        _ manifest: Manifest, of log: LogReader, after older: LogSnapshot?, leaves: LeafCache
-    ) throws(LogError) {
-        self.manifest = manifest
+    private init(_ manifest: Manifest, _ archives: ArchiveSet) {
+        (self.manifest, self.archives) = (manifest, archives)
+    }
+}
+
+/// Opens the archives of a manifest, oldest first; those whose tables cannot be read with others in
+/// their place.
+private struct ArchivesOpening {
+    let manifest: Manifest
+    let log: LogReader
+    let leaves: LeafCache
+    let damaged: Set<UInt64>
+    let semantics: (any ArchiveSemantics)?
+
+    func open(after older: LogSnapshot?) throws(LogError) -> ArchiveSet {
         var known: [UInt64: ArchiveReader] = [:]
         for archive in older?.archives.archives ?? [] { known[archive.entry.segmentID] = archive }
         var archives: [ArchiveReader] = []
         for entry in manifest.segments where entry.role == .archive {
-            if let archive = known[entry.segmentID] {
+            let isDamaged = damaged.contains(entry.segmentID)
+            if let archive = known[entry.segmentID], !isDamaged || archive.isMended {
                 archives.append(archive)
+            } else if let archive = known[entry.segmentID] {
+                // Where its events are damaged, too, other runs are read as before.
+                let mended = try? mended(entry, behind: archives)
+                archives.append(mended ?? archive)
             } else {
-                let file = try log.directory.openArchive(
-                    entry, storeID: manifest.storeID, log.storage)
-                archives.append(try ArchiveReader(file, cache: leaves))
+                archives.append(try open(entry, behind: archives))
             }
         }
-        self.archives = ArchiveSet(archives: archives)
+        return ArchiveSet(archives: archives)
+    }
+
+    private func open(
+        _ entry: ManifestSegment, behind older: [ArchiveReader]
+    ) throws(LogError) -> ArchiveReader {
+        do throws(LogError) {
+            let file = try log.directory.openArchive(
+                entry, storeID: manifest.storeID, log.storage)
+            return try ArchiveReader(file, cache: leaves)
+        } catch {
+            // Its end is where the tables are found from.
+            guard error.code == .corrupt, !error.isMissingFile,
+                let archive = try? mended(entry, behind: older)
+            else { throw error }
+            return archive
+        }
+    }
+
+    /// - Returns: `nil` where nobody can.
+    private func mended(
+        _ entry: ManifestSegment, behind older: [ArchiveReader]
+    ) throws(LogError) -> ArchiveReader? {
+        guard let semantics else { return nil }
+        let neighbours = ArchiveNeighbours(
+            older: ArchiveSet(archives: older), newer: ArchiveSet(archives: []),
+            forgivesNewer: true)
+        return try MendedArchive(
+            directory: log.directory, storage: log.storage, semantics: semantics
+        ).open(entry, of: manifest, beside: neighbours)
     }
 }
 

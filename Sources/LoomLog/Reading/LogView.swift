@@ -17,7 +17,7 @@ package struct LogView: Sendable {
     /// What the archives know of a run; `nil` when they have nothing of it. Of a run that was
     /// deleted they know the last epoch.
     package func archived(_ run: RunID) throws(LogError) -> RunTableRow? {
-        try snapshot.archives.row(of: run)?.row
+        try index.reading { () throws(LogError) in try snapshot.archives.row(of: run)?.row }
     }
 
     /// What the live segments hold of a run.
@@ -54,7 +54,9 @@ package struct LogView: Sendable {
 
     /// The runs in archives that pass a filter, by name.
     package func heads(_ filter: RunHeadFilter) throws(LogError) -> RunHeads {
-        try RunHeads(snapshot.archives, filter)
+        try index.reading { () throws(LogError) in
+            try RunHeads(snapshot.archives, filter, index)
+        }
     }
 
     /// The events of a run at some positions, in order.
@@ -75,6 +77,14 @@ package struct LogView: Sendable {
         of run: RunID, behind mark: Live.Mark, at position: UInt64
     ) throws(LogError) -> LogRunCursor? {
         try LogRunCursor(self, run, behind: mark, at: position)
+    }
+
+    func archivedEvents(
+        of run: RunID, at positions: Range<UInt64>
+    ) throws(LogError) -> ArchiveSetEvents {
+        try index.reading { () throws(LogError) in
+            try snapshot.archives.events(of: run, at: positions)
+        }
     }
 
     /// All events of a run in archives.
@@ -107,14 +117,16 @@ package struct LogView: Sendable {
     package func place(
         in run: RunID, _ isAtOrBefore: (RowCountVector) -> Bool
     ) throws(LogError) -> Place? {
-        try snapshot.archives.place(in: run, isAtOrBefore).map { place throws(LogError) in
-            var earlier: RunTableRow?
-            if place.wholeState == nil, place.position > 0 {
-                earlier = try snapshot.archives.row(of: run, before: place.index)?.row
+        try index.reading { () throws(LogError) in
+            try snapshot.archives.place(in: run, isAtOrBefore).map { place throws(LogError) in
+                var earlier: RunTableRow?
+                if place.wholeState == nil, place.position > 0 {
+                    earlier = try snapshot.archives.row(of: run, before: place.index)?.row
+                }
+                return Place(
+                    position: place.position, counts: place.counts,
+                    wholeState: place.wholeState, earlier: earlier)
             }
-            return Place(
-                position: place.position, counts: place.counts, wholeState: place.wholeState,
-                earlier: earlier)
         }
     }
 
@@ -122,6 +134,6 @@ package struct LogView: Sendable {
     /// as the newest archive tells it.
     package func calls(of key: KeyFingerprint, in run: RunID) throws(LogError) -> [ArchivedRun.Call]
     {
-        try snapshot.archives.calls(of: key, in: run)
+        try index.reading { () throws(LogError) in try snapshot.archives.calls(of: key, in: run) }
     }
 }

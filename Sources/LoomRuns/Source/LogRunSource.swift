@@ -26,7 +26,7 @@ public final class LogRunSource: RunSource {
     /// Reads the runs of a log that is being read already.
     public init(_ log: LogReader) {
         self.log = log
-        index = LogIndex(log)
+        index = LogIndex(log, mending: RunIndexer())
     }
 
     /// See ``RunSource/row(of:)``.
@@ -105,9 +105,9 @@ public final class LogRunSource: RunSource {
     /// for, and folds those of which the live segments hold something.
     public func heads(_ filter: RunFilter) throws -> any RunHeadCursor {
         try looking { view in
-            try LogRunHeads(view, filter) { run in
-                try self.looking { try self.folds.fold(run, in: $0, self) }
-            }
+            try LogRunHeads(
+                view, filter, look: { try self.index.view() },
+                fold: { run in try self.looking { try self.folds.fold(run, in: $0, self) } })
         }
     }
 
