@@ -114,6 +114,90 @@ import Testing
         }
     }
 
+    /// Makes all tables anew; no event changes.
+    private struct Reindexing {
+        let log: ArchivedLog
+        let storage: SimulatedStorage
+
+        init(seed: UInt64) throws {
+            let work = Work(seed: seed)
+            try work.fill()
+            var log = work.log
+            log.options.archiving?.semantics = CountingSemantics()
+            (self.log, storage) = (log, work.storage)
+        }
+
+        func run() throws {
+            let writer = try log.open()
+            _ = try writer.reindex(onlyDamaged: false)
+            try writer.close()
+        }
+
+        /// What is wrong with an image, before and after it is indexed anew.
+        func problem(_ image: SimulatedStorage) -> String? {
+            var log = self.log
+            log.storage = image
+            do {
+                for isMended in [false, true] {
+                    if isMended {
+                        let writer = try log.open()
+                        _ = try writer.reindex(onlyDamaged: false)
+                        try writer.close()
+                    }
+                    let events = try readAll(log.directory.root, storage: image)
+                    guard events.map(\.body) == (0..<44).map(ArchivedLog.body) else {
+                        return "\(events.count) events"
+                    }
+                }
+                let listed = Set(
+                    try log.manifest.segments.map {
+                        FileName.segment($0.segmentID, role: $0.role)
+                    })
+                let superseded = Set(
+                    try log.manifest.superseded.map {
+                        FileName.segment($0.segmentID, role: $0.role)
+                    })
+                let names = Set(try log.files)
+                return names.isSuperset(of: listed) && names.isSubset(of: listed.union(superseded))
+                    ? nil : "files \(names.symmetricDifference(listed))"
+            } catch {
+                return "\(error)"
+            }
+        }
+    }
+
+    @Test("after a crash or a fault at any call of a reindexing no event and no file is lost")
+    func reindexing() throws {
+        let dry = try Reindexing(seed: 4)
+        let first = dry.storage.calls.count
+        try dry.run()
+        #expect(dry.problem(dry.storage) == nil)
+        let calls = first..<dry.storage.calls.count
+        #expect(calls.count > 40)
+        let step = CrashTests.isHeavy ? 1 : 17
+        for index in calls where index % step == 0 {
+            let call = "call \(index) (\(dry.storage.calls[index]))"
+            if dry.storage.crashPoints.contains(index) {
+                let work = try Reindexing(seed: 4)
+                work.storage.crash(at: index)
+                try? work.run()
+                for image in CrashImage.several(sampled: CrashTests.isHeavy ? 4 : 1) {
+                    let lost = work.problem(work.storage.powerLossImage(image))
+                    #expect(lost == nil, "\(call), \(image), power")
+                    let killed = work.problem(work.storage.killImage(image))
+                    #expect(killed == nil, "\(call), \(image), kill")
+                }
+            }
+            for errno in [Errno.noSpace, .ioError] {
+                let work = try Reindexing(seed: 4)
+                work.storage.failCall(at: index, with: errno)
+                try? work.run()
+                let left = work.problem(work.storage.killImage(.everythingPending))
+                #expect(left == nil, "\(call), \(errno)")
+            }
+        }
+    }
+
     @Test(
         "a full disk or a failing one at any call changes nothing but what was done before",
         arguments: [Errno.noSpace, .ioError])

@@ -92,11 +92,10 @@ import Testing
                 let found = query.answer(reader)
                 if found == answer { continue }
                 errors += 1
-                let isOfEvents = offset < damaged.tables
+                let difference = found.difference(from: answer)
                 #expect(
-                    isOfEvents && isDamage(found),
-                    "\(offset) of \(damaged.tables), \(query.name): \(found.difference(from: answer))"
-                )
+                    offset < damaged.tables && isDamage(found),
+                    "\(offset), \(query.name): \(difference)")
             }
             mended += offset >= damaged.tables ? 1 : 0
         }
