@@ -88,6 +88,62 @@ extension CommandProcessTests {
         #expect(try await folder.read("get", "demo").json["step_index"].number == 200)
         try await folder.expectVerified()
     }
+
+    /// Kills at random moments of a deletion: whoever was told that it is done finds no byte of the
+    /// run, the others ask again.
+    @Test("kill -9 of the program and of who asked for a compaction: what was said is done")
+    func compactKills() async throws {
+        let program = CommandFolder.quoted(CommandFolder.testProgram("slow.py", "0.01"))
+        let script = """
+            "$LOOMLOG" run demo --log "$LOG" --max-steps 1 \(program) > /dev/null 2>&1
+            for i in $(seq 1 9); do
+              secret=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \\n')
+              "$LOOMLOG" run old$i --log "$LOG" --label "secret=$secret" --max-steps 3 \
+                \(program) > /dev/null 2>&1
+              "$LOOMLOG" cancel old$i --log "$LOG" > /dev/null 2>&1
+              "$LOOMLOG" resume demo --log "$LOG" \(program) > /dev/null 2>&1 & server=$!
+              sleep 0.3
+              "$LOOMLOG" compact --delete-finished --run old$i --now --log "$LOG" \
+                > /dev/null 2>&1 & asker=$!
+              sleep 0.$(printf %02d $((RANDOM % 30)))
+              case $((i % 3)) in
+                0) kill -9 $asker; sleep 0.1; kill -9 $server ;;
+                1) kill -9 $server ;;
+                2) wait $asker; kill -9 $server ;;
+              esac
+              wait $asker; status=$?
+              wait $server || true
+              "$LOOMLOG" get old$i --log "$LOG" > /dev/null 2>&1; got=$?
+              grep -rqa "$secret" "$LOG" && found=1 || found=0
+              "$LOOMLOG" verify demo --log "$LOG" > /dev/null 2>&1; verified=$?
+              echo "$status $got $found $verified $secret"
+            done 2> /dev/null
+            """
+        let said = try await folder.shell(script)
+        #expect(said.status == 0, said.words)
+        var (told, secrets) = (0, [String]())
+        for line in said.output.split(separator: "\n") {
+            let parts = line.split(separator: " ").map(String.init)
+            #expect(parts.count == 5 && parts[3] == "0", "\(line)")
+            secrets.append(parts[4])
+            if parts[0] == "0" {
+                told += 1
+                #expect(parts[1] == "66" && parts[2] == "0", "\(line)")
+            } else {
+                #expect(parts[1] == "66" || parts[1] == "0", "\(line)")
+            }
+        }
+        #expect(told >= 3 && secrets.count == 9, said.words)
+        let last = try await compact("--delete-finished", "--older-than", "0s", "--now")
+        #expect(last.status == 0, last.words)
+        let left = try await folder.read("list")
+        #expect(!left.output.contains("\"old"), left.words)
+        for secret in secrets {
+            let found = try await folder.shell("grep -rqa \(secret) \"$LOG\"")
+            #expect(found.status == 1, "\(secret)")
+        }
+        try await folder.expectVerified()
+    }
 }
 
 extension JSONValue {
