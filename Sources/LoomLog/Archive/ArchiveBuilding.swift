@@ -49,7 +49,8 @@ struct ArchiveBuilding {
     private func gather(
         _ segments: Range<Int>, of manifest: Manifest
     ) throws(LogError) -> LiveGathering {
-        var gathering = LiveGathering()
+        let bytes = manifest.segments[segments].reduce(0) { $0 + Int($1.validEnd) }
+        var gathering = LiveGathering(byteCount: bytes)
         for index in segments {
             let entry = manifest.segments[index]
             let path = directory.segment(entry.segmentID)
