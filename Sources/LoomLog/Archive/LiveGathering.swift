@@ -88,11 +88,6 @@ struct LiveGathering {
     /// The events of a run, in the order in which they came: by epoch and position.
     func events(of run: RunID) -> [Span] { places[run].map { spans[$0] } ?? [] }
 
-    /// Whether one of a run's events may delete it.
-    func mayBeDeleted(_ spans: [Span]) -> Bool {
-        spans.contains { $0.length > 0 && bytes[Int($0.offset)] == EventHead.deletion }
-    }
-
     /// The bytes of an event.
     @_lifetime(borrow self)
     borrowing func body(_ span: Span) -> RawSpan {
