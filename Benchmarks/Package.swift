@@ -29,7 +29,14 @@ let package = Package(
             ]),
         .executableTarget(
             name: "ReadBenchmark",
-            dependencies: loomlog + [.product(name: "SystemPackage", package: "swift-system")]),
+            dependencies: loomlog + [
+                "BenchmarkSupport", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .executableTarget(
+            name: "PaceBenchmark",
+            dependencies: loomlog + [
+                "BenchmarkSupport", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .executableTarget(
             name: "ArchiveBenchmark", dependencies: loomlog + ["BenchmarkSupport"]),
         .executableTarget(

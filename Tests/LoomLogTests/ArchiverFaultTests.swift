@@ -23,6 +23,8 @@ import Testing
             log.options.segmentBytesMax = 36 << 10
             log.options.archiving = ArchivingOptions(CountingSemantics())
             log.options.archiving?.merges = false
+            // Closes that archive, too.
+            if seed == 2 { log.options.archiving?.liveBytesKept = 1 << 10 }
             self.log = log
         }
 

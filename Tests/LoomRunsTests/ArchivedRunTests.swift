@@ -51,6 +51,7 @@ import Testing
         for number in 0..<30 {
             _ = try await script.write("run \(number)", steps: number * 3, calls: number % 2 == 0)
         }
+        let thin = try await writeThinRuns(store)
         try endSegment(store.log)
         try store.close()
         let (reader, _) = try archived(storage)
@@ -70,10 +71,28 @@ import Testing
             let starts = try reader.calls(of: print, runRow: rowNumber).map(\.start)
             #expect(try starts == source.calls(of: key, in: run).map(\.start))
         }
-        try leaveSample(storage, reader, runs: (0..<30).map { try RunID("run \($0)") })
+        try leaveSample(storage, reader, runs: (0..<30).map { try RunID("run \($0)") } + thin)
         // The block table counts as the fold does: a place never lies behind its row.
         let last = try reader.blockRow(reader.directory.rowCount(of: .blocks) - 1).row
         #expect(last.endPosition > 0 && last.counts.steps > 0)
+    }
+
+    /// Runs whose policies hide something.
+    private func writeThinRuns(_ store: LogRunStore) async throws -> [RunID] {
+        var runs: [RunID] = []
+        for policy in [CheckpointPolicy.interval(7), .compact, .interval(1000)] {
+            let name = "thin \(runs.count)"
+            var run = try await RawRun(name, in: store, state: Array("[]".utf8), policy: policy)
+            for step in 0..<40 as Range<UInt64> {
+                try await run.commit(Array("[\(step),\(String(repeating: "7", count: 60))]".utf8))
+                let state = run.state
+                if step % 9 == 4 { try await run.write([.snapshot(step: step + 1, state: state)]) }
+            }
+            if runs.isEmpty { try await run.write([.policyChanged(.interval(5))]) }
+            await run.release()
+            runs.append(run.run)
+        }
+        return runs
     }
 
     /// Leaves the archive, and what it holds in lines, for the reader in another language

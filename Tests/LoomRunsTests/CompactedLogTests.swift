@@ -248,7 +248,7 @@ import Testing
         let storage = SimulatedStorage(seed: 4)
         let store = try LogRunStore(path: "/a.loom", options: options(), storage: storage)
         let states = try await noise("old", in: store, seed: 1, steps: 80)
-        _ = try await noise("hidden", in: store, seed: 2, steps: 20, policy: .interval(40))
+        let hidden = try await noise("hidden", in: store, seed: 2, steps: 20, policy: .interval(40))
         var open = try await RawRun("open", in: store, state: [0x30])
         try await open.write([.attemptStarted(AttemptID(step: 0, attempt: 0))])
         _ = try await noise("more", in: store, seed: 3, steps: 80, policy: .interval(10))
@@ -260,6 +260,13 @@ import Testing
         #expect(forecast.runs.map(\.run.rawValue) == ["more", "old"])
         let run = forecast.runs[1]
         #expect(run.policy == .interval(20) && !run.isDeleted)
+        #expect(run.bytesAfter < run.bytesBefore / 4 && forecast.bytesAfter < forecast.bytesBefore)
+        let commits = run.events.first { $0.kind == "step_committed" }?.count ?? 0
+        // All but those that are shown and the last ones of parts.
+        #expect(commits > 65 && commits <= 76)
+        let others = states.indices.filter { $0 % 20 != 0 }.map { states[$0] }
+        #expect(try found(others, in: storage) == others.count)
+        #expect(try found(Array(hidden[1..<20]), in: storage) <= 1)
         let report = try await store.compact(CompactionRequest(rules))
         #expect(report.policyCount == 2 && report.deletedCount == 0)
         // Besides the archive of the two events.
@@ -269,6 +276,7 @@ import Testing
         let archives = manifest.segments.filter { $0.role == .archive }
         #expect(archives.dropLast().reduce(0) { $0 + $1.validEnd } == forecast.bytesAfter)
         let history = try reader(storage).history(RunID("old"))
+        #expect(try found(others, in: storage) < archives.count)
         #expect(history.map(\.step) == [0, 20, 40, 60, 80])
         #expect(history.map(\.state) == history.map { states[Int($0.step)] })
         let second = try await store.compact(CompactionRequest(rules))

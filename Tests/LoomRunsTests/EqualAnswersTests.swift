@@ -105,6 +105,7 @@ import Testing
 private struct OpenCursors: ~Copyable {
     private let run: RunID
     private let expected: RunReader
+    private let hides: Bool
     private var history: RunRows<HistoryRow>
     private var attempts: RunRows<AttemptRow>
     private var calls: RunRows<ToolCallRow>
@@ -117,11 +118,12 @@ private struct OpenCursors: ~Copyable {
     private var events: [StoredEvent] = []
 
     private init(
-        _ run: RunID, _ expected: RunReader, history: consuming RunRows<HistoryRow>,
+        _ run: RunID, _ listed: ListedEvents, history: consuming RunRows<HistoryRow>,
         attempts: consuming RunRows<AttemptRow>, calls: consuming RunRows<ToolCallRow>,
         list: consuming RunList, tail: any RunEventTail
     ) {
-        (self.run, self.expected, self.tail) = (run, expected, tail)
+        (self.run, expected, self.tail) = (run, RunReader(source: listed), tail)
+        hides = listed.hides(run)
         self.history = history
         self.attempts = attempts
         self.calls = calls
@@ -133,7 +135,7 @@ private struct OpenCursors: ~Copyable {
         _ reader: RunReader, _ run: RunID, _ listed: ListedEvents, count: Int
     ) throws -> OpenCursors {
         var cursors = OpenCursors(
-            run, RunReader(source: listed), history: try reader.historyRows(run),
+            run, listed, history: try reader.historyRows(run),
             attempts: try reader.attemptRows(run), calls: try reader.toolCallRows(run),
             list: try reader.listRows(RunFilter(), limit: nil, offset: 0, pageCount: 3),
             tail: try reader.source.tail(of: run, last: nil))
@@ -159,8 +161,11 @@ private struct OpenCursors: ~Copyable {
         if try tries != expected.attempts(run) { return "attempts of \(run)" }
         if try callRows != expected.toolCalls(run) { return "tool calls of \(run)" }
         if try names != expected.list().map(\.run) { return "the list" }
-        var (wanted, bodies) = (try expected.source.tail(of: run, last: nil), [[UInt8]]())
-        while let unit = try wanted.next() { bodies += unit.map(\.event.body) }
-        return events.map(\.body) == bodies ? nil : "the tail of \(run)"
+        var (wanted, known) = (try expected.source.tail(of: run, last: nil), [StoredEvent]())
+        while let unit = try wanted.next() { known += unit.map(\.event) }
+        func kept(_ events: [StoredEvent]) -> [KeptBytes] {
+            events.map { KeptBytes($0.body, hides: hides) }
+        }
+        return kept(events) == kept(known) ? nil : "the tail of \(run)"
     }
 }

@@ -18,6 +18,8 @@ import Testing
     private func open() throws -> LogRunStore {
         var options = LogOptions()
         options.driver = .inline
+        // What a read of live segments costs is the question here.
+        options.archivesSegments = false
         return try LogRunStore(path: "/runs.loom", options: options, storage: storage)
     }
 
@@ -68,6 +70,35 @@ import Testing
         for page in pages {
             let read = try bytesRead { () throws -> Void in #expect(try page(reader)) }
             #expect(read < whole / 8)
+        }
+    }
+
+    /// A page near the end of a long live run read all of its live part.
+    @Test("a page of a long run in the live segments reads some thousand events")
+    func livePages() async throws {
+        let store = try open()
+        let steps = 12_000
+        let runner = Runner("count", store: store) {
+            (state: Int, _) async throws -> Outcome<Int, Int> in
+            state == steps ? .complete(state) : .continue(state + 1)
+        }
+        _ = try await runner.start(run, state: 0)
+        try store.close()
+        let reader = try reader()
+        let whole = try bytesRead { () throws -> Void in _ = try reader.stats(run) }
+        for offset in [0, 1, 1023, 1024, 1025, 5000, 11_990] {
+            let read = try bytesRead { () throws -> Void in
+                let page = try reader.history(run, limit: 5, offset: offset)
+                #expect(page.map(\.step) == (0..<5).map { UInt64(offset + $0) })
+                #expect(page.map(\.state) == (0..<5).map { Array("\(offset + $0)".utf8) })
+            }
+            #expect(read < whole / 3, "\(read) of \(whole) at \(offset)")
+            let attempts = try reader.attempts(run, limit: 3, offset: offset)
+            #expect(attempts.map(\.id.step) == (0..<3).map { UInt64(offset + $0) })
+        }
+        for step: UInt64 in [0, 1024, 7000, 11_999] {
+            let state = try reader.state(run, at: step).state
+            #expect(state == Array("\(step)".utf8))
         }
     }
 

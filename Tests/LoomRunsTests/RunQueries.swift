@@ -70,7 +70,7 @@ private struct Told: Hashable {
     let sequence: UInt64
     let run: RunID
     let place: RunFold.Place
-    let body: [UInt8]
+    let kept: KeptBytes
 }
 
 /// Deals reads of every kind, with edges and random bounds.
@@ -186,13 +186,15 @@ struct RunQueries {
     }
 
     private func tail(_ run: RunID?, last: Int?) -> RunQuery {
-        RunQuery("tail of \(run?.rawValue ?? "all"), last \(last ?? -1)") { reader in
+        let hiding = Set(listed.names.filter(listed.hides))
+        return RunQuery("tail of \(run?.rawValue ?? "all"), last \(last ?? -1)") { reader in
             var tail = try reader.source.tail(of: run, last: last)
             var told: [Told] = []
             while let unit = try tail.next() {
                 told += unit.map { sequence, event in
                     Told(
-                        sequence: sequence, run: event.run, place: event.place, body: event.body)
+                        sequence: sequence, run: event.run, place: event.place,
+                        kept: KeptBytes(event.body, hides: hiding.contains(event.run)))
                 }
             }
             return told
@@ -203,7 +205,7 @@ struct RunQueries {
 
     private mutating func of(_ run: RunID, pages: Int) -> [RunQuery] {
         let outline = try? listed.row(of: run)?.outline
-        let summary = outline?.summary ?? RunOutline().summary
+        let (summary, hides) = (outline?.summary ?? RunOutline().summary, listed.hides(run))
         var queries = [
             RunQuery("get \(run)") { Shown(try $0.get(run)) },
             RunQuery("stats \(run)") { try $0.stats(run) },
@@ -212,9 +214,11 @@ struct RunQueries {
                 let (isValid, notes) = try reader.verify(run)
                 return notes + ["\(isValid)"]
             },
-            RunQuery("outline \(run)") { try $0.source.row(of: run)?.outline },
+            RunQuery("outline \(run)") { reader in
+                try reader.source.row(of: run).map { KeptOutline($0.outline) }
+            },
             RunQuery("events of \(run)") { reader in
-                try Self.events(reader, RunPart(run)).map(\.body)
+                try Self.events(reader, RunPart(run)).map { KeptBytes($0.body, hides: hides) }
             },
             tail(run, last: nil), tail(run, last: number(0...5)), tail(run, last: 10_000),
         ]

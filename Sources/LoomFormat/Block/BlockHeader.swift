@@ -24,12 +24,24 @@ public struct BlockKind: RawRepresentable, Hashable, Sendable {
     /// Where the leaves of an archive's index stand.
     public static let directory = BlockKind(rawValue: 8)
 
-    /// The kinds that may stand in a live segment.
-    public static let inSegments: Set<BlockKind> = [.events, .filler, .syncMark, .close, .seal]
-    /// The kinds that may stand in an archive.
-    public static let inArchives: Set<BlockKind> = [.events, .table, .directory, .seal]
-    /// The kinds that this version knows; a reader refuses others as those of a newer version.
-    public static let known = inSegments.union(inArchives).union([.manifest])
+    /// Whether a block of this kind may stand in a live segment.
+    var isInSegments: Bool {
+        switch self {
+        case .events, .filler, .syncMark, .close, .seal: true
+        default: false
+        }
+    }
+
+    /// Whether one may stand in an archive.
+    var isInArchives: Bool {
+        switch self {
+        case .events, .table, .directory, .seal: true
+        default: false
+        }
+    }
+
+    /// Whether this version knows it; a reader refuses others as those of a newer version.
+    var isKnown: Bool { isInSegments || isInArchives || self == .manifest }
 }
 
 /// How a block's payload is stored.
@@ -159,7 +171,7 @@ extension BlockHeader {
 
     /// The checks that follow the hash: a header that verifies may still come from a newer writer.
     private func validate(in role: SegmentRole) throws(FormatError) {
-        guard BlockKind.known.contains(kind) else {
+        guard kind.isKnown else {
             throw .unsupported("block kind", found: UInt64(kind.rawValue))
         }
         let limit = UInt64(FormatLimits.blockBytesMax)
@@ -200,6 +212,17 @@ extension BlockHeader {
 }
 
 extension BlockHeader {
+    /// What the bytes of a header say of the block before it and of its first event: unchecked, for
+    /// whoever begins to parse there, which checks it.
+    package static func claims(
+        of bytes: RawSpan
+    ) -> (previousHash: UInt64, firstSequence: UInt64)? {
+        guard bytes.byteCount >= byteCount else { return nil }
+        let sequence = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 16, as: UInt64.self)
+        let hash = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 40, as: UInt64.self)
+        return (UInt64(littleEndian: hash), UInt64(littleEndian: sequence))
+    }
+
     /// Returns the offset that the header at `bytes` knew to be durable, or `nil` when no header
     /// verifies there.
     ///

@@ -103,7 +103,7 @@ public struct BlockParser: Sendable {
     }
 
     private func orderFault(of header: BlockHeader) -> BlockFault? {
-        guard BlockKind.inSegments.contains(header.kind) else {
+        guard header.kind.isInSegments else {
             return .order("block kind \(header.kind.rawValue) does not belong in a segment")
         }
         guard header.firstSequence == nextSequence else {
@@ -139,7 +139,7 @@ public struct BlockParser: Sendable {
 
     /// What does not fit in an archive, whose blocks of events are units in any order.
     private func archiveFault(of header: BlockHeader) -> BlockFault? {
-        guard BlockKind.inArchives.contains(header.kind) else {
+        guard header.kind.isInArchives else {
             return .order("block kind \(header.kind.rawValue) does not belong in an archive")
         }
         guard !isSealed else { return .order("a block behind the seal") }

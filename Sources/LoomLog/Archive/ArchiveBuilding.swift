@@ -32,11 +32,14 @@ struct ArchiveBuilding {
         return try making.make(place, of: manifest) {
             (writer) throws(LogError) in
             for run in gathering.runs {
-                let spans = gathering.events(of: run)
+                let (spans, past) = (gathering.events(of: run), try neighbours.past(run))
+                let looksAhead =
+                    past.map { semantics.leavesOut($0.row.summary) } ?? false
+                    || spans.contains { semantics.letsLeaveOut(gathering.body($0)) }
                 try making.writeSlice(
                     of: run, byteCount: size(of: run, spans),
-                    after: try neighbours.past(run), newest: try neighbours.newest(run),
-                    mayBeDeleted: gathering.mayBeDeleted(spans), to: &writer
+                    after: past, newest: try neighbours.newest(run), looksAhead: looksAhead,
+                    to: &writer
                 ) { (take) throws(LogError) in
                     for span in spans {
                         try take(span.epoch, span.position, span.sequence, gathering.body(span))
@@ -49,7 +52,8 @@ struct ArchiveBuilding {
     private func gather(
         _ segments: Range<Int>, of manifest: Manifest
     ) throws(LogError) -> LiveGathering {
-        var gathering = LiveGathering()
+        let bytes = manifest.segments[segments].reduce(0) { $0 + Int($1.validEnd) }
+        var gathering = LiveGathering(byteCount: bytes)
         for index in segments {
             let entry = manifest.segments[index]
             let path = directory.segment(entry.segmentID)

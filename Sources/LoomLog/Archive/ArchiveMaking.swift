@@ -112,18 +112,17 @@ extension ArchiveMaking {
     ///   - byteCount: Bytes of the rows of its events, or about so many.
     ///   - past: What older archives hold of it.
     ///   - newest: Its newest summary in newer ones.
-    ///   - own: The summary that it had, when it is written anew.
-    ///   - mayBeDeleted: Whether one of its events may delete it. Then they are gone through twice,
-    ///     first to know what they say in the end.
+    ///   - own: The summary behind its last event, where it is known.
+    ///   - looksAhead: Whether its events are gone through twice, first to know what they say in
+    ///     the end: where that lets bytes or events be left out.
     ///   - events: Calls its argument with each event, in order.
     func writeSlice(
         of run: RunID, byteCount: Int, after past: (any ArchivedPast)?, newest: [UInt8]?,
-        rewriting own: [UInt8]? = nil, mayBeDeleted: Bool = false, to writer: inout ArchiveWriter,
+        rewriting own: [UInt8]? = nil, looksAhead: Bool = false, to writer: inout ArchiveWriter,
         _ events: (Take) throws(LogError) -> Void
     ) throws(LogError) {
-        var newest = newest
-        if newest == nil, mayBeDeleted { newest = try summary(of: run, after: past, events) }
-        var slice = try semantics.begin(run, after: past, newest: newest, rewriting: own)
+        let own = looksAhead ? try summary(of: run, after: past, events) : own
+        var slice = try semantics.begin(run, after: past, newest: newest ?? own, rewriting: own)
         var check = SliceCheck()
         try writer.begin(
             run, byteCount: byteCount, after: past.flatMap { semantics.end(of: $0.row) })

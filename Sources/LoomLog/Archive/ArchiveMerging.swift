@@ -119,15 +119,16 @@ struct ArchiveMerge {
             } ?? 0
         let parts = Array(all[start...])
         for part in all[..<start] { try part.passOver() }
-        let newest = try neighbours.newest(run)
+        let own = ownSummary(parts)
+        // What newer archives know, or else the newest of these.
+        let newest = try neighbours.newest(run) ?? own
         let size = try size(of: parts)
         if try staysWhole(parts, newest) {
             try copy(run, parts, size, to: &writer)
         } else {
-            let own = ownSummary(parts)
             try making.writeSlice(
                 of: run, byteCount: size, after: try neighbours.past(run),
-                newest: newest ?? own, rewriting: own, to: &writer
+                newest: newest, rewriting: own, to: &writer
             ) { (take) throws(LogError) in
                 for part in parts {
                     for unit in part.blocks {
@@ -175,6 +176,8 @@ extension ArchiveMerge {
     private func staysWhole(
         _ parts: [ArchiveInput], _ newest: [UInt8]?
     ) throws(LogError) -> Bool {
+        // The last state of a part may be hidden, and is no part's last any more.
+        if parts.count > 1, let newest, semantics.leavesOut(newest) { return false }
         for part in parts {
             guard let row = part.row,
                 part.reader.directory.summaryVersion == semantics.summaryVersion,

@@ -17,16 +17,23 @@ package protocol ArchiveSemantics: Sendable {
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice
 
-    /// Begins a part of a run that is written anew.
+    /// Begins a part of a run of which it is known what its events say in the end: then bytes that
+    /// no read shows may be left out.
     ///
     /// - Parameters:
     ///   - past: As for ``begin(_:after:newest:)``.
-    ///   - newest: As there; of a part that is the newest, what its own row tells.
-    ///   - own: The summary of the row that the part had. Tables of later parts may name the whole
-    ///     state that it names: that one stays. `nil` where it is not known.
+    ///   - newest: As there; of a part that is the newest, its own summary.
+    ///   - own: The summary behind the part's last event. Tables of later parts may name the whole
+    ///     state that it names: that one stays. `nil` where it is not known: then all bytes stay.
     func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice
+
+    /// Whether bytes of a run's events may be left out, or events of it, by a summary of it.
+    func leavesOut(_ summary: [UInt8]) -> Bool
+
+    /// Whether an event may let some be left out that stand before it, or in the same part.
+    func letsLeaveOut(_ body: RawSpan) -> Bool
 
     /// Whether the stored events of a run's part may be moved as they are: nothing of them is
     /// hidden that is still stored, and the row stays right.
@@ -47,6 +54,15 @@ extension ArchiveSemantics {
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice {
         try begin(run, after: past, newest: newest)
+    }
+
+    /// Of a run that is not deleted everything stays.
+    package func leavesOut(_ summary: [UInt8]) -> Bool { false }
+
+    /// Only a deletion does.
+    package func letsLeaveOut(_ body: RawSpan) -> Bool {
+        var reader = ByteReader(body)
+        return (try? reader.readUInt8()) == EventHead.deletion
     }
 }
 

@@ -55,6 +55,15 @@ struct ArchiveWriter {
         var firstPosition: UInt64?
         var endPosition: UInt64 = 0
         var wholeState: UInt64?
+
+        /// Takes an event into account.
+        mutating func take(_ position: UInt64, inBlock block: Int) {
+            if firstBlock == nil { firstBlock = block }
+            // Also where positions fall, which no runner writes: ends rise, so that they can be
+            // halved.
+            firstPosition = min(firstPosition ?? .max, position)
+            endPosition = max(endPosition, ArchiveWriter.end(of: position))
+        }
     }
 
     private struct Counts {
@@ -105,18 +114,14 @@ struct ArchiveWriter {
     /// Appends the next of some events of the run that have to stand in one block, and of which it
     /// is only known what stands behind the last: ``reach(_:)`` follows it.
     mutating func copy(epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan) {
-        guard var run else { return }
-        let number = run.number ?? rows.declare(run.id)
-        run.number = number
+        // Changed in place: a copy for each event would cost more than the event.
+        guard let nameHash = run?.nameHash else { return }
+        if run?.number == nil, let id = run?.id { run?.number = rows.declare(id) }
+        guard let number = run?.number else { return }
         rows.append(run: number, epoch: epoch, position: position, sequence: sequence, body)
-        run.firstBlock = run.firstBlock ?? counts.blocks
-        // Also where positions fall, which no runner writes: ends rise, so that they can be halved.
-        run.firstPosition = min(run.firstPosition ?? .max, position)
-        run.endPosition = max(run.endPosition, Self.end(of: position))
-        tally.add(
-            run: run.nameHash, epoch: epoch, position: position, sequence: sequence, body)
+        run?.take(position, inBlock: counts.blocks)
+        tally.add(run: nameHash, epoch: epoch, position: position, sequence: sequence, body)
         times.see(body)
-        self.run = run
     }
 
     /// Says what stands behind the last event that was copied.

@@ -9,8 +9,12 @@ package struct ArchivingOptions: Sendable {
     package var merges = true
     /// How long a superseded file stays for a reader that still holds its generation. 10 minutes.
     package var pinNanosecondsMax: UInt64 = 600_000_000_000
-    /// How long ``LogWriter/close()`` waits for the archive that is being made. 1 second.
+    /// How long ``LogWriter/close()`` archives, together with the archive that is being made then.
+    /// 1 second.
     package var closeNanosecondsMax: UInt64 = 1_000_000_000
+    /// Bytes that a close leaves live: above them it ends the segment and archives what has ended,
+    /// so that the next opening has less to read. 8 MiB.
+    package var liveBytesKept = 8 << 20
     /// Told behind each archive that was made of ended segments, by the thread that made it. Must
     /// be short.
     package var onArchive: @Sendable () -> Void = {}

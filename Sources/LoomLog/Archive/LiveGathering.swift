@@ -17,8 +17,15 @@ struct LiveGathering {
     }
 
     private var bytes: [UInt8] = []
-    private var spans: [RunID: [Span]] = [:]
+    private var spans: [[Span]] = []
+    /// Where in `spans` those of each run are.
+    private var places: [RunID: Int] = [:]
+    private var last: (run: RunID, place: Int)?
     private(set) var eventCount = 0
+
+    /// - Parameter byteCount: Bytes of the segments that will be read: their events have fewer, and
+    ///   memory that is not used is not taken.
+    init(byteCount: Int = 0) { bytes.reserveCapacity(byteCount) }
 
     /// Takes every event of a segment that a manifest lists as ended.
     mutating func read(
@@ -52,26 +59,34 @@ struct LiveGathering {
         }
         let base = bytes.count
         bytes += reader.payload
-        for (index, event) in reader.events.enumerated() {
-            spans[event.run, default: []].append(
+        var sequence = unit.firstSequence
+        for event in reader.events {
+            spans[place(of: event.run)].append(
                 Span(
-                    epoch: event.epoch, position: event.position,
-                    sequence: unit.firstSequence + UInt64(index),
+                    epoch: event.epoch, position: event.position, sequence: sequence,
                     offset: UInt32(base + event.body.lowerBound), length: UInt32(event.body.count)))
+            sequence += 1
         }
         eventCount += reader.events.count
     }
 
+    /// Where the spans of a run are. Most events are of the run of the event before.
+    private mutating func place(of run: RunID) -> Int {
+        if let last, last.run == run { return last.place }
+        let place = places[run] ?? spans.count
+        if place == spans.count {
+            places[run] = place
+            spans.append([])
+        }
+        last = (run, place)
+        return place
+    }
+
     /// The runs in order of the bytes of their names.
-    var runs: [RunID] { spans.keys.sorted() }
+    var runs: [RunID] { places.keys.sorted() }
 
     /// The events of a run, in the order in which they came: by epoch and position.
-    func events(of run: RunID) -> [Span] { spans[run] ?? [] }
-
-    /// Whether one of a run's events may delete it.
-    func mayBeDeleted(_ spans: [Span]) -> Bool {
-        spans.contains { $0.length > 0 && bytes[Int($0.offset)] == EventHead.deletion }
-    }
+    func events(of run: RunID) -> [Span] { places[run].map { spans[$0] } ?? [] }
 
     /// The bytes of an event.
     @_lifetime(borrow self)

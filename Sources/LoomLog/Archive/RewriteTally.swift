@@ -38,6 +38,10 @@ struct MeasuringSemantics: ArchiveSemantics {
         return MeasuringSlice(run: run, base: slice, tally: tally)
     }
 
+    func leavesOut(_ summary: [UInt8]) -> Bool { base.leavesOut(summary) }
+
+    func letsLeaveOut(_ body: RawSpan) -> Bool { base.letsLeaveOut(body) }
+
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
         base.movesWhole(row, newest: newest)
     }

@@ -40,7 +40,11 @@ struct LiveRuns {
         }
     }
 
-    private(set) var runs: [RunID: Run] = [:]
+    private var runs: [Run] = []
+    /// Where in `runs` each one is.
+    private var places: [RunID: Int] = [:]
+    /// That of the last event: most are of the run of the event before.
+    private var last: (run: RunID, place: Int)?
     /// The segments in the order in which they were met.
     private(set) var segments: [UInt64] = []
     /// The sequence behind everything that was seen.
@@ -54,7 +58,13 @@ struct LiveRuns {
 
     /// The unit of the last event, and the runs that it has shown events of.
     private var lastPlace: Place?
-    private var runsOfUnit: [RunID] = []
+    private var runsOfUnit: [Int] = []
+
+    /// The names of the runs, in any order.
+    var names: some Collection<RunID> { places.keys }
+
+    /// What is known of a run.
+    subscript(_ run: RunID) -> Run? { places[run].map { runs[$0] } }
 
     /// Takes an event in; one that was seen before, or is archived by now, changes nothing.
     mutating func see(_ event: UnitEvent) {
@@ -67,11 +77,23 @@ struct LiveRuns {
             lastPlace = place
             runsOfUnit.removeAll(keepingCapacity: true)
         }
-        Self.see(event, place, in: &runs[event.run, default: Run()], &serial)
+        let number = self.place(of: event.run)
+        Self.see(event, place, in: &runs[number], &serial)
         // Usually a unit is of one run.
-        if runsOfUnit.last == event.run { return }
-        runsOfUnit.append(event.run)
-        if runsOfUnit.count > 1 { for run in runsOfUnit { runs[run]?.isMixed = true } }
+        if runsOfUnit.last == number { return }
+        runsOfUnit.append(number)
+        if runsOfUnit.count > 1 { for run in runsOfUnit { runs[run].isMixed = true } }
+    }
+
+    private mutating func place(of run: RunID) -> Int {
+        if let last, last.run == run { return last.place }
+        let place = places[run] ?? runs.count
+        if place == runs.count {
+            places[run] = place
+            runs.append(Run())
+        }
+        last = (run, place)
+        return place
     }
 
     private static func see(
@@ -98,15 +120,18 @@ struct LiveRuns {
     mutating func keep(only live: Set<UInt64>) {
         guard segments.contains(where: { !live.contains($0) }) else { return }
         let isLive = segments.map(live.contains)
-        var kept: [RunID: Run] = [:]
-        for (id, run) in runs {
+        var (kept, places): ([Run], [RunID: Int]) = ([], [:])
+        for (id, place) in self.places {
+            var run = runs[place]
             let count = run.units.prefix { !isLive[Int($0.segment)] }.count
             if count == run.units.count { continue }
-            var run = run
             run.units.removeFirst(count)
             run.first += count
-            kept[id] = run
+            places[id] = kept.count
+            kept.append(run)
         }
-        runs = kept
+        (runs, self.places, last) = (kept, places, nil)
+        // The unit that is gone on with is looked at as if it began.
+        (lastPlace, runsOfUnit) = (nil, [])
     }
 }

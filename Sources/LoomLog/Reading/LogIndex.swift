@@ -195,7 +195,7 @@ extension LogIndex {
 
     func live(_ run: RunID, _ snapshot: LogSnapshot) throws(LogError) -> Live? {
         try withState(of: snapshot) { state in
-            state.live.runs[run].map {
+            state.live[run].map {
                 Live(
                     serial: $0.serial, units: $0.first..<$0.end, epoch: $0.epoch,
                     position: $0.position, isMixed: $0.isMixed,
@@ -207,7 +207,7 @@ extension LogIndex {
     /// The names of the runs of which the live segments hold something, that begin so, in order.
     func liveRuns(prefix: String, _ snapshot: LogSnapshot) throws(LogError) -> [RunID] {
         try withState(of: snapshot) { state in
-            state.live.runs.keys.filter { $0.rawValue.hasBytePrefix(prefix) }.sorted()
+            state.live.names.filter { $0.rawValue.hasBytePrefix(prefix) }.sorted()
         }
     }
 
@@ -215,7 +215,7 @@ extension LogIndex {
     func unit(
         at position: UInt64, of run: RunID, _ snapshot: LogSnapshot
     ) throws(LogError) -> Int? {
-        try withState(of: snapshot) { $0.live.runs[run]?.unit(at: position) }
+        try withState(of: snapshot) { $0.live[run]?.unit(at: position) }
     }
 
     /// What is live beside the archives of a snapshot.
@@ -238,7 +238,7 @@ extension LogIndex {
         of run: RunID, _ serial: Int, from first: Int, before end: Int
     ) throws(LogError) -> [LogPlace]? {
         try withState { state in
-            guard let live = state.live.runs[run], live.serial == serial, first >= live.first
+            guard let live = state.live[run], live.serial == serial, first >= live.first
             else { return nil }
             let last = max(first, min(end, first + 1024, live.end))
             let range = (first - live.first)..<(last - live.first)

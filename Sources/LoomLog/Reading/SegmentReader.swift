@@ -51,6 +51,8 @@ struct SegmentReader {
     }
     /// Numbers given to runs so far in this segment.
     private(set) var runs: [UInt64: RunID] = [:]
+    /// That of the last event: most units are of the run of the unit before.
+    private var lastRun: (number: UInt64, run: RunID)?
     /// Events, units and runs so far.
     private(set) var counts = SegmentSeal()
     /// Offset after the last whole unit, or after the last block that is no unit.
@@ -225,7 +227,7 @@ struct SegmentReader {
     /// neither `runs` nor `counts`.
     private mutating func readRecords(of block: BlockHeader) throws(FormatError) {
         var declared: [UInt64: RunID] = [:]
-        var last: (number: UInt64, run: RunID)?
+        var last = lastRun
         // Taken out and put back: the reader borrows self while the events grow.
         var events = self.events
         self.events = []
@@ -256,6 +258,7 @@ struct SegmentReader {
         }
         self.events = events
         if !declared.isEmpty { runs.merge(declared) { $1 } }
+        lastRun = last
         counts.eventCount += UInt64(events.count)
         counts.unitCount += 1
         counts.runCount = UInt64(runs.count)

@@ -97,10 +97,9 @@ struct LogOpening {
         try removeTornManifests(loaded)
         let words = try markWords()
         var scan = try scanTail(loaded.manifest, words)
-        if scan.end.rule != .closed {
+        if !scan.end.isProvenDurable {
             // Judge the disk, not what the page cache still holds of it: after a failed sync that
-            // may be more, and no later sync brings it there. A manifest names an end after a good
-            // sync of it.
+            // may be more, and no later sync brings it there.
             scan = try scanTail(loaded.manifest, words, fromDisk: true)
         }
         let editor = ManifestEditor(loaded, store: manifests)

@@ -126,6 +126,7 @@ final class WriterCore: Sendable {
     func close() throws(LogError) {
         try checkFork()
         stopArchiving(within: options.archiving?.closeNanosecondsMax ?? 0)
+        archiveBeforeClosing()
         switch quiesce(for: .closing) {
         case .ended: return
         case .poisoned(let error):

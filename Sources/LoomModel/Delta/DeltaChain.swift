@@ -153,6 +153,13 @@ public struct DeltaChain: Sendable {
         return hunks.finish()
     }
 
+    /// Lets go of the bytes that it needs no more.
+    mutating func letGo() throws(FormatError) {
+        var next = DeltaChain()
+        try next.append(encoded().rawSpan)
+        self = next
+    }
+
     /// Bytes that the chain holds, those that it needs no more among them.
     var heldBytes: Int { inserted.count + pieces.count * MemoryLayout<Piece>.stride }
 

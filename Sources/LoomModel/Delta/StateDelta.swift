@@ -52,6 +52,19 @@ public enum StateDelta {
         return (copies ? reader.baseLength : nil, reader.resultLength)
     }
 
+    /// Whether a delta is a whole state: it is well formed and copies nothing.
+    static func isWhole(_ delta: RawSpan) -> Bool {
+        do throws(FormatError) {
+            var reader = try DeltaReader(delta, limit: FormatLimits.unitBytesMax)
+            while let hunk = try reader.next() {
+                guard hunk.copy.isEmpty else { return false }
+            }
+            return true
+        } catch {
+            return false
+        }
+    }
+
     /// The delta that is a whole state: one insert, which needs no base.
     public static func whole(_ state: [UInt8]) -> [UInt8] {
         var hunks = HunkWriter(base: 0, target: state.count)

@@ -117,6 +117,50 @@ extension RunEvent {
         return (try? reader.readUInt8()) == Kind.deleted.rawValue
     }
 
+    /// Whether the bytes are those of a commit whose delta is a whole state.
+    package static func isWholeCommit(_ bytes: RawSpan) -> Bool {
+        guard let head = EventHead(bytes), head.kind == Kind.stepCommitted.rawValue else {
+            return false
+        }
+        do throws(FormatError) {
+            var reader = ByteReader(bytes.extracting(droppingFirst: head.byteCount))
+            let count = try reader.readLength("delta", limit: FormatLimits.unitBytesMax)
+            return StateDelta.isWhole(try reader.readBytes(count))
+        } catch {
+            return false
+        }
+    }
+
+    /// How many bytes stand behind the fields that this version knows.
+    package static func unknownByteCount(_ bytes: RawSpan) throws(FormatError) -> Int {
+        var reader = ByteReader(bytes)
+        let number = try reader.readUInt8()
+        _ = try reader.readVarint()
+        guard let kind = Kind(rawValue: number) else { return reader.remaining }
+        _ = try decodeContent(kind, &reader)
+        return reader.remaining
+    }
+
+    /// Whether the bytes are those of an event from which on reads may show less of its run: one
+    /// that brings a policy, or deletes the run.
+    package static func hides(_ bytes: RawSpan) -> Bool {
+        var reader = ByteReader(bytes)
+        switch (try? reader.readUInt8()).flatMap(Kind.init) {
+        case .deleted: return true
+        case .created, .policyChanged: break
+        default: return false
+        }
+        do throws(FormatError) {
+            switch try RunEvent(decoding: bytes)?.content {
+            case .created(let creation): return creation.policy != .full
+            case .policyChanged(let policy): return policy != .full
+            default: return false
+            }
+        } catch {
+            return false
+        }
+    }
+
     /// Reads an event; `nil` for a kind that this version does not know.
     public init?(decoding bytes: RawSpan) throws(FormatError) {
         var reader = ByteReader(bytes)

@@ -7,6 +7,9 @@ public struct StateTrack: Sendable {
     private var base: [UInt8] = []
     private var chain = DeltaChain()
     private var policy = SnapshotPolicy()
+    /// Whether the present state was kept: behind a commit without bytes only the one before is
+    /// known.
+    public private(set) var isKept = true
 
     private static let batchHunks = 1024
     private static let batchPieces = 4096
@@ -29,6 +32,7 @@ public struct StateTrack: Sendable {
         base = state
         chain = DeltaChain()
         policy.snapshotTaken()
+        isKept = true
     }
 
     /// Applies the event of a run, in order; those without a state change nothing.
@@ -39,7 +43,7 @@ public struct StateTrack: Sendable {
         case .snapshot(_, let state): if !state.isEmpty { reset(to: state) }
         case .migrated(_, let state): reset(to: state)
         // The state was not kept: the next delta is against the one before.
-        case .stepCommitted(_, let delta) where delta.isEmpty: return
+        case .stepCommitted(_, let delta) where delta.isEmpty: isKept = false
         case .stepCommitted(_, let delta):
             // Appending to a chain costs as much as it has pieces, and a hostile delta multiplies
             // them: long ones are composed in batches, and one delta never meets many pieces.
@@ -47,13 +51,22 @@ public struct StateTrack: Sendable {
             let hunksBefore = chain.hunkCount
             try chain.append(delta.rawSpan)
             policy.deltaAdded(bytes: delta.count, hunks: chain.hunkCount - hunksBefore)
+            isKept = true
             if chain.hunkCount > Self.batchHunks { _ = try materialise() }
         default: break
         }
     }
 
-    /// The present state; where it was not kept, the last one that was. Nobody asks for a state
-    /// that the run's policies hide, and others are always kept.
+    /// The present state.
+    ///
+    /// - Throws: Also where it was not kept. Nobody asks for a state that the run's policies hide,
+    ///   unless they did not yet when the question was put.
+    public mutating func present() throws(FormatError) -> [UInt8] {
+        guard isKept else { throw .invalid("it was not kept, as the run's policies hide it") }
+        return try materialise()
+    }
+
+    /// The last state that was kept: what the next delta is against.
     public mutating func materialise() throws(FormatError) -> [UInt8] {
         if !chain.isEmpty {
             base = try chain.materialise(base)

@@ -105,7 +105,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
     ) async throws -> RunResult<Loop> {
         var track = loaded.track
         let summary = loaded.fold.summary
-        let cell = try await load(track.materialise(), of: summary)
+        let cell = try await load(track.present(), of: summary)
         var migrated: [UInt8]?
         if summary.stateVersion != body.stateVersion {
             // Before anything is recorded: what cannot be stored leaves the run as it was.
@@ -140,7 +140,7 @@ public struct Runner<Loop: StepLoop>: Sendable {
         if summary.status.isResumable { return try await resume(run, claim, loaded, stepsMax) }
         var cell: StateCell<Loop.State, Loop.Output>?
         if summary.status != .completed {
-            cell = try await load(loaded.track.materialise(), of: summary)
+            cell = try await load(loaded.track.present(), of: summary)
         }
         return result(
             run, summary, cell?.state,

@@ -14,9 +14,28 @@ package struct RunIndexer: ArchiveSemantics {
     package func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice {
-        let outline = newest.flatMap { try? RunOutline(decoding: $0.rawSpan) }
-        return try RunSlice(run, after: past, newest: outline)
+        try begin(run, after: past, newest: newest, rewriting: nil)
     }
+
+    /// See ``ArchiveSemantics/begin(_:after:newest:rewriting:)``.
+    package func begin(
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
+    ) throws(LogError) -> any ArchiveSlice {
+        try RunSlice(run, after: past, newest: Self.outline(newest), own: Self.outline(own))
+    }
+
+    private static func outline(_ summary: [UInt8]?) -> RunOutline? {
+        summary.flatMap { try? RunOutline(decoding: $0.rawSpan) }
+    }
+
+    /// See ``ArchiveSemantics/leavesOut(_:)``. Of a run without a summary nobody knows.
+    package func leavesOut(_ summary: [UInt8]) -> Bool {
+        Self.outline(summary)?.hidesStoredBytes ?? true
+    }
+
+    /// See ``ArchiveSemantics/letsLeaveOut(_:)``: a creation or a change of the policy that may
+    /// hide something, and a deletion.
+    package func letsLeaveOut(_ body: RawSpan) -> Bool { RunEvent.hides(body) }
 
     /// See ``ArchiveSemantics/movesWhole(_:newest:)``.
     package func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
@@ -28,7 +47,8 @@ package struct RunIndexer: ArchiveSemantics {
         if let deleted = newest.summary.deletedEpoch, own.summary.deletedEpoch ?? 0 < deleted {
             return false
         }
-        return true
+        // Later policies may hide what these do not.
+        return !newest.hidesStoredBytes || newest.policies == own.policies
     }
 
     /// See ``ArchiveSemantics/end(of:)``.

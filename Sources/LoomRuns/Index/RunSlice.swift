@@ -2,8 +2,8 @@ internal import LoomFormat
 internal import LoomLog
 internal import LoomModel
 
-/// Folds one run's part of an archive onto what older archives know of the run, and leaves out what
-/// is of a run of its name that was deleted.
+/// Folds one run's part of an archive onto what older archives know of the run. Leaves out what is
+/// of a run of its name that was deleted, and the bytes that its policies hide.
 struct RunSlice: ArchiveSlice {
     private let run: RunID
     /// What the fold looks up, where it goes on from an outline.
@@ -15,8 +15,12 @@ struct RunSlice: ArchiveSlice {
     /// Whether an event was met that cannot be read: every read ends there.
     private var isOver = false
 
-    /// What newer archives know of the run.
+    /// What is known of the run by now.
     private let newest: RunOutline?
+    /// What leaves bytes out; `nil` where all stay.
+    private var blanking: SliceBlanking?
+    /// Whether it is known what the part's events say in the end.
+    private let knowsEnd: Bool
     /// Whether an event was left out that deletes the run, and whether any was not.
     private var leftDeletionOut = false
     private var gaveSome = false
@@ -25,10 +29,12 @@ struct RunSlice: ArchiveSlice {
     ///   - past: What older archives hold of the run. Without an outline from which a fold can go
     ///     on, its events are folded first.
     ///   - newest: What newer archives know of the run, where they have something.
+    ///   - own: What is known behind the part's last event, where bytes may be left out.
     init(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: RunOutline?
+        _ run: RunID, after past: (any ArchivedPast)?, newest: RunOutline?, own: RunOutline?
     ) throws(LogError) {
-        (self.run, self.newest) = (run, newest)
+        (self.run, self.newest, knowsEnd) = (run, newest, own != nil)
+        if let own { blanking = SliceBlanking(newest: newest ?? own, part: own) }
         fold = past?.outline.map { ReadFold(resuming: $0) } ?? ReadFold(keepsValues: false)
         if let past, past.outline == nil {
             // Also those at positions that no runner gives.
@@ -57,38 +63,46 @@ struct RunSlice: ArchiveSlice {
             return
         }
         gaveSome = true
-        if !isOver, fold.seeOrdinary(body, at: place) {
+        if !isOver, blanking == nil, fold.seeOrdinary(body, at: place) {
             return try give(
                 epoch, position, sequence, body,
-                ArchiveProgress(counts: fold.rowCounts, isWholeState: false))
+                ArchiveProgress(
+                    counts: fold.rowCounts, isWholeState: RunEvent.isWholeCommit(body)))
         }
-        let seen = try see(place, body)
-        try give(
-            epoch, position, sequence, body,
-            ArchiveProgress(counts: fold.rowCounts, isWholeState: seen))
+        let accepted = try see(place, body)
+        let isWholeState =
+            accepted != nil && fold.isBegun
+            && (fold.state.wholeState == position || RunEvent.isWholeCommit(body))
+        let progress = ArchiveProgress(counts: fold.rowCounts, isWholeState: isWholeState)
+        guard blanking != nil else { return try give(epoch, position, sequence, body, progress) }
+        try blanking?.take(
+            SliceBlanking.Stored(
+                epoch: epoch, position: position, sequence: sequence,
+                body: [UInt8](copying: body), progress: progress),
+            accepted, give: give)
     }
 
-    /// Folds an event. Returns whether it holds the present state whole.
+    /// Folds an event; returns it if it was accepted.
     private mutating func see(
         _ place: RunFold.Place, _ body: RawSpan
-    ) throws(LogError) -> Bool {
+    ) throws(LogError) -> RunEvent? {
         // Nothing more is known of the run.
-        if isOver { return false }
+        if isOver { return nil }
         let stored = StoredEvent(run: run, place: place, body: [UInt8](copying: body))
         guard let event = read(stored) else {
             if !isOver { fold.skip(at: place) }
-            return false
+            return nil
         }
         if let past { try fold.prepare(for: event, from: past) }
-        guard fold.accepts(event, at: place) else { return false }
+        guard fold.accepts(event, at: place) else { return nil }
         do throws(RunReadError) {
             try fold.apply(event, stored)
         } catch {
             end()
-            return false
+            return nil
         }
         note(event, at: place.position)
-        return fold.isBegun && fold.state.wholeState == place.position
+        return event
     }
 
     /// Reads an event; `nil` for one of a kind that this version does not know, or that cannot be
@@ -130,6 +144,7 @@ struct RunSlice: ArchiveSlice {
     }
 
     mutating func finish(give: Give) throws(LogError) -> ArchivedRun? {
+        try blanking?.finish(give: give)
         // Of a run that a newer archive deletes, that one keeps the epoch.
         if !gaveSome, !leftDeletionOut { return nil }
         return leftDeletionOut && !gaveSome ? deletedRow : row
@@ -155,6 +170,8 @@ struct RunSlice: ArchiveSlice {
         row.created = outline.summary.created.microseconds
         row.updated = outline.summary.updated.microseconds
         row.flags = flags
+        // What nobody left out may still be there.
+        if !knowsEnd, outline.hidesStoredBytes { row.flags.insert(.blankingDue) }
         row.countsBefore = countsBefore
         row.summary = outline.encoded()
         // Of a run that is over nothing is answered any more.

@@ -72,7 +72,7 @@ struct RunPosition {
     /// The state that the present step reads.
     mutating func state() throws(RunReadError) -> [UInt8] {
         do {
-            return try track.materialise()
+            return try track.present()
         } catch {
             throw .corrupt(run, "its state: \(error)")
         }

@@ -84,7 +84,7 @@ struct RunValues {
     private mutating func state() throws(RunReadError) -> [UInt8] {
         if var position { return try position.state() }
         do {
-            return try track.materialise()
+            return try track.present()
         } catch {
             throw .corrupt(row.run, "its state: \(error)")
         }

@@ -12,6 +12,7 @@ final class LiveFolds: Sendable {
         /// What the fold looks up, where it goes on from an outline.
         var past: SourcePast?
         var readError: RunReadError?
+        private(set) var marks = LiveMarks()
 
         var outline: RunOutline { fold.outline }
         /// Whether there is a run: one that was created, or one that cannot be read.
@@ -21,7 +22,7 @@ final class LiveFolds: Sendable {
         mutating func see(
             _ run: RunID, _ place: RunFold.Place, _ body: RawSpan, _ origin: LogPlace
         ) throws {
-            if readError == nil, fold.seeOrdinary(body, at: place) { return }
+            if readError == nil, fold.seeOrdinary(body, at: place) { return marks.note(fold) }
             try see(
                 StoredEvent(
                     run: run, place: place, body: [UInt8](copying: body), origin: origin))
@@ -38,6 +39,50 @@ final class LiveFolds: Sendable {
             } catch let error as RunReadError {
                 readError = error
             }
+            marks.note(fold)
+        }
+    }
+
+    /// Places in the live part of a run, some thousand events apart, that a read of some rows can
+    /// begin at: the live segments have no table of them.
+    struct LiveMarks {
+        private struct Mark {
+            let position: UInt64
+            let counts: RowCountVector
+            let wholeState: UInt64
+        }
+
+        private var marks: [Mark] = []
+        private static let distance: UInt64 = 2048
+
+        /// Notes where a fold has come to, when that is far from the mark before.
+        mutating func note(_ fold: ReadFold) {
+            let position = fold.nextPosition
+            // Another run of the name has begun.
+            if let last = marks.last, position < last.position { marks = [] }
+            guard position >= (marks.last?.position ?? 0) + Self.distance else { return }
+            marks.append(
+                Mark(
+                    position: position, counts: fold.rowCounts,
+                    wholeState: fold.state.wholeState))
+        }
+
+        /// The last place before which there are at most `number` rows.
+        func place(ofRow number: UInt64, of kind: RowKind) -> RowPlace? {
+            var (low, high) = (0, marks.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if kind.count(in: marks[middle].counts) <= number {
+                    low = middle + 1
+                } else {
+                    high = middle
+                }
+            }
+            guard low > 0 else { return nil }
+            let mark = marks[low - 1]
+            return RowPlace(
+                position: mark.position, counts: RowKind.counts(mark.counts),
+                wholeState: mark.wholeState)
         }
     }
 

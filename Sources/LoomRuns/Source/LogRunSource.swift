@@ -143,8 +143,8 @@ public final class LogRunSource: RunSource {
         return row.outline?.summary.deletedEpoch == epoch ? row : nil
     }
 
-    /// See ``RunSource/place(ofRow:of:in:)``. Found in the tables of archives; a row in the live
-    /// segments is behind all that is archived of its run.
+    /// See ``RunSource/place(ofRow:of:in:)``. Found in the tables of archives, and in the live
+    /// segments by the marks that the fold of the run has left.
     public func place(ofRow number: UInt64, of kind: RowKind, in run: RunID) throws -> RowPlace {
         try looking { try place(ofRow: number, of: kind, in: run, $0) }
     }
@@ -152,7 +152,11 @@ public final class LogRunSource: RunSource {
     private func place(
         ofRow number: UInt64, of kind: RowKind, in run: RunID, _ view: LogView
     ) throws -> RowPlace {
-        guard let archived = try archived(run, view) else { return .start }
+        let archived = try archived(run, view)
+        if let place = try livePlace(ofRow: number, of: kind, in: run, view, archived) {
+            return place
+        }
+        guard let archived else { return .start }
         if let end = archived.outline, kind.count(in: end.rowCounts) <= number {
             return RowPlace(
                 position: end.summary.nextPosition, counts: RowKind.counts(end.rowCounts),
@@ -166,6 +170,24 @@ public final class LogRunSource: RunSource {
             ?? found.earlier.flatMap { $0.outline?.state.wholeState } ?? 0
         return RowPlace(
             position: found.position, counts: RowKind.counts(found.counts), wholeState: wholeState)
+    }
+
+    /// A place behind what is archived of a run; `nil` where there is none before the row.
+    private func livePlace(
+        ofRow number: UInt64, of kind: RowKind, in run: RunID, _ view: LogView,
+        _ archived: RunTableRow?
+    ) throws -> RowPlace? {
+        guard try view.live(run) != nil,
+            let place = try folds.fold(run, in: view, self)?.marks.place(ofRow: number, of: kind)
+        else { return nil }
+        guard let archived else { return place }
+        // Of what was archived since the mark was left, only archives know what became of it.
+        guard place.position > archived.endPosition else { return nil }
+        if place.wholeState >= archived.endPosition { return place }
+        return archived.outline.map {
+            RowPlace(
+                position: place.position, counts: place.counts, wholeState: $0.state.wholeState)
+        }
     }
 
     /// See ``RunSource/calls(of:in:)``. Found in the key tables of archives, then compared; in the

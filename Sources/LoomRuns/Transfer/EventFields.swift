@@ -98,6 +98,10 @@ extension EventFields {
         }
     }
 
+    func hasBytes(_ name: String) -> Bool {
+        members[name] != nil || members["\(name)_base64"] != nil
+    }
+
     func bytes(_ name: String) throws(EventLineError) -> [UInt8] {
         if let value = members[name] { return value.canonicalBytes }
         let text = try text(name + "_base64")

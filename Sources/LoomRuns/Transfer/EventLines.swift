@@ -29,7 +29,7 @@ package struct EventLineWriter {
         if case .stepCommitted(let id, _) = event.content {
             fields.put("type", "step_committed")
             fields.put(id)
-            fields.put("state", try track.materialise())
+            if track.isKept { fields.put("state", try track.present()) }
         } else {
             fields.put(event.content, body: stored.body)
         }
@@ -67,9 +67,12 @@ package struct EventLineReader {
     private mutating func content(_ fields: EventFields) throws -> RunEvent.Content {
         let type = try fields.text("type")
         guard type.hasSameBytes(as: "step_committed") else { return try fields.content(type) }
+        let id = try fields.attempt()
+        // Not kept: the run's policies hide it.
+        guard fields.hasBytes("state") else { return .stepCommitted(id, delta: []) }
         let delta = StateDelta.encode(
             from: try track.materialise(), to: try fields.bytes("state"))
-        return .stepCommitted(try fields.attempt(), delta: delta)
+        return .stepCommitted(id, delta: delta)
     }
 }
 
