@@ -9,8 +9,9 @@ package import LoomFormat
 /// What stays of the states: those that are shown; that of the step which the run is at, as it may
 /// be shown yet; the last one of the part, which later parts go on from; and the whole ones that
 /// outlines name, as reads begin there. The delta of a state that stays is against the last one
-/// that stayed. Where a whole state between the two was left out, it is whole itself, so that a
-/// read never follows more deltas than it did.
+/// that stayed. Where a whole state between the two was left out, it is whole itself: a read never
+/// follows more deltas than it did, and one that was about to begin at the whole state that went
+/// finds the next one.
 ///
 /// Run twice it gives the same events.
 package struct StateBlanking {
