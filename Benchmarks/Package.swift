@@ -38,7 +38,10 @@ let package = Package(
                 "BenchmarkSupport", .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .executableTarget(
-            name: "ArchiveBenchmark", dependencies: loomlog + ["BenchmarkSupport"]),
+            name: "ArchiveBenchmark",
+            dependencies: loomlog + [
+                "BenchmarkSupport", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .executableTarget(
             name: "ModelBenchmark", dependencies: loomlog + ["BenchmarkSupport"]),
     ]

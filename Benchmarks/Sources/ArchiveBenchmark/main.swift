@@ -4,6 +4,9 @@ import LoomFormat
 import LoomModel
 
 // Codec 2 beside plain LZ4: bytes a step, and events a second to write blocks and to read them.
+//
+//   ArchiveBenchmark                blocks alone
+//   ArchiveBenchmark jobs FOLDER    whole jobs of an archiver, on a log in that folder
 
 /// Random numbers from a seed (SplitMix64).
 struct Generator: RandomNumberGenerator {
@@ -57,7 +60,10 @@ struct Archive {
     }
 
     mutating func add(_ content: RunEvent.Content, _ time: EventTime) {
-        let body = RunEvent(time: time, content).encoded()
+        add(RunEvent(time: time, content).encoded())
+    }
+
+    mutating func add(_ body: [UInt8]) {
         if rows.mustEnd(before: body.count) { endBlock() }
         let run = number ?? rows.declare(run)
         number = run
@@ -168,6 +174,11 @@ func smallRuns() throws -> Archive {
     return archive
 }
 
+let arguments = CommandLine.arguments
+if arguments.count > 2, arguments[1] == "jobs" {
+    try await measureJobs(in: arguments[2])
+    exit(0)
+}
 print("| 32 KiB of rows a block | steps | bytes a step, packed rows | plain LZ4 |")
 print("|---|---|---|---|")
 let archives = [

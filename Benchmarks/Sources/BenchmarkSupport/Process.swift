@@ -17,6 +17,15 @@ public enum ProcessorTime {
         return times
     }
 
+    /// Seconds of the processes that this one has waited for.
+    public static func ofChildren() -> Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
+        return [usage.ru_utime, usage.ru_stime].reduce(0) {
+            $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6
+        }
+    }
+
     /// Seconds of this process, all threads together.
     public static func ofProcess() -> Double {
         var time = timespec()

@@ -10,7 +10,7 @@ import SystemPackage
 // Appends at a pace, with the archiver and without, in turns: what the archiver takes of a machine
 // that is busy.
 //
-//   PaceBenchmark FOLDER [SECONDS] [UNITS-A-SECOND] [ROUNDS]
+//   PaceBenchmark FOLDER [SECONDS] [UNITS-A-SECOND] [SEGMENT-MIB]
 //
 // A unit is a step of a counter: the end of an attempt and the start of the next. Each 100,000 are
 // a run. Told are the pace, the longest that one batch of 1,000 was late, the most bytes of
@@ -21,7 +21,7 @@ let arguments = Array(CommandLine.arguments.dropFirst())
 let folder = FilePath(arguments.first ?? "bench.tmp")
 let seconds = arguments.count > 1 ? Int(arguments[1]) ?? 60 : 60
 let pace = arguments.count > 2 ? Int(arguments[2]) ?? 1_000_000 : 1_000_000
-let rounds = arguments.count > 3 ? Int(arguments[3]) ?? 1 : 1
+let segmentBytes = (arguments.count > 3 ? Int(arguments[3]) ?? 64 : 64) << 20
 let stepsOfRun = 100_000
 
 func state(_ step: Int) -> [UInt8] { Array("{\"current\":\(step),\"target\":100000}".utf8) }
@@ -54,6 +54,7 @@ func append(
     try? FileManager.default.removeItem(atPath: folder.string)
     var options = LogOptions(durability: durability)
     options.archivesSegments = archives
+    options.segmentBytesMax = segmentBytes
     let store = try LogRunStore(path: folder, options: options)
     var turn = Turn()
     let before = ProcessorTime.ofThreads()
@@ -147,27 +148,40 @@ final class Watch: @unchecked Sendable {
     }
 }
 
+/// How fast a processor is at the moment, whose other half others may use: hashes of 40 bytes.
+func millionHashesASecond() -> Int {
+    let bytes = [UInt8](repeating: 3, count: 40)
+    var (sum, best) = (UInt64(0), 0.0)
+    for _ in 0..<5 {
+        let began = ProcessorTime.ofProcess()
+        for seed in 0..<4_000_000 {
+            sum &+= BlockHash.hash(bytes.span.bytes, seed: UInt64(seed))
+        }
+        best = max(best, 4 / (ProcessorTime.ofProcess() - began))
+    }
+    return sum == 0 ? 0 : Int(best)
+}
+
 let all = steps()
-print("\(pace) units a second for \(seconds) s\n")
+print("\(pace) units a second for \(seconds) s")
+print("XXH3-64 of 40 bytes: \(millionHashesASecond()) million a second of processor time\n")
 print(
     "| durability, archiver | units a second | ratio to none | latest, ms | waiting, MiB |"
         + " archiver, cores | others, cores | close, s | memory, MiB |")
 print("|---|---|---|---|---|---|---|---|---|")
 for durability in [Durability.off, .normal] {
-    for _ in 0..<rounds {
-        let without = try await append(durability, archives: false, all)
-        let with = try await append(durability, archives: true, all)
-        for (name, turn) in [("none", without), ("archiver", with)] {
-            let archiver = turn.processor["loom-archive"] ?? 0
-            let others = turn.processor.values.reduce(0, +) - archiver
-            func told(_ value: Double) -> String { String(format: "%.2f", value) }
-            print(
-                "| \(durability), \(name) | \(Int(turn.unitsASecond)) |",
-                told(turn.unitsASecond / without.unitsASecond), "|",
-                told(turn.lateMilliseconds), "| \(turn.waitingBytes >> 20) |",
-                told(archiver), "|", told(others), "|", told(turn.closeSeconds),
-                "| \(turn.memoryKibibytes >> 10) |")
-        }
+    let without = try await append(durability, archives: false, all)
+    let with = try await append(durability, archives: true, all)
+    for (name, turn) in [("none", without), ("archiver", with)] {
+        let archiver = turn.processor["loom-archive"] ?? 0
+        let others = turn.processor.values.reduce(0, +) - archiver
+        func told(_ value: Double) -> String { String(format: "%.2f", value) }
+        print(
+            "| \(durability), \(name) | \(Int(turn.unitsASecond)) |",
+            told(turn.unitsASecond / without.unitsASecond), "|",
+            told(turn.lateMilliseconds), "| \(turn.waitingBytes >> 20) |",
+            told(archiver), "|", told(others), "|", told(turn.closeSeconds),
+            "| \(turn.memoryKibibytes >> 10) |")
     }
 }
 try? FileManager.default.removeItem(atPath: folder.string)

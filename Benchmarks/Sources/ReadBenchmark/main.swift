@@ -9,7 +9,9 @@ import SystemPackage
 
 // What reads cost in a large log: one long run, and many short ones.
 //
-//   ReadBenchmark long DIR STEPS [kill]     writes a counter of so many steps; its memory meanwhile
+//   ReadBenchmark long DIR STEPS [close|kill [MIB]]
+//                                           writes a counter of so many steps, in segments of so
+//                                           many MiB; told is its memory meanwhile
 //   ReadBenchmark many DIR RUNS ARCHIVES    writes so many short runs into so many archives
 //   ReadBenchmark read DIR                  reads it: each line is a time, then the memory, and
 //                                           last how long it takes to read all of the log
@@ -44,8 +46,12 @@ struct Counter: StepLoop {
 func name(_ number: Int) throws -> RunID { try RunID("run-\(number)") }
 
 /// Writes a log whose only run is paused after so many steps.
-func writeLong(_ path: FilePath, steps: Int, isKilled: Bool) async throws {
-    let store = try LogRunStore(path: path)
+func writeLong(
+    _ path: FilePath, steps: Int, isKilled: Bool, segmentMebibytes: Int?
+) async throws {
+    var options = LogOptions()
+    if let segmentMebibytes { options.segmentBytesMax = segmentMebibytes << 20 }
+    let store = try LogRunStore(path: path, options: options)
     let began = ContinuousClock.now
     let runner = Runner(Counter(target: UInt64.max), store: store)
     let run = try RunID("demo")
@@ -99,8 +105,14 @@ func writeMany(_ path: FilePath, runs: Int, archives: Int) async throws {
         }
         await store.release(run, epoch: claim.epoch)
     }
+    let taken = ContinuousClock.now - began
+    // Many short runs take the archiver longer than a close waits for it.
+    let segments = "\(path)/seg"
+    while try FileManager.default.contentsOfDirectory(atPath: segments)
+        .count(where: { $0.hasSuffix(".llg") }) > 2
+    { usleep(50_000) }
     try store.close()
-    print("\(runs) runs in \(ContinuousClock.now - began)")
+    print("\(runs) runs in \(taken), archived and closed \(ContinuousClock.now - began)")
 }
 
 /// Prints how long a call takes: the best of three times the average over some.
@@ -195,7 +207,9 @@ func command(_ program: String, _ path: String) throws {
         try RunReader(path: FilePath(path)).source.row(of: RunID("demo")) == nil
         ? "run-4711" : "demo"
     for command in [["--version"], ["get", run], ["explain", run], ["stats", run]] {
+        var best = Double.infinity
         try time("loomlog \(command[0])", times: 5) { _ in
+            let before = ProcessorTime.ofChildren()
             let process = Process()
             process.executableURL = URL(fileURLWithPath: program)
             process.arguments = command.count == 1 ? command : command + ["--log", path, "--json"]
@@ -203,7 +217,9 @@ func command(_ program: String, _ path: String) throws {
             try process.run()
             process.waitUntilExit()
             guard process.terminationStatus == 0 else { throw CancellationError() }
+            best = min(best, ProcessorTime.ofChildren() - before)
         }
+        print("    of that processor time, at best: \(Int(best * 1e6)) us")
     }
 }
 
@@ -229,7 +245,9 @@ let path = FilePath(arguments[1])
 let count = arguments.count > 2 ? Int(arguments[2]) : nil
 switch arguments[0] {
 case "long":
-    try await writeLong(path, steps: count ?? 10_000_000, isKilled: arguments.last == "kill")
+    try await writeLong(
+        path, steps: count ?? 10_000_000, isKilled: arguments.contains("kill"),
+        segmentMebibytes: arguments.count > 4 ? Int(arguments[4]) : nil)
 case "many":
     let archives = arguments.count > 3 ? Int(arguments[3]) : nil
     try await writeMany(path, runs: count ?? 1_000_000, archives: archives ?? 16)
