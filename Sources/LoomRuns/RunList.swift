@@ -99,6 +99,8 @@ private struct HeadPage {
     /// Whether there may be more behind these.
     private var hasMore = false
 
+    private static let slack = 4096
+
     init(count: Int, order: RunOrder, after place: RunListPlace?) {
         (self.count, self.order, last) = (count, order, place)
     }
@@ -119,9 +121,8 @@ private struct HeadPage {
             guard showsKeepers || !head.run.isKeeper else { continue }
             let place = RunListPlace(key: head.created.microseconds, run: head.run)
             if let last, !order.isBefore(last, place) { continue }
-            if kept.count >= 2 * count {
-                cut(&kept)
-            }
+            // Sorted now and then: a page may be of one row.
+            if kept.count >= 2 * count + Self.slack { cut(&kept) }
             if hasMore, let worst = kept.indices.contains(count - 1) ? kept[count - 1] : nil,
                 order.isBefore(worst.place, place)
             {

@@ -87,15 +87,6 @@ public struct EndOfLog: Sendable {
         runsBehind = decision.isRefusal ? behind.runs(file, segment) : []
     }
 
-    /// Whether the disk has what was read, from the page cache or not, once the file was synced
-    /// again: a manifest names an end after a good sync of it, and a writer whose sync failed takes
-    /// its mark back.
-    var isProvenDurable: Bool {
-        if rule == .closed { return true }
-        guard case .upTo = facts.mark else { return false }
-        return rule == .marked || rule == .sealed
-    }
-
     /// Why the log is refused, with file, offset and runs; `nil` when it is not refused.
     public var refusal: LogError? {
         let what: String

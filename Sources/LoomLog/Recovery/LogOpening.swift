@@ -97,9 +97,11 @@ struct LogOpening {
         try removeTornManifests(loaded)
         let words = try markWords()
         var scan = try scanTail(loaded.manifest, words)
-        if !scan.end.isProvenDurable {
+        if scan.end.rule != .closed {
             // Judge the disk, not what the page cache still holds of it: after a failed sync that
-            // may be more, and no later sync brings it there.
+            // may be more, and no later sync brings it there. MARK does not tell that there was
+            // none: its writer may have been killed before it took the mark back. A manifest names
+            // an end after a good sync of it.
             scan = try scanTail(loaded.manifest, words, fromDisk: true)
         }
         let editor = ManifestEditor(loaded, store: manifests)

@@ -93,6 +93,9 @@ final class LiveFolds: Sendable {
 
     private let entries = Mutex<[RunID: Entry]>([:])
 
+    /// Runs of which the fold is kept, a kilobyte or two of each: of others it is made anew.
+    private static let keptMax = 16_384
+
     /// What the log holds of a run; `nil` when nothing. Of one that was deleted it knows the epoch.
     ///
     /// - Parameter source: Where a fold that goes on from an outline looks up what that leaves out.
@@ -121,8 +124,19 @@ final class LiveFolds: Sendable {
             try seen.see(run, RunFold.Place(position: position, epoch: epoch), body, place)
             return true
         }
-        entries.withLock { $0[run] = Entry(seen: seen, mark: live.mark) }
+        keep(Entry(seen: seen, mark: live.mark), of: run)
         return seen
+    }
+
+    private func keep(_ entry: Entry, of run: RunID) {
+        entries.withLock { entries in
+            if entries.count >= Self.keptMax {
+                // In the order of a hash, which is any: a list goes through all of them, and what
+                // it used last is what it needs last.
+                for run in Array(entries.keys.prefix(Self.keptMax / 8)) { entries[run] = nil }
+            }
+            entries[run] = entry
+        }
     }
 
     /// A run as its newest archive knows it.
