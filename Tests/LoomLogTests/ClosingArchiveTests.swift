@@ -104,27 +104,4 @@ import Testing
         }
         #expect(closed > 20)
     }
-
-    @Test("an opening after a kill reads the last segment once, where MARK counts")
-    func readsOnce() throws {
-        let log = log(kept: .max)
-        let writer = try log.open()
-        try log.append(0..<30, to: writer)
-        let segment = try #require(try log.manifest.segments.last)
-        let path = log.directory.segment(segment.segmentID)
-        let end = try storage.open(path, for: .reading).size()
-        func bytesRead(_ image: SimulatedStorage) throws -> Int {
-            var killed = log
-            killed.storage = image
-            let before = image.callCount
-            let reopened = try killed.open()
-            let read = image.calls[before...].filter { $0.kind == .read && $0.path == path }
-            #expect(reopened.recovery.ending == .tornProven)
-            #expect(try killed.problem(count: 30) == nil)
-            return read.reduce(0) { $0 + ($1.count ?? 0) }
-        }
-        let killed = storage.killImage(.everythingPending)
-        let once = try bytesRead(killed)
-        #expect(once < 2 * end, "\(once) of \(end)")
-    }
 }

@@ -73,7 +73,7 @@ import Testing
         if Self.isHeavy { #expect(read[1] < read[0] + 16_384, "\(read)") }
     }
 
-    /// Runs jobs on one thread with a small stack: of 64 KiB, or where nothing is optimised, of 256.
+    /// Runs jobs on one thread with a stack of 64 KiB; of 256 where nothing is optimised.
     private final class SmallStack: TaskExecutor {
         private let condition = NSCondition()
         private nonisolated(unsafe) var jobs: [UnownedJob] = []
