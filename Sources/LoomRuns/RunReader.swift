@@ -71,9 +71,20 @@ public struct RunReader: Sendable {
 
     /// Whether the events of a run are such as a runner writes; with what is wrong when not, and
     /// with what a person corrected, which is no fault of the log.
+    ///
+    /// Reads every event of the run and follows its states: what the index tells of it is checked,
+    /// not believed.
+    ///
+    /// - Throws: ``RunReadError`` and `LogError` of events that are damaged.
     public func verify(_ run: RunID) throws -> (isValid: Bool, notes: [String]) {
+        let outline = try row(run).outline
+        var pass = try RunPass(source, run, outline, followsStates: true)
+        try pass.readOn()
         let explanation = try explain(run)
-        let violations = explanation.violations
+        var violations = explanation.violations
+        if let found = pass.position.fold?.outline, !found.tellsAsMuch(as: outline) {
+            violations.append("the index of the log tells otherwise than the run's events")
+        }
         return (violations.isEmpty, violations + explanation.corrections.map(\.description))
     }
 
@@ -165,5 +176,16 @@ private struct StateCollector: RunVisitor {
             position.stepIndex == step
         else { return }
         state = try position.state()
+    }
+}
+
+extension RunOutline {
+    /// Whether two outlines of the same events were made of them, as far as both can know: what
+    /// archives leave out changes no count.
+    fileprivate func tellsAsMuch(as other: RunOutline) -> Bool {
+        rowCounts == other.rowCounts && violations.count == other.violations.count
+            && summary.status == other.summary.status
+            && summary.stepIndex == other.summary.stepIndex
+            && summary.nextPosition == other.summary.nextPosition
     }
 }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Foundation
+internal import LoomFormat
 internal import LoomLog
 internal import LoomModel
 internal import SystemPackage
@@ -19,7 +20,8 @@ struct BackupCommand: AsyncParsableCommand {
 
             Files that never change again are linked where the file system allows it. A link \
             keeps a file that is deleted; it does not keep one that the disk damages: --copy does, \
-            and so does another device.
+            and so does another device. A backup takes files as they are: whether events can be \
+            read is told by verify, of the backup as of any log.
             """)
     @OptionGroup var log: LogArguments
     @Argument(help: ArgumentHelp("The directory of the backup.", valueName: "directory"))
@@ -49,7 +51,17 @@ struct BackupCommand: AsyncParsableCommand {
     }
 
     private func backup() throws -> LogBackup {
-        try LogBackup(of: log.directory, to: FilePath(directory), linksFiles: !copy)
+        let (from, to) = (real(log.directory.string), real(directory))
+        guard !(from + "/").hasBytePrefix(to + "/"), !(to + "/").hasBytePrefix(from + "/") else {
+            throw UsageError(
+                "\(directory) and the log are one directory, or one is in the other",
+                hint: "make the backup elsewhere, best on another disk")
+        }
+        return try LogBackup(of: log.directory, to: FilePath(directory), linksFiles: !copy)
+    }
+
+    private func real(_ path: String) -> String {
+        URL(filePath: path).resolvingSymlinksInPath().path
     }
 
     private func goOn() async throws {

@@ -89,8 +89,9 @@ struct ReindexCommand: AsyncParsableCommand {
         abstract: "Make the tables of archives anew from their events.",
         discussion: """
             Tables are what makes reads fast; all that they tell is in the events. Those that are \
-            damaged, missing or of another version are made anew, with --all every one. A damaged \
-            event is told with its place: fsck says what it touches.
+            damaged, missing or of another version are made anew, with --all every one. Events are \
+            read only where tables are made: there a damaged one is told, with file and offset. \
+            verify reads those of a run.
             """)
     @OptionGroup var ask: AskArguments
     @Flag(help: "Also tables that can be read.") var all = false

@@ -38,6 +38,9 @@ struct ExportCommand: AsyncParsableCommand {
             guard let output else {
                 return try export.writeLines { Output.write([$0.canonicalText]) }
             }
+            guard !FileManager.default.fileExists(atPath: output) else {
+                throw UsageError("\(output) exists", hint: "give another name, or remove it first")
+            }
             let (events, bytes) = try export.write(
                 to: FilePath(output), storeID: reader.storeID)
             Output.write([Output.printable("\(output) has \(events) events in \(bytes) bytes")])

@@ -105,7 +105,7 @@ extension LogRunStore {
         guard let time = log.copyTime, !restoredRuns.isEmpty else { return nil }
         let count = restoredRuns.count
         return "restored from the backup of \(EventTime(microseconds: time).iso8601): "
-            + "\(Output.count(count, "run")) that were driven then are paused"
+            + "\(Output.count(count, "run")), driven when it was made, paused"
     }
 }
 

@@ -59,10 +59,14 @@ struct Driving {
     /// Says what other processes ask of the runs here; a run that one of them cancels stops in its
     /// step, as by Ctrl-C.
     private static func tellRequests(to store: LogRunStore, _ stop: StopSignals) {
-        store.requestDesk.listen { run, asked in
+        store.requestDesk.listen { [weak desk = store.requestDesk] run, asked in
             Progress.shared.finish()
             Output.note("run \(run): \(asked.by) asked to \(asked.verb): \(asked.answer.words)")
-            if asked.answer == .done, asked.verb.hasSameBytes(as: "cancel") { stop.cancel() }
+            // Other runs may be cancelled through this process, too.
+            guard asked.answer == .done, asked.verb.hasSameBytes(as: "cancel"),
+                desk?.drives(run) == true
+            else { return }
+            stop.cancel()
         }
     }
 

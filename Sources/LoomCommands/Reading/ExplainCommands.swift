@@ -45,7 +45,8 @@ struct VerifyCommand: AsyncParsableCommand {
         commandName: "verify",
         abstract: "Check that the events of a run are such as a runner writes.",
         discussion: """
-            Exit status 65 when they are not. Calls of which a person said otherwise than the \
+            Reads every event of the run, whatever the log's index tells of it. Exit status 65 \
+            when they are not, or are damaged. Calls of which a person said otherwise than the \
             tool are noted, and are no fault.
             """)
     @OptionGroup var log: LogArguments

@@ -23,7 +23,7 @@ struct ListCommand: AsyncParsableCommand {
 
     @Option(
         help: "Only runs whose last failed attempt was of this category.",
-        completion: .list(FailureCategory.allCases.map(\.rawValue)))
+        completion: .list(CategoryArgument.allValueStrings))
     var category: CategoryArgument?
     @Option(help: "Only runs with an event at this time or later: \(TimeArgument.help).")
     var since: TimeArgument?
@@ -112,6 +112,8 @@ struct PlaceArgument: ExpressibleByArgument {
 /// A category of failures.
 struct CategoryArgument: ExpressibleByArgument {
     let category: FailureCategory
+
+    static let allValueStrings = FailureCategory.allCases.map(\.rawValue)
 
     init?(argument: String) {
         let known = FailureCategory.allCases.first { $0.rawValue.hasSameBytes(as: argument) }

@@ -41,6 +41,9 @@ public final class RequestDesk: Sendable {
 
     func journal(of run: RunID) -> RunJournal? { state.withLock { $0.driven[run] } }
 
+    /// Whether this process drives a run.
+    public func drives(_ run: RunID) -> Bool { journal(of: run) != nil }
+
     /// Tells of an inbox that holds what is no request.
     func remark(_ text: String) { Logger(label: "loomlog").warning("\(text)") }
 

@@ -1,5 +1,6 @@
 import Foundation
 import LoomModel
+import SystemPackage
 import Testing
 
 /// compact and reindex, as they are called.
@@ -61,6 +62,23 @@ extension CommandProcessTests {
             #expect(said.status == status && said.isOneError, said.words)
         }
         #expect(try await folder.read("get", "demo").json["status"] == .string("paused"))
+    }
+
+    /// A backup was made inside the log, and one of a backup into itself.
+    @Test("a backup into the log, and an export over a file, are refused by name")
+    func places() async throws {
+        try await make("demo")
+        let inside = folder.log.appending("seg").appending("copy").string
+        for place in [folder.log.string, folder.log.appending("copy").string, inside] {
+            let said = try await folder.call("loomlog", ["backup", place])
+            #expect(said.status == 64 && said.isOneError, said.words)
+        }
+        let file = folder.log.string + ".loomrun"
+        let first = try await folder.call("loomlog", ["export", "demo", "-o", file])
+        #expect(first.status == 0, first.words)
+        let second = try await folder.call("loomlog", ["export", "demo", "-o", file])
+        #expect(second.status == 64 && second.errors.contains("\(file) exists"), second.words)
+        try await folder.expectVerified()
     }
 
     @Test("compact beside a program that drives a run: the program does it, and goes on")

@@ -89,6 +89,23 @@ extension CommandProcessTests {
         try await folder.expectVerified()
     }
 
+    /// It stopped the run that was driven, whichever run was cancelled.
+    @Test("a run is cancelled through the program that drives another, which goes on")
+    func cancelsOther() async throws {
+        let made = try await folder.call("counter-agent", ["run", "other", "--max-steps", "2"])
+        #expect(made.status == 0, made.words)
+        async let program = folder.call(
+            "loomlog", ["run", "demo", "--max-steps", "60"],
+            then: CommandFolder.testProgram("slow.py", "0.02"))
+        try await waitForSteps()
+        let cancel = try await folder.call("loomlog", ["cancel", "other"])
+        #expect(cancel.status == 0 && cancel.errors.contains("which has the log"), cancel.words)
+        let ended = try await program
+        #expect(ended.status == 0, ended.words)
+        #expect(try await folder.read("get", "demo").json["step_index"].number == 60)
+        #expect(try await folder.read("get", "other").json["status"] == .string("cancelled"))
+    }
+
     @Test("--no-wait leaves the request; whoever opens the log next carries it out, once")
     func noWait() async throws {
         let made = try await folder.call("counter-agent", ["run", "demo", "--max-steps", "5"])
