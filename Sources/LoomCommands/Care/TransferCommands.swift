@@ -108,6 +108,7 @@ struct ImportCommand: AsyncParsableCommand {
     }
 
     private func tell(_ runs: [ImportedRun]) {
+        if runs.isEmpty { Output.note("warning: there are no runs in \(file)") }
         let verb = dryRun ? "can be imported" : "imported"
         output.print(
             .array(

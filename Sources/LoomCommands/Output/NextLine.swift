@@ -19,6 +19,8 @@ struct NextLine {
 
     func after(_ view: RunView) -> String {
         let run = view.run.rawValue
+        // Somebody drives it: a resume would be refused.
+        if view.holder != nil { return "next     \(command(["explain", run]))" }
         switch view.summary.status {
         case .paused, .running:
             guard case .unknownOutcome(let call, _)? = view.summary.pauseReason else {
