@@ -42,7 +42,7 @@ public struct RequestAsker: Sendable {
 
     /// Asks for a change of a run, and waits until it is made.
     ///
-    /// - Throws: ``RunnerError`` and ``RequestRefusal``: the change was refused and not made.
+    /// - Throws: ``RunnerError`` and `RequestRefusal`: the change was refused and not made.
     ///   ``RequestError``, `LogError`.
     public func ask(_ run: RunID, _ change: RunChange) async throws -> ChangedRun {
         let holder = try log.writer()

@@ -20,7 +20,7 @@ public import LoomModel
 /// that has no handler is left alone: its asker takes it back.
 public struct RequestHandlers: Sendable {
     /// Does the work; what it returns is the answer. An error is the answer, too: a
-    /// ``RequestRefusal`` as it is, any other as the kind `failed`.
+    /// `RequestRefusal` as it is, any other as the kind `failed`.
     public typealias Handler = @Sendable (RequestedWork) async throws -> JSONValue
 
     private var handlers: [ByteString: Handler] = [:]

@@ -12,7 +12,7 @@ public struct RunExport {
 
     /// Prepares the export of some runs.
     ///
-    /// - Throws: ``RunReadError`` for a run that does not exist.
+    /// - Throws: `RunReadError` for a run that does not exist.
     public init(_ runs: [RunID], from reader: RunReader) throws {
         self.reader = reader
         // Each once, in order of the bytes of their names.
