@@ -265,6 +265,8 @@ struct ForgetfulIndexer: ArchiveSemantics {
         var base: any ArchiveSlice
         var random: SeededGenerator
 
+        var deletedEpoch: UInt64? { base.deletedEpoch }
+
         mutating func take(
             epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
         ) throws(LogError) {

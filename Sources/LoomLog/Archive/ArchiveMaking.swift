@@ -123,7 +123,7 @@ extension ArchiveMaking {
     ) throws(LogError) {
         let own = looksAhead ? try summary(of: run, after: past, events) : own
         var slice = try semantics.begin(run, after: past, newest: newest ?? own, rewriting: own)
-        var check = SliceCheck()
+        var check = SliceCheck(deletedEpoch: slice.deletedEpoch)
         try writer.begin(
             run, byteCount: byteCount, after: past.flatMap { semantics.end(of: $0.row) })
         func give(
@@ -162,22 +162,19 @@ extension ArchiveMaking {
     }
 }
 
-/// Whether a slice gives as many events as it takes, at the same places, or none at all; of a run
-/// that began anew behind one that was deleted, those of the new one.
+/// Whether a slice gives as many events as it takes, at the same places, or none at all; of a name
+/// that was deleted, those of higher epochs.
 private struct SliceCheck {
+    /// Events of this and lower epochs are left out.
+    let deletedEpoch: UInt64?
     private var taken: (count: Int, sum: UInt64) = (0, 0)
-    /// Since the run began anew.
-    private var takenAnew: (count: Int, sum: UInt64) = (0, 0)
     private var given: (count: Int, sum: UInt64) = (0, 0)
-    private var epoch: UInt64?
+
+    init(deletedEpoch: UInt64?) { self.deletedEpoch = deletedEpoch }
 
     mutating func take(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {
-        if position == 0, given.count == 0, self.epoch.map({ epoch > $0 }) ?? false {
-            takenAnew = (0, 0)
-        }
-        self.epoch = epoch
+        if let deletedEpoch, epoch <= deletedEpoch { return }
         Self.add(epoch, position, sequence, to: &taken)
-        Self.add(epoch, position, sequence, to: &takenAnew)
     }
 
     mutating func give(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {
@@ -196,5 +193,5 @@ private struct SliceCheck {
         }
     }
 
-    var isKept: Bool { given.count == 0 || given == taken || given == takenAnew }
+    var isKept: Bool { given.count == 0 || given == taken }
 }

@@ -70,15 +70,15 @@ struct ArchiveReindexing {
 private struct Deletions {
     /// The rows of runs of which nothing else is left, in order of name.
     var rows: ArraySlice<(RunID, ArchivedRun)> = []
-    /// Names that began anew.
-    var anew: Set<RunID> = []
+    /// The summaries of names that began anew: what was deleted before is told nowhere else.
+    var anew: [RunID: [UInt8]] = [:]
 
     init(_ file: any StorageFile, _ entry: ManifestSegment, _ storeID: StoreID) {
         do throws(LogError) {
             let reader = try ArchiveReader(file: file, entry: entry, storeID: storeID)
             var old = ArchiveRows<RunTableRow>(reader)
             while let row = try old.next() {
-                if row.flags.contains(.begunAnew) { anew.insert(row.name) }
+                if row.flags.contains(.begunAnew) { anew[row.name] = row.summary }
                 guard !row.hasEvents else { continue }
                 let kept = try row.archived { (n) throws(LogError) in try reader.text(n) ?? "" }
                 rows.append((row.name, kept))
@@ -224,8 +224,10 @@ private struct ReindexPass {
         }
         try endRun(&writer)
         try keepDeleted(before: id, &writer)
-        let past = deletions.anew.contains(id) ? nil : try neighbours.past(id)
-        slice = try semantics.begin(id, after: past, newest: try neighbours.newest(id))
+        let anew = deletions.anew[id]
+        let past = anew == nil ? try neighbours.past(id) : nil
+        slice = try semantics.begin(
+            id, after: past, newest: try neighbours.newest(id) ?? anew)
         var run = SeenRun(id: id, firstUnit: unitNumber, lastUnit: unitNumber)
         run.wholeState = past.flatMap { semantics.end(of: $0.row)?.wholeState }
         self.run = run
@@ -237,7 +239,7 @@ private struct ReindexPass {
         var row =
             try slice.finish { _, position, _, _, progress in run.give(position, progress) }
             ?? ArchivedRun()
-        if deletions.anew.contains(run.id) { row.flags.insert(.begunAnew) }
+        if deletions.anew[run.id] != nil { row.flags.insert(.begunAnew) }
         run.release(upTo: .max)
         self.run = run
         try keepReady(&writer)

@@ -108,6 +108,10 @@ package protocol ArchiveSlice {
         _ epoch: UInt64, _ position: UInt64, _ sequence: UInt64, RawSpan, ArchiveProgress
     ) throws(LogError) -> Void
 
+    /// The epoch up to which it leaves events out, as they are of a run that was deleted; `nil`
+    /// where it leaves none out, or all.
+    var deletedEpoch: UInt64? { get }
+
     /// Takes the next event; gives those that are decided. It may hold events back until it knows
     /// more, never beyond the commit of the next step.
     mutating func take(
@@ -118,6 +122,11 @@ package protocol ArchiveSlice {
     ///
     /// - Returns: What the run table keeps; `nil` where it keeps nothing of the run.
     mutating func finish(give: Give) throws(LogError) -> ArchivedRun?
+}
+
+extension ArchiveSlice {
+    /// Of a run that was never deleted.
+    package var deletedEpoch: UInt64? { nil }
 }
 
 /// What stands behind an event of an archive: for the block table.

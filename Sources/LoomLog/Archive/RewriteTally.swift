@@ -56,6 +56,8 @@ private struct MeasuringSlice: ArchiveSlice {
     private let tally: RewriteTally
     private var comparison = RewriteComparison()
 
+    var deletedEpoch: UInt64? { base.deletedEpoch }
+
     init(run: RunID, base: any ArchiveSlice, tally: RewriteTally) {
         (self.run, self.base, self.tally) = (run, base, tally)
     }

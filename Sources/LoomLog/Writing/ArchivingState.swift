@@ -9,6 +9,8 @@ struct ArchivingState {
     var isWorking = false
     /// Whether somebody else has the archiver's place, or waits for it.
     var isReserved = false
+    /// The thread of whoever asked for the work, while it is told how far that is.
+    var toldThread: UInt64?
     /// When the work must have ended, once the writer goes away.
     var stopsAt: UInt64?
     /// Whether appends that need a new segment wait until there is less to archive.

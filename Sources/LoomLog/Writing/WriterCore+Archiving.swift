@@ -58,11 +58,15 @@ extension WriterCore {
     /// Lets the archiver end what it does within a time, and begin nothing more.
     func stopArchiving(within nanoseconds: UInt64) {
         let deadline = now.addingSaturating(nanoseconds)
-        monitor.withLock { state in
-            state.archiving.stopsAt = min(state.archiving.stopsAt ?? .max, deadline)
+        // Whoever is told of the work would wait for itself: the work ends when it returns.
+        let isTold = monitor.withLock { state in
+            let isTold = state.archiving.toldThread == WorkerThread.currentIdentity
+            state.archiving.stopsAt = isTold ? 0 : min(state.archiving.stopsAt ?? .max, deadline)
             state.archiving.holdsRolls = false
+            return isTold
         }
         monitor.notifyAll()
+        if isTold { return }
         monitor.wait { state -> MonitorStep<Void> in
             state.archiving.isWorking ? .wait(until: nil) : .finish(())
         }

@@ -27,7 +27,7 @@ extension WriterCore {
                 try ending { () throws(Ending) in try rewrite(id, archiving, &progress) }
                 progress.archivesDone += 1
                 try sweep(archiving, pinsHold: pinsHold, &progress)
-                try report(progress)
+                try tell(progress, report)
                 // Appends went on.
                 var later = CompactionProgress()
                 try archiveWaiting(archiving, &later)
@@ -81,30 +81,41 @@ extension WriterCore {
                 path: maker.directory.root)
         }
         try monitor.wait { state throws(LogError) -> MonitorStep<Void> in
-            try state.checkOpen()
-            guard state.archiving.stopsAt == nil else {
-                throw LogError(.closed, "the log was closed")
-            }
+            try state.checkArchiverGoesOn()
             if state.archiving.isReserved { return .wait(until: nil) }
             state.archiving.isReserved = true
             return .finish(())
         }
+        var isWorking = false
         defer {
             monitor.withLock { state in
                 state.archiving.isReserved = false
-                state.archiving.isWorking = false
+                if isWorking { state.archiving.isWorking = false }
                 state.archiving.hasWork = true
             }
             updateHold()
             monitor.notifyAll()
         }
-        monitor.wait { state -> MonitorStep<Void> in
+        // A close waits for the same, and may come first.
+        try monitor.wait { state throws(LogError) -> MonitorStep<Void> in
+            try state.checkArchiverGoesOn()
             if state.archiving.isWorking { return .wait(until: nil) }
             state.archiving.isWorking = true
             return .finish(())
         }
+        isWorking = true
         updateHold()
         return try body(archiving)
+    }
+
+    /// Tells whoever asked for the work how far it is: it may close the log.
+    func tell(
+        _ progress: CompactionProgress, _ report: (CompactionProgress) throws(LogError) -> Void
+    ) throws(LogError) {
+        monitor.withLock { $0.archiving.toldThread = WorkerThread.currentIdentity }
+        defer { monitor.withLock { $0.archiving.toldThread = nil } }
+        try report(progress)
+        try goOn()
     }
 
     /// Archives what has ended.
@@ -172,6 +183,18 @@ extension WriterCore {
                 poison(error).deliver()
                 throw error
             }
+        }
+    }
+}
+
+extension WriterState {
+    /// Throws when nobody may take the archiver's place: the log is closed, or who asks is told of
+    /// such work at the moment, and would wait for itself.
+    fileprivate func checkArchiverGoesOn() throws(LogError) {
+        try checkOpen()
+        guard archiving.stopsAt == nil else { throw LogError(.closed, "the log was closed") }
+        guard archiving.toldThread != WorkerThread.currentIdentity else {
+            throw LogError(.limitExceeded, "a compaction is asked for in the report of another")
         }
     }
 }

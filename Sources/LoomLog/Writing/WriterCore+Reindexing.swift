@@ -19,7 +19,7 @@ extension WriterCore {
                 if onlyDamaged { isDue = try !hasGoodTables(entry, archiving, reads: true) }
                 if isDue { try replace(.reindex(entry.segmentID), archiving, &progress) }
                 progress.archivesDone += 1
-                try report(progress)
+                try tell(progress, report)
             }
             return progress
         }

@@ -53,13 +53,12 @@ extension CompactionForecast {
     public init(_ log: LogReader, _ rules: RetentionRules, now: EventTime) throws {
         let source = LogRunSource(log)
         let changes = try rules.changes(in: source, now: now)
-        var planned: [RunID: [RetentionChange]] = [:]
-        for change in changes { planned[change.run, default: []].append(change) }
-        let known = planned
+        let planned = Dictionary(
+            changes.map { ($0.run, $0.contents) }, uniquingKeysWith: { first, _ in first })
         let measure = try log.measureCompaction(RunIndexer()) { (run) throws(LogError) in
             do {
                 guard let outline = try source.outline(of: run) else { return nil }
-                return try outline.after(known[run] ?? []).encoded()
+                return try outline.after(planned[run] ?? []).encoded()
             } catch let error as LogError {
                 throw error
             } catch {
@@ -77,12 +76,12 @@ extension CompactionForecast {
 }
 
 extension CompactionForecast.Run {
-    fileprivate init(_ run: RunID, _ changes: [RetentionChange], _ measured: RewrittenRun) {
+    fileprivate init(_ run: RunID, _ changes: [RunEvent.Content], _ measured: RewrittenRun) {
         self.run = run
         var policy: CheckpointPolicy?
-        for case .policyChanged(let asked) in changes.map(\.content) { policy = asked }
+        for case .policyChanged(let asked) in changes { policy = asked }
         self.policy = policy
-        isDeleted = changes.contains { $0.deletes } || measured.goneCount > 0
+        isDeleted = changes.contains(.deleted) || measured.goneCount > 0
         events = measured.changed.sorted { $0.key < $1.key }
             .map { number, count in
                 CompactionForecast.KindCount(
@@ -94,12 +93,12 @@ extension CompactionForecast.Run {
 
 extension RunOutline {
     /// The outline of a run that is over behind what rules do to it.
-    fileprivate func after(_ changes: [RetentionChange]) throws -> RunOutline {
+    fileprivate func after(_ changes: [RunEvent.Content]) throws -> RunOutline {
         var fold = OutlineFold(resuming: self)
-        for change in changes {
+        for content in changes {
             let place = RunFold.Place(
                 position: fold.summary.nextPosition, epoch: fold.summary.epoch + 1)
-            try fold.apply(RunEvent(time: summary.updated, change.content), at: place)
+            try fold.apply(RunEvent(time: summary.updated, content), at: place)
         }
         return fold.outline
     }

@@ -79,32 +79,54 @@ public struct RunSelection: Hashable, Sendable {
     }
 }
 
-/// A run, and what a rule is about to do to it.
+/// A run, and what rules are about to do to it.
 struct RetentionChange: Hashable, Sendable {
     let run: RunID
     /// How the run stands; otherwise nothing is done.
-    let status: RunStatus
-    let content: RunEvent.Content
+    private let epoch: UInt64
+    private let nextPosition: UInt64
+    /// In order. What deletes the run is alone.
+    private(set) var contents: [RunEvent.Content]
 
-    var deletes: Bool { content == .deleted }
+    init(_ run: RunID, _ summary: RunSummary, _ content: RunEvent.Content) {
+        (self.run, contents) = (run, [content])
+        (epoch, nextPosition) = (summary.epoch, summary.nextPosition)
+    }
+
+    var deletes: Bool { contents == [.deleted] }
+
+    /// Adds what a later rule does.
+    mutating func add(_ content: RunEvent.Content) {
+        if content == .deleted { contents = [] }
+        contents.append(content)
+    }
+
+    /// Whether the run stands as it did: neither has it gone on, nor is it another of its name.
+    func isStill(_ summary: RunSummary) -> Bool {
+        summary.epoch == epoch && summary.nextPosition == nextPosition
+    }
 }
 
 extension RetentionRules {
-    /// Finds the runs that the rules are about and to which they have something to do.
+    /// Finds the runs that the rules are about and to which they have something to do: each once.
     ///
     /// - Throws: ``RunnerError/unknownRun(_:)`` and ``RunnerError/notOver(_:_:)`` of runs that are
     ///   named; what the source throws.
     func changes(in source: any RunSource, now: EventTime) throws -> [RetentionChange] {
-        var (changes, deleted) = ([RetentionChange](), Set<RunID>())
+        var (changes, places) = ([RetentionChange](), [RunID: Int]())
         for rule in rules {
-            for run in try rule.runs(in: source, now: now) where !deleted.contains(run) {
+            for run in try rule.runs(in: source, now: now) {
+                let place = places[run]
+                if let place, changes[place].deletes { continue }
                 guard let row = try source.row(of: run), rule.fits(row),
                     let content = rule.content(for: row.outline)
                 else { continue }
-                changes.append(
-                    RetentionChange(
-                        run: run, status: row.outline.summary.status, content: content))
-                if case .delete = rule.action { deleted.insert(run) }
+                if let place {
+                    changes[place].add(content)
+                } else {
+                    places[run] = changes.count
+                    changes.append(RetentionChange(run, row.outline.summary, content))
+                }
             }
         }
         return changes

@@ -171,7 +171,7 @@ extension LogRunStore {
 }
 
 extension RunAccess {
-    /// Records what a rule does to a run, if the run still stands as it did.
+    /// Records what rules do to a run, if the run still stands as it did.
     ///
     /// - Returns: Whether it was done: not to a run that somebody holds, or that went on.
     fileprivate func make(_ change: RetentionChange) async throws -> Bool {
@@ -179,8 +179,8 @@ extension RunAccess {
             return try await claimed(change.run) { claim in
                 guard claim.position > 0 else { return false }
                 let loaded = try await load(change.run)
-                guard loaded.fold.summary.status == change.status else { return false }
-                try await journal(claim, loaded).record([change.content], isBarrier: true)
+                guard change.isStill(loaded.fold.summary) else { return false }
+                try await journal(claim, loaded).record(change.contents, isBarrier: true)
                 return true
             }
         } catch let error as RunnerError {

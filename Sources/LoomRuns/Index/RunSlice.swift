@@ -25,6 +25,8 @@ struct RunSlice: ArchiveSlice {
     private var leftDeletionOut = false
     private var gaveSome = false
 
+    var deletedEpoch: UInt64? { newest?.summary.deletedEpoch }
+
     /// - Parameters:
     ///   - past: What older archives hold of the run. Without an outline from which a fold can go
     ///     on, its events are folded first.
