@@ -75,8 +75,7 @@ private struct ArchivesOpening {
                 archives.append(archive)
             } else if let archive = known[entry.segmentID] {
                 // Where its events are damaged, too, other runs are read as before.
-                let mended = try? mended(entry, behind: archives)
-                archives.append(mended ?? archive)
+                archives.append(try mended(entry, behind: archives) ?? archive)
             } else {
                 archives.append(try open(entry, behind: archives))
             }
@@ -94,13 +93,13 @@ private struct ArchivesOpening {
         } catch {
             // Its end is where the tables are found from.
             guard error.code == .corrupt, !error.isMissingFile,
-                let archive = try? mended(entry, behind: older)
+                let archive = try mended(entry, behind: older)
             else { throw error }
             return archive
         }
     }
 
-    /// - Returns: `nil` where nobody can.
+    /// - Returns: `nil` where nobody can, as its events are damaged, too.
     private func mended(
         _ entry: ManifestSegment, behind older: [ArchiveReader]
     ) throws(LogError) -> ArchiveReader? {
@@ -108,9 +107,15 @@ private struct ArchivesOpening {
         let neighbours = ArchiveNeighbours(
             older: ArchiveSet(archives: older), newer: ArchiveSet(archives: []),
             forgivesNewer: true)
-        return try MendedArchive(
-            directory: log.directory, storage: log.storage, semantics: semantics
-        ).open(entry, of: manifest, beside: neighbours)
+        do throws(LogError) {
+            return try MendedArchive(
+                directory: log.directory, storage: log.storage, semantics: semantics
+            ).open(entry, of: manifest, beside: neighbours)
+        } catch {
+            // What failed otherwise may work the next time.
+            guard error.code == .corrupt, !error.isMissingFile else { throw error }
+            return nil
+        }
     }
 }
 
