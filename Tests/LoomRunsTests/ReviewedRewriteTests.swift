@@ -96,6 +96,31 @@ import Testing
         try writer.close()
     }
 
+    /// Of a run with an event that this version does not know, the row was as if it told nothing.
+    @Test("a list of all events has none of a deleted run, whatever began anew under its name")
+    func unknownKinds() throws {
+        let begin: [RunEvent.Content] = [
+            .created(RunCreation(loop: "raw", state: [0x31])), .resumed(holder: "h"),
+        ]
+        let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
+        try writer.append(try unit(begin + [.cancelled(reason: "")], at: 0, epoch: 1))
+        _ = try writer.compact()
+        try writer.append(try unit([.deleted], at: 3, epoch: 2))
+        var anew = try unit(begin, at: 0, epoch: 3)
+        anew.append([200, 1])
+        try writer.append(anew)
+        // Archived, and nothing else: as an archiver does it.
+        writer.core.monitor.withLock { $0.isRolling = true }
+        writer.runTimers()
+        writer.runTimers()
+        #expect(writer.core.manifests.manifest.segments.count { $0.role == .archive } == 2)
+        let source = try LogRunSource(path: "/a.loom", storage: storage)
+        var (tail, epochs) = (try source.tail(of: nil, last: nil), [UInt64]())
+        while let unit = try tail.next() { epochs += unit.map(\.event.place.epoch) }
+        #expect(epochs == [3, 3])
+        try writer.close()
+    }
+
     /// A run that is completed.
     private func complete(_ name: String, in store: LogRunStore) async throws {
         var run = try await RawRun(name, in: store, state: [0x31])

@@ -46,6 +46,15 @@ extension RunTableRow {
     }
 }
 
+extension RunTableRow {
+    /// The epoch up to which events of the name are of a run that was deleted: also where a fold
+    /// cannot go on from the row, as it has events of kinds that are not known.
+    var deletedEpoch: UInt64? {
+        guard !summary.isEmpty else { return nil }
+        return (try? RunOutline(decoding: summary.rawSpan))?.summary.deletedEpoch
+    }
+}
+
 extension ToolKey {
     /// The fingerprint of a key that outlives its step.
     var fingerprint: KeyFingerprint? {

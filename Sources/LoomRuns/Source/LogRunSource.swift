@@ -132,7 +132,7 @@ public final class LogRunSource: RunSource {
     func deletedEpoch(of run: RunID) throws -> UInt64? {
         try looking { view in
             if let epoch = try deletedEpoch(inLiveOf: run, view) { return epoch }
-            return try view.archived(run)?.outline?.summary.deletedEpoch
+            return try view.archived(run)?.deletedEpoch
         }
     }
 
