@@ -34,6 +34,11 @@ enum Answer: Hashable {
 
     /// What tells it from another answer, in some words of each.
     func difference(from other: Answer) -> String {
+        if case .value(let mine) = self, case .value(let theirs) = other,
+            let mine = mine.base as? [Shown], let theirs = theirs.base as? [Shown]
+        {
+            return Shown.difference(mine, theirs)
+        }
         let (a, b) = (Array(String(describing: self)), Array(String(describing: other)))
         let start = max(0, zip(a, b).prefix { $0 == $1 }.count - 60)
         let parts = [a, b].map { String($0[min(start, $0.count)...].prefix(300)) }
@@ -55,6 +60,26 @@ struct RunQuery {
 
 /// What a view shows, with its error in words.
 private struct Shown: Hashable {
+    /// The first row that is another, and which of its fields are.
+    static func difference(_ mine: [Shown], _ theirs: [Shown]) -> String {
+        let index = zip(mine, theirs).prefix { $0 == $1 }.count
+        guard index < min(mine.count, theirs.count) else {
+            return "\(mine.map(\.run)) != \(theirs.map(\.run))"
+        }
+        let (a, b) = (mine[index], theirs[index])
+        var words = ["row \(index): \(a.run) != \(b.run)"]
+        if a.values != b.values {
+            let texts = [a, b].map { $0.values.map { $0.map { "\($0.count):\($0.prefix(12))" } ?? "nil" } }
+            words.append("\(texts)")
+        }
+        if a.words != b.words { words.append("\(a.words) != \(b.words)") }
+        for (x, y) in zip(Mirror(reflecting: a.summary).children, Mirror(reflecting: b.summary).children)
+        where (x.value as? AnyHashable) != (y.value as? AnyHashable) {
+            words.append("\(x.label ?? ""): \(x.value) != \(y.value)")
+        }
+        return words.joined(separator: "\n")
+    }
+
     let run: RunID
     let summary: RunSummary
     let values: [[UInt8]?]

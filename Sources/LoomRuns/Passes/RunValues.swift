@@ -9,13 +9,14 @@ struct RunValues {
     private var result: [UInt8]?
     /// Follows the states where events were passed over: only a fold knows which.
     private var position: RunPosition?
+    private var completion = CompletionVisitor()
     private var readError: RunReadError?
 
     init(_ row: RunRow) {
         self.row = row
         readError = row.readError
-        if needsState, !row.outline.violations.isEmpty {
-            position = RunPosition(row.run, .run, keepsValues: false, followsStates: true)
+        if row.readError == nil, !row.outline.violations.isEmpty {
+            position = RunPosition(row.run, .run, keepsValues: false, followsStates: needsState)
         }
     }
 
@@ -24,10 +25,10 @@ struct RunValues {
 
     /// The events that are needed; `nil` for none.
     var part: RunPart? {
-        if summary.status == .completed, row.readError == nil {
+        if summary.status == .completed, row.readError == nil, position == nil {
             return summary.end.map { RunPart(row.run, from: $0, before: $0 + 1) }
         }
-        guard needsState else { return nil }
+        guard needsState || position != nil else { return nil }
         let first = position == nil ? row.outline.state.wholeState : 0
         // Where events were passed over, positions do not tell which.
         let end = position == nil ? summary.nextPosition : .max
@@ -40,8 +41,8 @@ struct RunValues {
         do {
             if let position {
                 guard position.nextPosition < summary.nextPosition else { return }
-                var visitor = NoVisitor()
-                try self.position?.visit(stored, &visitor)
+                try self.position?.visit(stored, &completion)
+                result = completion.result
             } else if let event = try stored.event() {
                 try take(event, stored)
             }
@@ -88,5 +89,16 @@ struct RunValues {
         } catch {
             throw .corrupt(row.run, "its state: \(error)")
         }
+    }
+}
+
+/// Keeps the result that the run's completion has.
+private struct CompletionVisitor: RunVisitor {
+    var result: [UInt8]?
+
+    mutating func after(
+        _ event: RunEvent, at place: RunFold.Place, _ position: inout RunPosition
+    ) {
+        if case .runCompleted(_, let result) = event.content { self.result = result }
     }
 }

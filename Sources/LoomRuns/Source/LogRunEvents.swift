@@ -81,6 +81,9 @@ struct LogTail: RunEventTail {
         of run: RunID, last count: Int?, _ source: LogRunSource
     ) throws -> (events: LogRunCursor, end: UInt64, skipped: UInt64) {
         let epoch = try source.deletedEpoch(of: run)
+        // Of a name that was used before, positions do not tell how many events there are; nor of
+        // a run with events at positions that no runner gives.
+        let isPlain = try source.row(of: run)?.isPlain == true
         return try source.looking { view in
             guard let count else {
                 return (try view.events(of: run, above: epoch), view.end, 0)
@@ -91,8 +94,7 @@ struct LogTail: RunEventTail {
                 throw RunReadError.unknownRun(run)
             }
             let wanted = UInt64(clamping: max(0, count))
-            // Of a name that was used before, positions do not tell how many there are.
-            var distance = epoch == nil ? wanted : .max
+            var distance = epoch == nil && isPlain ? wanted : .max
             while true {
                 let first = end > distance ? end - distance : 0
                 let events = try view.events(of: run, at: first..<UInt64.max, above: epoch)
@@ -174,4 +176,9 @@ extension StoredEvent {
             run: event.run, place: .init(position: event.position, epoch: event.epoch),
             body: event.body, origin: LogPlace(segmentID: event.segmentID, offset: event.offset))
     }
+}
+
+extension RunRow {
+    /// Whether every event of the run is at the position that follows, as far as that is known.
+    fileprivate var isPlain: Bool { readError == nil && outline.violations.isEmpty }
 }
