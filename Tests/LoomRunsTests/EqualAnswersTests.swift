@@ -166,6 +166,8 @@ private struct OpenCursors: ~Copyable {
         func kept(_ events: [StoredEvent]) -> [KeptBytes] {
             events.map { KeptBytes($0.body, hides: hides) }
         }
-        return kept(events) == kept(known) ? nil : "the tail of \(run)"
+        if kept(events) == kept(known) { return nil }
+        let same = zip(kept(events), kept(known)).prefix { $0 == $1 }.count
+        return "the tail of \(run): \(events.count) events of \(known.count), another at \(same)"
     }
 }

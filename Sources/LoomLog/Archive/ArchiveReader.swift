@@ -153,14 +153,17 @@ struct ArchiveReader: Sendable {
     }
 
     /// The events of a run from a position on, in order.
+    ///
+    /// - Parameter start: The position of the first that is wanted, where it is known; one with a
+    ///   lower position may stand behind it.
     func events(
-        of row: RunTableRow, from position: UInt64
+        of row: RunTableRow, from position: UInt64, startingAt start: UInt64? = nil
     ) throws(LogError) -> ArchiveEvents {
         guard row.hasEvents else {
             return ArchiveEvents(self.blocks, run: row.name, from: position, at: 0, end: 0)
         }
         let blocks = Int(row.firstBlock)...Int(row.firstBlock + row.blocksMore)
-        let first = try firstBlock(among: blocks) { $0.endPosition > position }
+        let first = try firstBlock(among: blocks) { $0.endPosition > start ?? position }
         return ArchiveEvents(
             self.blocks, run: row.name, from: position, at: first.offset,
             end: try blockRow(blocks.upperBound).end,

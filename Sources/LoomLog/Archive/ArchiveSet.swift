@@ -51,23 +51,24 @@ struct ArchiveSet: Sendable {
     }
 
     /// The events of a run at some positions, in order.
+    ///
+    /// - Parameter start: The position of the first that is wanted, where others were read.
     func events(
-        of run: RunID, at positions: Range<UInt64>
+        of run: RunID, at positions: Range<UInt64>, startingAt start: UInt64? = nil
     ) throws(LogError) -> ArchiveSetEvents {
+        let first = max(positions.lowerBound, start ?? 0)
         var parts: [ArchiveSetEvents.Part] = []
         try self.parts(of: run) { found throws(LogError) in
             let (row, archive) = (found.row, archives[found.index])
-            if row.endPosition > positions.lowerBound, row.firstPosition < positions.upperBound {
-                parts.append(
-                    (
-                        try archive.events(of: row, from: positions.lowerBound),
-                        archive.entry.segmentID
-                    ))
+            if row.endPosition > first, row.firstPosition < positions.upperBound {
+                let events = try archive.events(
+                    of: row, from: positions.lowerBound, startingAt: first)
+                parts.append((events, archive.entry.segmentID))
             }
             // A newer part may hold an event at 0 that no runner gives; the run begins before it.
-            return row.firstPosition > positions.lowerBound || positions.lowerBound == 0
+            return row.firstPosition > first || first == 0
         }
-        return ArchiveSetEvents(parts, at: positions)
+        return ArchiveSetEvents(parts, at: first..<max(first, positions.upperBound))
     }
 
     /// The calls of a run that have a key of this fingerprint, newest first, each once, with its

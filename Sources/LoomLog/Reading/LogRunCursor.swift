@@ -25,13 +25,15 @@ package struct LogRunCursor {
 
     private static let vainLooksMax = 100
 
+    /// - Parameter start: The position of the first event that is wanted, where others were read.
     init(
-        _ view: LogView, _ run: RunID, _ positions: Range<UInt64>, above epoch: UInt64?
+        _ view: LogView, _ run: RunID, _ positions: Range<UInt64>, above epoch: UInt64?,
+        startingAt start: UInt64? = nil
     ) throws(LogError) {
         (index, self.run, self.epoch, goesOn) = (view.index, run, epoch, true)
-        (expected, self.positions) = (positions.lowerBound, positions)
-        archived = try view.archivedEvents(of: run, at: positions)
-        live = try LiveEvents(view, run, from: positions.lowerBound)
+        (expected, self.positions) = (start ?? positions.lowerBound, positions)
+        archived = try view.archivedEvents(of: run, at: positions, startingAt: start)
+        live = try LiveEvents(view, run, from: expected)
     }
 
     /// All events in archives.
@@ -144,9 +146,10 @@ extension LogRunCursor {
                 path: index.log.directory.segments)
         }
         // Where an event has a position that no runner gives, positions do not tell what is left.
-        let first = isDense ? expected : positions.lowerBound
+        // What is left may begin with such a one, too, below the one that is due.
+        let start = isDense ? expected : positions.lowerBound
         var rest = try index.withView { view throws(LogError) in
-            try LogRunCursor(view, run, first..<max(first, positions.upperBound), above: epoch)
+            try LogRunCursor(view, run, positions, above: epoch, startingAt: start)
         }
         (rest.last, rest.isDense, rest.vainLooks) = (last, isDense, vainLooks + 1)
         return rest

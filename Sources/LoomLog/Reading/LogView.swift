@@ -80,10 +80,10 @@ package struct LogView: Sendable {
     }
 
     func archivedEvents(
-        of run: RunID, at positions: Range<UInt64>
+        of run: RunID, at positions: Range<UInt64>, startingAt start: UInt64? = nil
     ) throws(LogError) -> ArchiveSetEvents {
         try index.reading { () throws(LogError) in
-            try snapshot.archives.events(of: run, at: positions)
+            try snapshot.archives.events(of: run, at: positions, startingAt: start)
         }
     }
 
