@@ -69,11 +69,12 @@ private struct Shown: Hashable {
         let (a, b) = (mine[index], theirs[index])
         var words = ["row \(index): \(a.run) != \(b.run)"]
         if a.values != b.values {
-            let texts = [a, b].map { $0.values.map { $0.map { "\($0.count):\($0.prefix(12))" } ?? "nil" } }
-            words.append("\(texts)")
+            let sizes = [a, b].map { $0.values.map { $0?.count ?? -1 } }
+            words.append("bytes of state and result, -1 for none: \(sizes)")
         }
         if a.words != b.words { words.append("\(a.words) != \(b.words)") }
-        for (x, y) in zip(Mirror(reflecting: a.summary).children, Mirror(reflecting: b.summary).children)
+        let (mine, theirs) = (Mirror(reflecting: a.summary), Mirror(reflecting: b.summary))
+        for (x, y) in zip(mine.children, theirs.children)
         where (x.value as? AnyHashable) != (y.value as? AnyHashable) {
             words.append("\(x.label ?? ""): \(x.value) != \(y.value)")
         }
