@@ -98,7 +98,7 @@ import Testing
         #expect(try events(dry.log, isGone: true) == nil)
         let points = dry.storage.crashPoints.filter { $0 >= first }
         #expect(points.count > 60)
-        let step = CrashTests.isHeavy ? 1 : 13
+        let step = CrashTests.isHeavy ? 1 : 37
         for (index, point) in points.enumerated() where index % step == 0 {
             var work = Work(seed: 1)
             try work.fill()
@@ -174,7 +174,7 @@ import Testing
         #expect(dry.problem(dry.storage) == nil)
         let calls = first..<dry.storage.calls.count
         #expect(calls.count > 40)
-        let step = CrashTests.isHeavy ? 1 : 17
+        let step = CrashTests.isHeavy ? 1 : 53
         for index in calls where index % step == 0 {
             let call = "call \(index) (\(dry.storage.calls[index]))"
             if dry.storage.crashPoints.contains(index) {
@@ -207,7 +207,7 @@ import Testing
         let first = dry.storage.calls.count
         try dry.compact()
         let calls = first..<dry.storage.calls.count
-        let step = CrashTests.isHeavy ? 1 : 11
+        let step = CrashTests.isHeavy ? 1 : 41
         for index in calls where index % step == 0 {
             var work = Work(seed: 2)
             try work.fill()

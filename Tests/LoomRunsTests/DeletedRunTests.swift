@@ -167,7 +167,7 @@ import Testing
 
     @Test(
         "a deleted run is gone from every answer, and what begins anew is told alone",
-        arguments: 0..<12 as Range<UInt64>)
+        arguments: 0..<6 as Range<UInt64>)
     func lives(seed: UInt64) async throws {
         var (random, number, epoch) = (SeededGenerator(seed), 0, UInt64(0))
         var store = try open()

@@ -18,7 +18,7 @@ import Testing
         if let seed = UInt64(environment["LOOMLOG_SEED"] ?? "") {
             seed..<(seed + 1)
         } else {
-            0..<(isHeavy ? 1000 : 6)
+            0..<(isHeavy ? 1000 : 4)
         }
 
     /// A reader, and when it began.
