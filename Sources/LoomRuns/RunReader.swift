@@ -77,12 +77,12 @@ public struct RunReader: Sendable {
     ///
     /// - Throws: ``RunReadError`` and `LogError` of events that are damaged.
     public func verify(_ run: RunID) throws -> (isValid: Bool, notes: [String]) {
-        let outline = try row(run).outline
-        var pass = try RunPass(source, run, outline, followsStates: true)
+        let row = try row(run)
+        var pass = try RunPass(source, run, row.outline, followsStates: true)
         try pass.readOn()
-        let explanation = try explain(run)
+        let explanation = try explain(row)
         var violations = explanation.violations
-        if let found = pass.position.fold?.outline, !found.tellsAsMuch(as: outline) {
+        if let found = pass.position.fold?.outline, !found.tellsAsMuch(as: row.outline) {
             violations.append("the index of the log tells otherwise than the run's events")
         }
         return (violations.isEmpty, violations + explanation.corrections.map(\.description))
@@ -93,11 +93,14 @@ public struct RunReader: Sendable {
     /// Costs its state, its present step, and the calls that have not ended or that a person
     /// corrected.
     public func explain(_ run: RunID) throws -> RunExplanation {
-        let row = try row(run)
+        try explain(try row(run))
+    }
+
+    private func explain(_ row: RunRow) throws -> RunExplanation {
         var values = RunValues(row)
         try values.read(from: source)
         let (view, outline) = (try values.view(), row.outline)
-        let (unfinished, corrections) = try remarkableCalls(of: run, outline)
+        let (unfinished, corrections) = try remarkableCalls(of: row.run, outline)
         return RunExplanation(
             view: view, stats: outline.stats, violations: violations(of: outline, view),
             unfinishedCalls: unfinished, corrections: corrections,

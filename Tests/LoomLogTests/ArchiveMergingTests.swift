@@ -55,7 +55,7 @@ import Testing
         #expect(number == rows.count)
     }
 
-    @Test("archives of archives hold what one made at once holds", arguments: 1...12)
+    @Test("archives of archives hold what one made at once holds", arguments: 1...5)
     func merges(seed: UInt64) throws {
         let store = try ArchiveStore(seed: seed, large: seed == 3 ? 9 << 20 : 0)
         var random = SplitMix(seed: seed ^ 99)

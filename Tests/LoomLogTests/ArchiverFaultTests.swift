@@ -119,7 +119,7 @@ import Testing
         #expect(try dry.log.problem(count: dry.appended) == nil)
         #expect(try dry.log.manifest.segments.count { $0.role == .archive } > 3)
         let points = dry.storage.crashPoints
-        let step = CrashTests.isHeavy ? 1 : 29
+        let step = CrashTests.isHeavy ? 1 : 79
         var checked = 0
         for (index, point) in points.enumerated() where (index + Int(seed)) % step == 0 {
             var work = Work(seed: seed)

@@ -68,7 +68,7 @@ import Testing
         let last = dry.callCount
         let old: Int? = rounds == 0 ? nil : work.count - 70
         var withBackup = 0
-        let step = CrashTests.isHeavy ? 1 : 9
+        let step = CrashTests.isHeavy ? 1 : 23
         for point in dry.crashPoints
         where point >= first && point < last && (point % step == rounds || point > last - 16) {
             let storage = SimulatedStorage(seed: 9)
@@ -87,7 +87,7 @@ import Testing
         let work = try prepared(dry, rounds: 1)
         let first = dry.callCount
         _ = try work.backUp()
-        for point in first..<dry.callCount where CrashTests.isHeavy || point % 7 == 0 {
+        for point in first..<dry.callCount where CrashTests.isHeavy || point % 17 == 0 {
             for errno in [Errno.ioError, .noSpace] {
                 let storage = SimulatedStorage(seed: 10)
                 let work = try prepared(storage, rounds: 1)
@@ -116,7 +116,7 @@ import Testing
         }
         #expect(try open(dry) != nil)
         for point in dry.crashPoints
-        where point >= first && (CrashTests.isHeavy || point % 5 == 0) {
+        where point >= first && (CrashTests.isHeavy || point % 13 == 0) {
             let storage = SimulatedStorage(seed: 12)
             let work = try prepared(storage, rounds: 1)
             _ = try work.backUp()

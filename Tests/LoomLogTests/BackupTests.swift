@@ -84,7 +84,7 @@ import Testing
 
     @Test("rounds of a backup follow a log through any life, and every one is whole")
     func rounds() throws {
-        for seed in 1...(CrashTests.isHeavy ? 400 : 12) as ClosedRange<UInt64> {
+        for seed in 1...(CrashTests.isHeavy ? 400 : 5) as ClosedRange<UInt64> {
             var work = work(seed)
             try work.append(20)
             var backup = try work.backup(links: seed % 3 > 0)

@@ -13,7 +13,7 @@ struct CountingSemantics: ArchiveSemantics {
     var blanked: Set<String> = []
 
     func begin(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
     ) -> any ArchiveSlice {
         if deleted.contains(run.rawValue) { return DeletedSlice() }
         let before = past.flatMap { end(of: $0.row) }
@@ -88,7 +88,7 @@ struct PlainSemantics: ArchiveSemantics {
     var summaryVersion: UInt32 { 7 }
 
     func begin(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
     ) -> any ArchiveSlice { Slice() }
 
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool { true }

@@ -75,7 +75,7 @@ import Testing
         let workload = CrashWorkload(durability: durability, rounds: [60, 8, 40], abandons: [1])
         var count = 0
         for (place, index) in Self.syncs(of: workload, seed: 9).enumerated()
-        where CrashTests.isHeavy || (place + durability.rawValue.count) % 3 == 0 || place < 12 {
+        where CrashTests.isHeavy || (place + durability.rawValue.count) % 6 == 0 || place < 12 {
             count += 1
             let problem = try Self.problem(
                 failing: index, of: workload, seed: 9, sampled: CrashTests.isHeavy ? 8 : 2)
@@ -92,7 +92,7 @@ import Testing
         let dry = SimulatedStorage(seed: 12)
         workload.run(on: dry, CrashWorkload.Record())
         for (place, point) in dry.crashPoints.enumerated()
-        where CrashTests.isHeavy || place < 20 || place % 23 == 5 {
+        where CrashTests.isHeavy || place < 20 || place % 47 == 5 {
             let storage = SimulatedStorage(seed: 12)
             storage.crash(at: point)
             let record = CrashWorkload.Record()

@@ -81,7 +81,10 @@ import Testing
         process.standardOutput = FileHandle(forWritingAtPath: output)
         try process.run()
         let size = { try FileManager.default.attributesOfItem(atPath: output)[.size] as? Int }
-        for _ in 0..<2_000 where try waits && size() == 0 { usleep(5_000) }
+        for _ in 0..<2_000 {
+            guard waits, try size() == 0 else { break }
+            usleep(5_000)
+        }
         usleep(UInt32.random(in: 1_000...120_000))
         kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()

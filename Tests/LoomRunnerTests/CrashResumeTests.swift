@@ -48,7 +48,7 @@ struct ThreeTools: StepLoop {
 /// A crash at every storage call and inside every tool call: the run resumes to the same result,
 /// and no effect happens twice that must not.
 @Suite struct CrashResumeTests {
-    static let every = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil ? 1 : 6
+    static let every = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil ? 1 : 23
 
     @Test("a stop at every call, in every mode and policy", arguments: Durability.allCases)
     func everywhere(durability: Durability) async throws {

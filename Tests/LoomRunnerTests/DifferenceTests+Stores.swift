@@ -263,7 +263,7 @@ extension DifferenceTests {
         async let second = withCheckedContinuation { continuation in
             Thread.detachNewThread { [path] in
                 var options = LogOptions()
-                options.lockWaitNanoseconds = 60_000_000_000
+                options.lockWaitNanoseconds = 600_000_000_000
                 isOpen.add("waits")
                 let opened = Result { try LogRunStore(path: path, options: options) }
                 isOpen.add("open")

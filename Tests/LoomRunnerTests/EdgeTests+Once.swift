@@ -82,7 +82,7 @@ extension EdgeTests {
         let charge = Tool<Int, Int>("charge", safety: .once, reconcile: { _, _ in .happened(1) }) {
             _, _ in
             made.add()
-            try await Task.sleep(for: .seconds(60))
+            try await Task.sleep(for: .seconds(3600))
             return 1
         }
         var options = RunnerOptions.testing

@@ -186,7 +186,7 @@ import Testing
         ) { _, call in
             _ = bank.charge(call)
             begun.open()
-            try await Task.sleep(for: .seconds(60))
+            try await Task.sleep(for: .seconds(3600))
             return 1
         }
         let runner = Runner("l", store: store, options: .testing) {
@@ -214,7 +214,7 @@ import Testing
         let upload = Tool<Int, Int>("upload", safety: .idempotent) { _, call in
             if bank.ask(call) == 1 {
                 begun.open()
-                try await Task.sleep(for: .seconds(60))
+                try await Task.sleep(for: .seconds(3600))
             }
             return bank.charge(call)
         }

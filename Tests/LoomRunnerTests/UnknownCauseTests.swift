@@ -44,7 +44,7 @@ import Testing
                 await mayEnd.wait()
                 throw StepFailure("too late")
             }
-            try await Task.sleep(for: .seconds(60))
+            try await Task.sleep(for: .seconds(3600))
             return 1
         }
         return Runner("l", store: store, options: options) {

@@ -14,15 +14,6 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct BlankedLogTests {
     private let storage = SimulatedStorage(seed: 21)
 
-    private func options(_ bytes: Int) -> LogOptions {
-        var options = LogOptions(durability: .off)
-        options.driver = .inline
-        (options.firstSegmentBytes, options.segmentBytesMax) = (bytes, bytes)
-        options.archiving = ArchivingOptions(RunIndexer())
-        options.archiving?.merges = false
-        return options
-    }
-
     /// A run of states that no packing makes smaller, each larger than a block, with the snapshots
     /// that a runner writes.
     private struct Written {
@@ -80,7 +71,8 @@ import Testing
 
     @Test("hidden states are gone from the files, also large ones, and shown ones stay")
     func statesGo() async throws {
-        let store = try LogRunStore(path: "/a.loom", options: options(8 << 20), storage: storage)
+        let store = try LogRunStore(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 8 << 20), storage: storage)
         let written = try await write(
             "r", .interval(7), in: store, steps: 30, stateBytes: 40 << 10)
         #expect(written.snapshots.count > 10)
@@ -108,7 +100,8 @@ import Testing
 
     @Test("a policy that hides more frees old archives, one that hides less brings nothing back")
     func policiesChange() async throws {
-        let store = try LogRunStore(path: "/a.loom", options: options(64 << 10), storage: storage)
+        let store = try LogRunStore(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
         let written = try await write("r", .full, in: store, steps: 40, stateBytes: 3000)
         let run = try RunID("r")
         _ = try await store.compact()
@@ -137,7 +130,8 @@ import Testing
 
     @Test("a read that began before its run got a stronger policy never tells a wrong state")
     func oldReads() async throws {
-        let store = try LogRunStore(path: "/a.loom", options: options(64 << 10), storage: storage)
+        let store = try LogRunStore(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
         let written = try await write("r", .full, in: store, steps: 60, stateBytes: 2000)
         let run = try RunID("r")
         _ = try await store.compact()

@@ -12,15 +12,6 @@ import Testing
 
 /// Runs in a log that is compacted: every answer stays, and what is hidden or deleted is gone.
 @Suite(.timeLimit(.minutes(10))) struct CompactedLogTests {
-    private func options(_ bytes: Int = 64 << 10) -> LogOptions {
-        var options = LogOptions(durability: .off)
-        options.driver = .inline
-        (options.firstSegmentBytes, options.segmentBytesMax) = (bytes, bytes)
-        options.archiving = ArchivingOptions(RunIndexer())
-        options.archiving?.merges = false
-        return options
-    }
-
     /// Runs dealt at random, with events that take turns in the log.
     private func write(
         _ runs: [RandomRun], to writer: LogWriter, _ random: inout SeededGenerator
@@ -93,17 +84,18 @@ import Testing
         }
     }
 
-    @Test("every answer is the same after compacting, and no event is missing", arguments: 0..<4)
+    @Test("every answer is the same after compacting, and no event is missing", arguments: 0..<2)
     func answersStay(seed: Int) throws {
         var random = SeededGenerator(UInt64(seed))
         let storage = SimulatedStorage(seed: UInt64(seed))
-        let runs = try (0..<20).map { number in
+        let runs = try (0..<12).map { number in
             try RandomRun(
                 "run \(number)", seed: UInt64(seed * 100 + number), count: 90,
                 oddities: number % 5 == 0 ? .extraSnapshots : [])
         }
         let names = runs.map(\.run)
-        let writer = try LogWriter(path: "/a.loom", options: options(), storage: storage)
+        let writer = try LogWriter(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
         try write(runs, to: writer, &random)
         let old = try reader(storage)
         let known = try answers(old, names)
@@ -127,7 +119,9 @@ import Testing
         _ = try writer.reindex(onlyDamaged: false)
         checkSame(known, try answers(try reader(storage), names), "with tables made anew")
         try writer.close()
-        try LogWriter(path: "/a.loom", options: options(), storage: storage).close()
+        try LogWriter(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage
+        ).close()
         checkSame(known, try answers(try reader(storage), names), "opened again")
     }
 
@@ -177,7 +171,8 @@ import Testing
     @Test("a deleted run is gone for reads and from files, and its name begins anew")
     func deletes() async throws {
         let storage = SimulatedStorage(seed: 3)
-        let store = try LogRunStore(path: "/a.loom", options: options(), storage: storage)
+        let store = try LogRunStore(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
         let kept = try await noise("kept", in: store, seed: 1, steps: 60)
         let secret = try await noise("secret", in: store, seed: 2, steps: 60)
         store.log.runTimers()
@@ -211,7 +206,8 @@ import Testing
         let history = try reader(storage).history(RunID("secret")).map(\.state)
         #expect(history == again)
         try store.close()
-        let reopened = try LogRunStore(path: "/a.loom", options: options(), storage: storage)
+        let reopened = try LogRunStore(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
         #expect(try RunReader(log: reopened.reader).history(RunID("secret")).map(\.state) == again)
         let claim = try await reopened.claim(RunID("secret"), holder: "x")
         #expect(claim.epoch > row.outline.summary.epoch)
@@ -221,7 +217,7 @@ import Testing
     @Test("the rules of a store are applied by itself when an archive was made")
     func retention() async throws {
         let folder = try TemporaryLog()
-        var options = options()
+        var options = LogOptions.archivingRuns(segmentBytes: 64 << 10)
         options.driver = .threads
         let rules = RetentionRules([RetentionRule(RunSelection(), .setPolicy(.interval(20)))])
         let store = try LogRunStore(path: folder.path, options: options, retention: rules)
@@ -234,7 +230,8 @@ import Testing
         func policy(_ run: String) throws -> CheckpointPolicy? {
             try reader.get(RunID(run)).summary.policy
         }
-        for _ in 0..<1000 where try policy("run 0") != .interval(20) {
+        for _ in 0..<1000 {
+            if try policy("run 0") == .interval(20) { break }
             try await Task.sleep(for: .milliseconds(20))
         }
         #expect(try policy("run 0") == .interval(20))
@@ -246,7 +243,8 @@ import Testing
     @Test("old runs get a stronger policy once, and the forecast is exact")
     func policies() async throws {
         let storage = SimulatedStorage(seed: 4)
-        let store = try LogRunStore(path: "/a.loom", options: options(), storage: storage)
+        let store = try LogRunStore(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
         let states = try await noise("old", in: store, seed: 1, steps: 80)
         let hidden = try await noise("hidden", in: store, seed: 2, steps: 20, policy: .interval(40))
         var open = try await RawRun("open", in: store, state: [0x30])

@@ -12,14 +12,12 @@ import Testing
 @Suite(.timeLimit(.minutes(5))) struct ReviewedRewriteTests {
     private let storage = SimulatedStorage(seed: 41)
 
-    private var options: LogOptions {
-        var options = LogOptions(durability: .off)
-        options.driver = .inline
-        (options.firstSegmentBytes, options.segmentBytesMax) = (64 << 10, 64 << 10)
-        options.archiving = ArchivingOptions(RunIndexer())
-        options.archiving?.merges = false
-        return options
-    }
+    private let options = LogOptions.archivingRuns(segmentBytes: 64 << 10)
+
+    /// What a run begins with.
+    private let begin: [RunEvent.Content] = [
+        .created(RunCreation(loop: "raw", state: [0x31])), .resumed(holder: "h"),
+    ]
 
     private func unit(
         _ contents: [RunEvent.Content], at position: UInt64, epoch: UInt64
@@ -31,13 +29,32 @@ import Testing
         return unit
     }
 
+    /// A run that is archived, and deleted behind that.
+    private func writeDeleted(to writer: LogWriter) throws {
+        try writer.append(try unit(begin + [.cancelled(reason: "")], at: 0, epoch: 1))
+        _ = try writer.compact()
+        try writer.append(try unit([.deleted], at: 3, epoch: 2))
+    }
+
+    /// Archives what was appended, and does nothing else: as an archiver does it.
+    private func archive(_ writer: LogWriter) {
+        writer.core.monitor.withLock { $0.isRolling = true }
+        writer.runTimers()
+        writer.runTimers()
+    }
+
+    /// The epochs of all events that a list of the whole log tells.
+    private func epochs() throws -> [UInt64] {
+        let source = try LogRunSource(path: "/a.loom", storage: storage)
+        var (tail, epochs) = (try source.tail(of: nil, last: nil), [UInt64]())
+        while let unit = try tail.next() { epochs += unit.map(\.event.place.epoch) }
+        return epochs
+    }
+
     /// The check of an archive before it is listed took them for missing: the segment stayed live
     /// for good, and so did every later one.
     @Test("a late event of a deleted run is passed over, and is in nobody's way", arguments: 0..<3)
     func lateEvents(kind: Int) throws {
-        let begin: [RunEvent.Content] = [
-            .created(RunCreation(loop: "raw", state: [0x31])), .resumed(holder: "h"),
-        ]
         let late = try unit([.labelled([])], at: kind == 0 ? 5 : 0, epoch: 1)
         let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
         try writer.append(try unit(begin + [.cancelled(reason: "")], at: 0, epoch: 1))
@@ -63,25 +80,11 @@ import Testing
     /// compaction left them out of older archives any more.
     @Test("a name that began anew stays so when tables are made anew")
     func reindexed() throws {
-        let begin: [RunEvent.Content] = [
-            .created(RunCreation(loop: "raw", state: [0x31])), .resumed(holder: "h"),
-        ]
         let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
-        try writer.append(try unit(begin + [.cancelled(reason: "")], at: 0, epoch: 1))
-        _ = try writer.compact()
-        try writer.append(try unit([.deleted], at: 3, epoch: 2))
+        try writeDeleted(to: writer)
         try writer.append(try unit(begin, at: 0, epoch: 3))
-        // Archived, and nothing else: as an archiver does it.
-        writer.core.monitor.withLock { $0.isRolling = true }
-        writer.runTimers()
-        writer.runTimers()
+        archive(writer)
         let run = try RunID("r")
-        func epochs() throws -> [UInt64] {
-            let source = try LogRunSource(path: "/a.loom", storage: storage)
-            var (tail, epochs) = (try source.tail(of: nil, last: nil), [UInt64]())
-            while let unit = try tail.next() { epochs += unit.map(\.event.place.epoch) }
-            return epochs
-        }
         #expect(try epochs() == [3, 3])
         let known = try RunReader(path: "/a.loom", storage: storage).get(run)
         let archives = writer.core.manifests.manifest.segments.prefix { $0.role == .archive }
@@ -99,25 +102,14 @@ import Testing
     /// Of a run with an event that this version does not know, the row was as if it told nothing.
     @Test("a list of all events has none of a deleted run, whatever began anew under its name")
     func unknownKinds() throws {
-        let begin: [RunEvent.Content] = [
-            .created(RunCreation(loop: "raw", state: [0x31])), .resumed(holder: "h"),
-        ]
         let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
-        try writer.append(try unit(begin + [.cancelled(reason: "")], at: 0, epoch: 1))
-        _ = try writer.compact()
-        try writer.append(try unit([.deleted], at: 3, epoch: 2))
+        try writeDeleted(to: writer)
         var anew = try unit(begin, at: 0, epoch: 3)
         anew.append([200, 1])
         try writer.append(anew)
-        // Archived, and nothing else: as an archiver does it.
-        writer.core.monitor.withLock { $0.isRolling = true }
-        writer.runTimers()
-        writer.runTimers()
+        archive(writer)
         #expect(writer.core.manifests.manifest.segments.count { $0.role == .archive } == 2)
-        let source = try LogRunSource(path: "/a.loom", storage: storage)
-        var (tail, epochs) = (try source.tail(of: nil, last: nil), [UInt64]())
-        while let unit = try tail.next() { epochs += unit.map(\.event.place.epoch) }
-        #expect(epochs == [3, 3])
+        #expect(try epochs() == [3, 3])
         try writer.close()
     }
 

@@ -282,13 +282,6 @@ struct ForgetfulIndexer: ArchiveSemantics {
     }
 
     func begin(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
-    ) throws(LogError) -> any ArchiveSlice {
-        Slice(
-            base: try base.begin(run, after: past, newest: newest), random: SeededGenerator(seed))
-    }
-
-    func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice {
         let slice = try base.begin(run, after: past, newest: newest, rewriting: own)

@@ -30,20 +30,16 @@ struct AskArguments: ParsableArguments {
     /// - Parameter done: What was done then, with the run as subject: `was cancelled`.
     func ask(_ run: RunID, _ change: RunChange, _ done: String) async throws {
         let reader = try LogReader(path: log.directory)
-        let directory = log.directory
-        var asker = RequestAsker(reader) { try Self.open(directory) }
-        if wait { asker.patience = nil }
-        asker.onWaiting = { Output.note("asking \($0), which has the log") }
+        let asker = asker(reader)
         do {
             if noWait {
                 try asker.post(run, change)
-                Output.note("the request is on disk; whoever has the log carries it out")
-                return
+                return tellPosted()
             }
             let stop = StopSignals(note: "taking the request back; once more to end at once")
             let changed: ChangedRun
             do {
-                changed = try await stop.cancelling { [asker] in try await asker.ask(run, change) }
+                changed = try await stop.cancelling { try await asker.ask(run, change) }
             } catch let error as RequestError {
                 guard let status = stop.status else { throw error }
                 Output.note("\(error)")
@@ -64,17 +60,26 @@ struct AskArguments: ParsableArguments {
         _ verb: String, _ arguments: JSONValue,
         _ progress: @escaping @Sendable (JSONValue) -> Void
     ) async throws -> JSONValue? {
-        let directory = log.directory
-        var asker = RequestAsker(try LogReader(path: directory)) { try Self.open(directory) }
-        if wait { asker.patience = nil }
-        asker.onWaiting = { Output.note("asking \($0), which has the log") }
+        var asker = asker(try LogReader(path: log.directory))
         asker.onProgress = progress
         if noWait {
             try asker.post(verb, arguments)
-            Output.note("the request is on disk; whoever has the log carries it out")
+            tellPosted()
             return nil
         }
         return try await asker.ask(verb, arguments)
+    }
+
+    private func asker(_ reader: LogReader) -> RequestAsker {
+        let directory = log.directory
+        var asker = RequestAsker(reader) { try Self.open(directory) }
+        if wait { asker.patience = nil }
+        asker.onWaiting = { Output.note("asking \($0), which has the log") }
+        return asker
+    }
+
+    private func tellPosted() {
+        Output.note("the request is on disk; whoever has the log carries it out")
     }
 
     private static func open(_ directory: FilePath) throws -> LogRunStore {

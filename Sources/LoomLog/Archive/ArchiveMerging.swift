@@ -73,15 +73,13 @@ struct ArchiveMerging {
         defer { for file in files { try? file.close() } }
         var inputs: [ArchiveInput] = []
         for entry in entries {
-            let path = directory.archive(entry.segmentID)
-            let file = try storing("opening an archive") { () throws(StorageError) in
-                try storage.open(path, for: .reading)
-            }
+            let file = try directory.openArchiveFile(entry.segmentID, storage)
             files.append(file)
             guard inputs.last.map({ $0.reader.seal.endSequence == entry.firstSequence }) ?? true
             else {
                 throw LogError(
-                    .corrupt, "the archives to be merged do not follow one another", path: path)
+                    .corrupt, "the archives to be merged do not follow one another",
+                    path: file.path)
             }
             inputs.append(
                 try ArchiveInput(

@@ -25,10 +25,7 @@ struct ArchiveReindexing {
         _ entry: ManifestSegment, of manifest: Manifest, as id: UInt64,
         beside neighbours: ArchiveNeighbours = ArchiveNeighbours()
     ) throws(LogError) -> ManifestSegment {
-        let path = directory.archive(entry.segmentID)
-        let file = try storing("opening an archive") { () throws(StorageError) in
-            try storage.open(path, for: .reading)
-        }
+        let file = try directory.openArchiveFile(entry.segmentID, storage)
         defer { try? file.close() }
         let making = ArchiveMaking(directory: directory, storage: storage, semantics: semantics)
         var (pass, _) = try pass(entry, of: manifest, file, neighbours)
@@ -63,7 +60,6 @@ struct ArchiveReindexing {
             deletions: Deletions(file, entry, manifest.storeID))
         return (pass, header)
     }
-
 }
 
 /// What the tables of an archive tell of deleted runs: as much as can be read.

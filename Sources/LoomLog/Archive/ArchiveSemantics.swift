@@ -12,19 +12,11 @@ package protocol ArchiveSemantics: Sendable {
     /// - Parameters:
     ///   - past: What older archives hold of the run; `nil` when none has anything of it.
     ///   - newest: The newest summary of the run that newer archives have, which says what may be
-    ///     hidden by now; `nil` when the part that begins is the newest. Only what is durable.
-    func begin(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
-    ) throws(LogError) -> any ArchiveSlice
-
-    /// Begins a part of a run of which it is known what its events say in the end: then bytes that
-    /// no read shows may be left out.
-    ///
-    /// - Parameters:
-    ///   - past: As for ``begin(_:after:newest:)``.
-    ///   - newest: As there; of a part that is the newest, its own summary.
-    ///   - own: The summary behind the part's last event. Tables of later parts may name the whole
-    ///     state that it names: that one stays. `nil` where it is not known: then all bytes stay.
+    ///     hidden by now; of a part that is the newest, its own summary where that is known. Only
+    ///     what is durable.
+    ///   - own: The summary behind the part's last event: with it, bytes that no read shows may be
+    ///     left out. Tables of later parts may name the whole state that it names: that one stays.
+    ///     `nil` where it is not known: then all bytes stay.
     func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice
@@ -40,7 +32,7 @@ package protocol ArchiveSemantics: Sendable {
     ///
     /// - Parameters:
     ///   - row: The row of the part.
-    ///   - newest: As for ``begin(_:after:newest:)``.
+    ///   - newest: As for ``begin(_:after:newest:rewriting:)``.
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool
 
     /// What stands behind the last event of a run's part, as its row tells it; `nil` where the row
@@ -49,11 +41,11 @@ package protocol ArchiveSemantics: Sendable {
 }
 
 extension ArchiveSemantics {
-    /// As any part.
+    /// Begins a part of which it is not known what its events say in the end.
     package func begin(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
+        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice {
-        try begin(run, after: past, newest: newest)
+        try begin(run, after: past, newest: newest, rewriting: nil)
     }
 
     /// Of a run that is not deleted everything stays.

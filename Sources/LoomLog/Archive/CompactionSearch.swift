@@ -96,21 +96,10 @@ extension LogReader {
         _ semantics: any ArchiveSemantics,
         newest: @escaping (RunID) throws(LogError) -> [UInt8]? = { (_) throws(LogError) in nil }
     ) throws(LogError) -> CompactionMeasure {
-        let manifests = ManifestStore(directory: directory, storage: storage)
-        var triesLeft = 5
-        while true {
-            let manifest = try manifests.load().manifest
-            do throws(LogError) {
-                return try CompactionSearch(
-                    directory: directory, storage: storage, semantics: semantics, newest: newest
-                ).measure(manifest)
-            } catch {
-                // Rewritten and unlinked between the two looks: there is a newer generation.
-                triesLeft -= 1
-                guard error.isMissingFile, triesLeft > 0,
-                    try manifests.newestGeneration() > manifest.generation
-                else { throw error }
-            }
-        }
+        let search = CompactionSearch(
+            directory: directory, storage: storage, semantics: semantics, newest: newest)
+        // What was rewritten and unlinked between the two looks stands in a newer generation.
+        return try ManifestStore(directory: directory, storage: storage)
+            .withNewest(tries: 5) { manifest throws(LogError) in try search.measure(manifest) }
     }
 }

@@ -19,8 +19,7 @@ struct LiveGathering {
     private var bytes: [UInt8] = []
     private var spans: [[Span]] = []
     /// Where in `spans` those of each run are.
-    private var places: [RunID: Int] = [:]
-    private var last: (run: RunID, place: Int)?
+    private var places = RunNumbers()
     private(set) var eventCount = 0
 
     /// - Parameter byteCount: Bytes of the segments that will be read: their events have fewer, and
@@ -70,20 +69,14 @@ struct LiveGathering {
         eventCount += reader.events.count
     }
 
-    /// Where the spans of a run are. Most events are of the run of the event before.
     private mutating func place(of run: RunID) -> Int {
-        if let last, last.run == run { return last.place }
-        let place = places[run] ?? spans.count
-        if place == spans.count {
-            places[run] = place
-            spans.append([])
-        }
-        last = (run, place)
+        let place = places.number(run)
+        if place == spans.count { spans.append([]) }
         return place
     }
 
     /// The runs in order of the bytes of their names.
-    var runs: [RunID] { places.keys.sorted() }
+    var runs: [RunID] { places.names.sorted() }
 
     /// The events of a run, in the order in which they came: by epoch and position.
     func events(of run: RunID) -> [Span] { places[run].map { spans[$0] } ?? [] }

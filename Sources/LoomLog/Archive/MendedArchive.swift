@@ -19,10 +19,7 @@ struct MendedArchive {
     func open(
         _ entry: ManifestSegment, of manifest: Manifest, beside neighbours: ArchiveNeighbours
     ) throws(LogError) -> ArchiveReader {
-        let path = directory.archive(entry.segmentID)
-        let file = try storing("opening an archive") { () throws(StorageError) in
-            try storage.open(path, for: .reading)
-        }
+        let file = try directory.openArchiveFile(entry.segmentID, storage)
         let overlay = OverlayFile(file)
         let end = try ArchiveReindexing(
             directory: directory, storage: storage, semantics: semantics

@@ -25,13 +25,6 @@ struct MeasuringSemantics: ArchiveSemantics {
     var summaryVersion: UInt32 { base.summaryVersion }
 
     func begin(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
-    ) throws(LogError) -> any ArchiveSlice {
-        MeasuringSlice(
-            run: run, base: try base.begin(run, after: past, newest: newest), tally: tally)
-    }
-
-    func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
     ) throws(LogError) -> any ArchiveSlice {
         let slice = try base.begin(run, after: past, newest: newest, rewriting: own)

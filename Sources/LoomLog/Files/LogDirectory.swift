@@ -82,6 +82,14 @@ extension LogDirectory {
         }
     }
 
+    /// Opens the file of an archive of which nothing is checked, for whoever makes another of it.
+    func openArchiveFile(_ id: UInt64, _ storage: any Storage) throws(LogError) -> any StorageFile {
+        let path = archive(id)
+        return try storing("opening an archive") { () throws(StorageError) in
+            try storage.open(path, for: .reading)
+        }
+    }
+
     /// The file of a segment or archive.
     func path(of entry: ManifestSegment) -> FilePath {
         segments.appending(FileName.segment(entry.segmentID, role: entry.role))

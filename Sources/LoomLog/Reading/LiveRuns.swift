@@ -42,9 +42,7 @@ struct LiveRuns {
 
     private var runs: [Run] = []
     /// Where in `runs` each one is.
-    private var places: [RunID: Int] = [:]
-    /// That of the last event: most are of the run of the event before.
-    private var last: (run: RunID, place: Int)?
+    private var places = RunNumbers()
     /// The segments in the order in which they were met.
     private(set) var segments: [UInt64] = []
     /// The sequence behind everything that was seen.
@@ -61,7 +59,7 @@ struct LiveRuns {
     private var runsOfUnit: [Int] = []
 
     /// The names of the runs, in any order.
-    var names: some Collection<RunID> { places.keys }
+    var names: some Collection<RunID> { places.names }
 
     /// What is known of a run.
     subscript(_ run: RunID) -> Run? { places[run].map { runs[$0] } }
@@ -86,13 +84,8 @@ struct LiveRuns {
     }
 
     private mutating func place(of run: RunID) -> Int {
-        if let last, last.run == run { return last.place }
-        let place = places[run] ?? runs.count
-        if place == runs.count {
-            places[run] = place
-            runs.append(Run())
-        }
-        last = (run, place)
+        let place = places.number(run)
+        if place == runs.count { runs.append(Run()) }
         return place
     }
 
@@ -120,17 +113,17 @@ struct LiveRuns {
     mutating func keep(only live: Set<UInt64>) {
         guard segments.contains(where: { !live.contains($0) }) else { return }
         let isLive = segments.map(live.contains)
-        var (kept, places): ([Run], [RunID: Int]) = ([], [:])
-        for (id, place) in self.places {
-            var run = runs[place]
+        var (kept, places): ([Run], RunNumbers) = ([], RunNumbers())
+        for id in names {
+            guard var run = self[id] else { continue }
             let count = run.units.prefix { !isLive[Int($0.segment)] }.count
             if count == run.units.count { continue }
             run.units.removeFirst(count)
             run.first += count
-            places[id] = kept.count
+            _ = places.number(id)
             kept.append(run)
         }
-        (runs, self.places, last) = (kept, places, nil)
+        (runs, self.places) = (kept, places)
         // The unit that is gone on with is looked at as if it began.
         (lastPlace, runsOfUnit) = (nil, [])
     }

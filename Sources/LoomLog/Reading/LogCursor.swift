@@ -279,8 +279,8 @@ extension LogCursor {
     /// next call goes on from there.
     private mutating func stopAtPublished() throws(LogError) -> Bool {
         limit = nil
-        let newest = try manifests.load().manifest.segments.last
-        if newest?.segmentID == segment.entry.segmentID { _ = try reload() }
+        let newest = try manifests.load().manifest
+        if newest.segments.last?.segmentID == segment.entry.segmentID { _ = try adopt(newest) }
         return false
     }
 
@@ -340,7 +340,10 @@ extension LogCursor {
 
     /// Reads the manifest again. Returns whether it is a newer one.
     private mutating func reload() throws(LogError) -> Bool {
-        let newer = try manifests.load().manifest
+        try adopt(manifests.load().manifest)
+    }
+
+    private mutating func adopt(_ newer: Manifest) throws(LogError) -> Bool {
         guard newer.generation > manifest.generation else { return false }
         let entry = manifest.segments[index]
         manifest = newer

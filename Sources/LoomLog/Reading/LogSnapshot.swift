@@ -30,25 +30,17 @@ final class LogSnapshot: Sendable {
     ) throws(LogError) {
         let manifests = ManifestStore(directory: log.directory, storage: log.storage)
         let pins = ReaderPins(directory: log.directory, storage: log.storage)
-        var triesLeft = 10
-        while true {
-            let manifest = try manifests.load().manifest
+        // Merged and unlinked before the pin was seen: there is a newer generation then.
+        let (manifest, archives) = try manifests.withNewest(tries: 10) {
+            manifest throws(LogError) in
             let pin = pins.pin(manifest.generation)
             defer { pin?.release() }
-            do throws(LogError) {
-                let opening = ArchivesOpening(
-                    manifest: manifest, log: log, leaves: leaves, damaged: damaged,
-                    semantics: semantics)
-                self.init(manifest, try opening.open(after: older))
-                return
-            } catch {
-                // Merged and unlinked before the pin was seen: there is a newer generation.
-                triesLeft -= 1
-                guard error.isMissingFile, triesLeft > 0,
-                    try manifests.newestGeneration() > manifest.generation
-                else { throw error }
-            }
+            let opening = ArchivesOpening(
+                manifest: manifest, log: log, leaves: leaves, damaged: damaged,
+                semantics: semantics)
+            return (manifest, try opening.open(after: older))
         }
+        self.init(manifest, archives)
     }
 
     private init(_ manifest: Manifest, _ archives: ArchiveSet) {
@@ -70,15 +62,17 @@ private struct ArchivesOpening {
         for archive in older?.archives.archives ?? [] { known[archive.entry.segmentID] = archive }
         var archives: [ArchiveReader] = []
         for entry in manifest.segments where entry.role == .archive {
-            let isDamaged = damaged.contains(entry.segmentID)
-            if let archive = known[entry.segmentID], !isDamaged || archive.isMended {
-                archives.append(archive)
-            } else if let archive = known[entry.segmentID] {
-                // Where its events are damaged, too, other runs are read as before.
-                archives.append(try mended(entry, behind: archives) ?? archive)
+            var archive: ArchiveReader
+            if let archived = known[entry.segmentID] {
+                archive = archived
             } else {
-                archives.append(try open(entry, behind: archives))
+                archive = try open(entry, behind: archives)
             }
+            if damaged.contains(entry.segmentID), !archive.isMended {
+                // Where its events are damaged, too, other runs are read as before.
+                archive = try mended(entry, behind: archives) ?? archive
+            }
+            archives.append(archive)
         }
         return ArchiveSet(archives: archives)
     }
@@ -120,6 +114,25 @@ private struct ArchivesOpening {
 }
 
 extension ManifestStore {
+    /// Reads the newest generation, and calls `body` with it; again with a newer one where a file
+    /// that it lists is gone by then.
+    func withNewest<Result>(
+        tries: Int, _ body: (Manifest) throws(LogError) -> Result
+    ) throws(LogError) -> Result {
+        var triesLeft = tries
+        while true {
+            let manifest = try load().manifest
+            do throws(LogError) {
+                return try body(manifest)
+            } catch {
+                triesLeft -= 1
+                guard error.isMissingFile, triesLeft > 0 else { throw error }
+                let newest = try newestGeneration()
+                guard newest > manifest.generation else { throw error }
+            }
+        }
+    }
+
     /// The highest generation of which there is a file, good or bad; 0 when there is none.
     func newestGeneration() throws(LogError) -> UInt64 {
         let (storage, root) = (self.storage, directory.root)

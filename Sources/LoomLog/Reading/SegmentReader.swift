@@ -44,11 +44,6 @@ struct SegmentReader {
     private(set) var payload: [UInt8] = []
     /// The events of that unit, in order.
     private(set) var events: [Event] = []
-
-    /// The first byte of an event of that unit: its kind.
-    func kind(of event: Event) -> UInt8? {
-        event.body.isEmpty ? nil : payload[event.body.lowerBound]
-    }
     /// Numbers given to runs so far in this segment.
     private(set) var runs: [UInt64: RunID] = [:]
     /// That of the last event: most units are of the run of the unit before.
@@ -221,6 +216,11 @@ struct SegmentReader {
         try block.decodePayload(
             window.span(from: offset + BlockHeader.byteCount, limit: offset + block.totalLength),
             into: &payload)
+    }
+
+    /// The first byte of an event of that unit: its kind.
+    func kind(of event: Event) -> UInt8? {
+        event.body.isEmpty ? nil : payload[event.body.lowerBound]
     }
 
     /// Checks every record of a unit by section 6 of FORMAT.md. A unit that is refused changes

@@ -101,7 +101,6 @@ extension WriterCore {
         return Appended(position: state.position, needsSync: needsSync, place: place)
     }
 
-    /// The worker is woken only when it sleeps and its next task moved: not for every append.
     /// Ends the active segment, unless it has no event: then what it holds can be archived.
     func endSegment() throws(LogError) {
         let ended = monitor.withLock { $0.active.segmentID }
@@ -126,6 +125,7 @@ extension WriterCore {
         }
     }
 
+    /// The worker is woken only when it sleeps and its next task moved: not for every append.
     private func wakesWorker(_ state: inout WriterState) -> Bool {
         let prepares = state.active.wantsSpace && isPreparationDue(&state)
         // In `full` whoever waits for the unit sees to its sync; `off` asks for none.

@@ -172,21 +172,15 @@ extension WriterCore {
                 directory: maker.directory, storage: storage, semantics: archiving.semantics,
                 pace: pace)
             return try building.build(range, of: manifest, as: id, beside: neighbours)
-        case .merge:
+        case .merge, .rewrite:
             let merging = ArchiveMerging(
                 directory: maker.directory, storage: storage, semantics: archiving.semantics,
                 pace: pace)
             let inputs = Array(manifest.segments[range])
-            let tier = min(inputs[0].tier, .max - 1) + 1
+            var tier = inputs[0].tier
+            if case .merge = job { tier = min(tier, .max - 1) + 1 }
             return try merging.merge(
                 inputs, of: manifest, as: id, tier: tier, beside: neighbours)
-        case .rewrite:
-            let merging = ArchiveMerging(
-                directory: maker.directory, storage: storage, semantics: archiving.semantics,
-                pace: pace)
-            let input = manifest.segments[range.lowerBound]
-            return try merging.merge(
-                [input], of: manifest, as: id, tier: input.tier, beside: neighbours)
         case .reindex:
             let reindexing = ArchiveReindexing(
                 directory: maker.directory, storage: storage, semantics: archiving.semantics)

@@ -24,7 +24,7 @@ extension WriterCore {
             let ids = manifests.manifest.segments.filter { $0.role == .archive }.map(\.segmentID)
             progress.archiveCount = ids.count
             for id in ids {
-                try ending { () throws(Ending) in try rewrite(id, archiving, &progress) }
+                try rewrite(id, archiving, &progress)
                 progress.archivesDone += 1
                 try sweep(archiving, pinsHold: pinsHold, &progress)
                 try tell(progress, report)
@@ -135,19 +135,17 @@ extension WriterCore {
 
     private func rewrite(
         _ id: UInt64, _ archiving: ArchivingOptions, _ progress: inout CompactionProgress
-    ) throws(Ending) {
+    ) throws(LogError) {
         let manifest = manifests.manifest
         guard let index = manifest.segments.firstIndex(where: { $0.segmentID == id }) else {
             return
         }
-        let isDue = try attempt { () throws(LogError) in
-            try CompactionSearch(
-                directory: maker.directory, storage: storage, semantics: archiving.semantics,
-                pace: ArchivePace { () throws(LogError) in try self.goOn() }
-            ).isDue(index, of: manifest)
+        let search = CompactionSearch(
+            directory: maker.directory, storage: storage, semantics: archiving.semantics,
+            pace: ArchivePace { () throws(LogError) in try self.goOn() })
+        if try search.isDue(index, of: manifest) {
+            try replace(.rewrite(id), archiving, &progress)
         }
-        guard isDue, let entry = try perform(.rewrite(id), manifest, archiving) else { return }
-        progress.replace(manifest.segments[index].validEnd, by: entry.validEnd)
     }
 
     func replace(

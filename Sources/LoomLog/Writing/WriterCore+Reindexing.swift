@@ -69,10 +69,7 @@ extension WriterCore {
     private func hasGoodTables(
         _ entry: ManifestSegment, _ archiving: ArchivingOptions, reads: Bool
     ) throws(LogError) -> Bool {
-        let path = maker.directory.archive(entry.segmentID)
-        let file = try storing("opening an archive") { () throws(StorageError) in
-            try storage.open(path, for: .reading)
-        }
+        let file = try maker.directory.openArchiveFile(entry.segmentID, storage)
         defer { try? file.close() }
         do throws(LogError) {
             let reader = try ArchiveReader(

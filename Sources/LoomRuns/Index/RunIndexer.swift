@@ -10,13 +10,6 @@ package struct RunIndexer: ArchiveSemantics {
     /// Creates the indexer.
     package init() {}
 
-    /// See ``ArchiveSemantics/begin(_:after:newest:)``.
-    package func begin(
-        _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?
-    ) throws(LogError) -> any ArchiveSlice {
-        try begin(run, after: past, newest: newest, rewriting: nil)
-    }
-
     /// See ``ArchiveSemantics/begin(_:after:newest:rewriting:)``.
     package func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
@@ -40,10 +33,8 @@ package struct RunIndexer: ArchiveSemantics {
     /// See ``ArchiveSemantics/movesWhole(_:newest:)``.
     package func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
         if row.flags.contains(.blankingDue) { return false }
-        guard let newest, let newest = try? RunOutline(decoding: newest.rawSpan) else {
-            return true
-        }
-        guard let own = try? RunOutline(decoding: row.summary.rawSpan) else { return false }
+        guard let newest = Self.outline(newest) else { return true }
+        guard let own = Self.outline(row.summary) else { return false }
         if let deleted = newest.summary.deletedEpoch, own.summary.deletedEpoch ?? 0 < deleted {
             return false
         }
@@ -53,7 +44,7 @@ package struct RunIndexer: ArchiveSemantics {
 
     /// See ``ArchiveSemantics/end(of:)``.
     package func end(of row: RunTableRow) -> ArchivedEnd? {
-        guard let outline = try? RunOutline(decoding: row.summary.rawSpan) else { return nil }
+        guard let outline = Self.outline(row.summary) else { return nil }
         return ArchivedEnd(
             counts: outline.rowCounts,
             wholeState: outline.isBegun ? outline.state.wholeState : nil)

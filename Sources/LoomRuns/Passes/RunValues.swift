@@ -25,14 +25,14 @@ struct RunValues {
 
     /// The events that are needed; `nil` for none.
     var part: RunPart? {
-        if summary.status == .completed, row.readError == nil, position == nil {
-            return summary.end.map { RunPart(row.run, from: $0, before: $0 + 1) }
-        }
-        guard needsState || position != nil else { return nil }
-        let first = position == nil ? row.outline.state.wholeState : 0
         // Where events were passed over, positions do not tell which.
-        let end = position == nil ? summary.nextPosition : .max
-        return RunPart(row.run, from: first, before: end)
+        if position != nil { return RunPart(row.run, from: 0, before: .max) }
+        guard row.readError == nil else { return nil }
+        if needsState {
+            return RunPart(
+                row.run, from: row.outline.state.wholeState, before: summary.nextPosition)
+        }
+        return summary.end.map { RunPart(row.run, from: $0, before: $0 + 1) }
     }
 
     /// Takes one of those events.

@@ -83,7 +83,7 @@ struct LogTail: RunEventTail {
         let epoch = try source.deletedEpoch(of: run)
         // Of a name that was used before, positions do not tell how many events there are; nor of
         // a run with events at positions that no runner gives.
-        let isPlain = try source.row(of: run)?.isPlain == true
+        let isPlain = try count != nil && source.row(of: run)?.isPlain == true
         return try source.looking { view in
             guard let count else {
                 return (try view.events(of: run, above: epoch), view.end, 0)

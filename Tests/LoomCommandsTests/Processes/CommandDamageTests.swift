@@ -38,8 +38,9 @@ import Testing
         }
     }
 
-    /// The end of the active segment is its newest file's: the name of that file.
-    private static let last = "$(ls seg | tail -1)"
+    /// The active segment is the newest live file: an archive that was made meanwhile has a higher
+    /// number.
+    private static let last = "$(cd seg && ls *.llg | tail -1)"
 
     /// `get` said that there is no such run, and `history` was empty with 0.
     @Test("a flipped bit in the middle of a unit")
@@ -47,7 +48,7 @@ import Testing
         try await makeLog()
         let flip = """
             python3 -c "
-            import glob; name = sorted(glob.glob('seg/*'))[-1]; file = open(name, 'r+b')
+            import glob; name = sorted(glob.glob('seg/*.llg'))[-1]; file = open(name, 'r+b')
             file.seek(300); byte = file.read(1)[0]; file.seek(300); file.write(bytes([byte ^ 4]))"
             """
         try await expectRefused(flip, naming: ".llg")
@@ -74,7 +75,7 @@ import Testing
         try await makeLog()
         let zero = """
             python3 -c "
-            import glob, os; name = sorted(glob.glob('seg/*'))[-1]; size = os.path.getsize(name)
+            import glob, os; name = sorted(glob.glob('seg/*.llg'))[-1]; size = os.path.getsize(name)
             file = open(name, 'r+b'); file.seek(size // 2); file.write(bytes(size - size // 2))"
             """
         try await expectRefused(zero, naming: ".llg")
