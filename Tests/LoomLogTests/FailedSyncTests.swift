@@ -75,7 +75,7 @@ import Testing
         let workload = CrashWorkload(durability: durability, rounds: [60, 8, 40], abandons: [1])
         var count = 0
         for (place, index) in Self.syncs(of: workload, seed: 9).enumerated()
-        where CrashTests.isHeavy || (place + durability.rawValue.count) % 6 == 0 || place < 12 {
+        where CrashTests.isHeavy || (place + durability.rawValue.count) % 5 == 0 || place < 12 {
             count += 1
             let problem = try Self.problem(
                 failing: index, of: workload, seed: 9, sampled: CrashTests.isHeavy ? 8 : 2)
