@@ -73,8 +73,9 @@ public enum RunOrder: Hashable, Sendable {
 
     func key(_ summary: RunSummary) -> UInt64 { summary.created.microseconds }
 
-    fileprivate func isBefore(_ a: RunListPlace, _ b: RunListPlace) -> Bool {
-        if a.key != b.key { return (a.key < b.key) == (self == .created) }
+    fileprivate func isBefore(_ a: RunHead, _ b: RunHead) -> Bool {
+        let (x, y) = (a.created.microseconds, b.created.microseconds)
+        if x != y { return (x < y) == (self == .created) }
         return a.run < b.run
     }
 }
@@ -94,7 +95,7 @@ public struct RunListPlace: Hashable, Sendable {
 private struct HeadPage {
     private let count: Int
     private let order: RunOrder
-    private var last: RunListPlace?
+    private var last: RunHead?
     private var heads: ArraySlice<RunHead> = []
     /// Whether there may be more behind these.
     private var hasMore = false
@@ -102,7 +103,10 @@ private struct HeadPage {
     private static let slack = 4096
 
     init(count: Int, order: RunOrder, after place: RunListPlace?) {
-        (self.count, self.order, last) = (count, order, place)
+        (self.count, self.order) = (count, order)
+        last = place.map {
+            RunHead(run: $0.run, created: EventTime(microseconds: $0.key), fits: false)
+        }
     }
 
     mutating func next(from source: any RunSource, _ filter: RunFilter) throws -> RunHead? {
@@ -115,29 +119,24 @@ private struct HeadPage {
         // Those that keep shared keys are listed only when they are asked for.
         let showsKeepers = filter.prefix?.hasBytePrefix(RunID.keeperPrefix) == true
         var cursor = try source.heads(filter)
-        var kept: [(place: RunListPlace, head: RunHead)] = []
+        var kept: [RunHead] = []
         hasMore = false
         while let head = try cursor.next() {
             guard showsKeepers || !head.run.isKeeper else { continue }
-            let place = RunListPlace(key: head.created.microseconds, run: head.run)
-            if let last, !order.isBefore(last, place) { continue }
+            if let last, !order.isBefore(last, head) { continue }
             // Sorted now and then: a page may be of one row.
             if kept.count >= 2 * count + Self.slack { cut(&kept) }
-            if hasMore, let worst = kept.indices.contains(count - 1) ? kept[count - 1] : nil,
-                order.isBefore(worst.place, place)
-            {
-                continue
-            }
-            kept.append((place, head))
+            if hasMore, count <= kept.count, order.isBefore(kept[count - 1], head) { continue }
+            kept.append(head)
         }
         cut(&kept)
-        heads = kept.map(\.head)[...]
-        last = kept.last?.place ?? last
+        heads = kept[...]
+        last = kept.last ?? last
     }
 
     /// Keeps the first ones, sorted.
-    private mutating func cut(_ kept: inout [(place: RunListPlace, head: RunHead)]) {
-        kept.sort { order.isBefore($0.place, $1.place) }
+    private mutating func cut(_ kept: inout [RunHead]) {
+        kept.sort(by: order.isBefore)
         if kept.count > count {
             kept.removeLast(kept.count - count)
             hasMore = true

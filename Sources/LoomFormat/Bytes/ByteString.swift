@@ -21,6 +21,9 @@ public struct ByteString: Sendable {
         self.text = text
         isASCII = text.utf8.allSatisfy { $0 < 0x80 }
     }
+
+    /// Wraps a text that is known to be in ASCII.
+    init(ascii text: String) { (self.text, isASCII) = (text, true) }
 }
 
 extension ByteString: Hashable {
@@ -52,7 +55,9 @@ extension ByteString: Hashable {
 extension ByteString: Comparable {
     /// Orders by the bytes.
     public static func < (a: ByteString, b: ByteString) -> Bool {
-        a.text.utf8.lexicographicallyPrecedes(b.text.utf8)
+        // In ASCII the order of Unicode is that of bytes.
+        if a.isASCII, b.isASCII { return a.text < b.text }
+        return a.text.utf8.lexicographicallyPrecedes(b.text.utf8)
     }
 }
 

@@ -34,10 +34,32 @@ extension RunID {
 extension RunID {
     /// Reads a name from stored bytes, which must be UTF-8.
     public init(decoding bytes: RawSpan) throws(FormatError) {
+        // Nearly all names are in ASCII, and one is read for every event that is looked at.
+        if let name = Self.plain(bytes) {
+            self.init(name: ByteString(ascii: name))
+            return
+        }
         guard bytes.byteCount <= FormatLimits.runIDBytesMax,
             let name = String(validating: [UInt8](copying: bytes), as: UTF8.self)
         else { throw .invalid("a run id of \(bytes.byteCount) bytes that is no name") }
         try self.init(name)
+    }
+
+    private init(name: ByteString) { self.name = name }
+
+    /// A name in ASCII that ``init(_:)`` accepts.
+    private static func plain(_ bytes: RawSpan) -> String? {
+        let count = bytes.byteCount
+        guard 1...FormatLimits.runIDBytesMax ~= count else { return nil }
+        return unsafe bytes.withUnsafeBytes { bytes -> String? in
+            for unsafebyte in unsafe bytes where !(0x20...0x7E ~= byte) { return nil }
+            return unsafe String(unsafeUninitializedCapacity: count) { target in
+                for index in 0..<count {
+                    unsafe target.initializeElement(at: index, to: bytes[index])
+                }
+                return count
+            }
+        }
     }
 }
 

@@ -4,7 +4,11 @@ internal import LoomFormat
 /// and no name copied for any other.
 package struct RunHeadFilter: Sendable {
     /// Codes of the statuses that are wanted; status 0, not known, is always given.
-    package var statuses: Set<UInt8>?
+    package var statuses: Set<UInt8>? {
+        didSet { wantedStatuses = statuses.map { $0.reduce(0) { $0 | 1 << UInt16($1) } } ?? .max }
+    }
+    /// The same, a bit for each code.
+    fileprivate private(set) var wantedStatuses = UInt16.max
     /// The code of the category of the last failure.
     package var category: UInt8?
     /// The loop.
@@ -88,6 +92,48 @@ private struct HotColumns {
         return order != 0 ? order : a.count - b.count
     }
 
+    /// The first row from one on whose name is not below that of another; the rows are looked at in
+    /// growing steps, as they often take turns.
+    func firstRow(
+        from start: Int, before end: Int, notBelow other: borrowing HotColumns, _ otherRow: Int
+    ) -> Int {
+        var (low, high, step) = (start, start, 1)
+        while high < end, compare(high, with: other, otherRow) < 0 {
+            low = high + 1
+            high += step
+            step *= 2
+        }
+        high = min(high, end)
+        while low < high {
+            let middle = (low + high) / 2
+            if compare(middle, with: other, otherRow) < 0 {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return low
+    }
+
+    /// The first of some rows that fits a filter.
+    func firstFitting(
+        _ rows: Range<Int>, _ filter: RunHeadFilter, _ numbers: WantedNumbers?
+    ) -> Int? {
+        for row in rows where fits(row, filter, numbers) { return row }
+        return nil
+    }
+
+    func fits(_ row: Int, _ filter: RunHeadFilter, _ numbers: WantedNumbers?) -> Bool {
+        let status = codes[row] & 0xF
+        if status == 0 { return true }
+        guard let numbers, filter.wantedStatuses & 1 << status != 0,
+            filter.category.map({ $0 == codes[row] >> 4 }) ?? true,
+            filter.created.contains(created[row]), filter.updated.contains(updated[row]),
+            numbers.loop.map({ $0 == loops[row] }) ?? true
+        else { return false }
+        return numbers.labels.isEmpty || numbers.labels.allSatisfy(labels(row).contains)
+    }
+
     private static func compare(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Int {
         let count = min(a.count, b.count)
         var index = 0
@@ -118,20 +164,24 @@ private final class HotRows {
     /// The wanted loop and labels as this archive numbers texts; `nil` where it does not have them.
     let numbers: WantedNumbers?
 
+    private let prefix: [UInt8]
+
     init(_ archive: ArchiveReader, _ filter: RunHeadFilter) throws(LogError) {
-        self.archive = archive
+        (self.archive, prefix) = (archive, filter.prefix)
         numbers = try WantedNumbers(archive, filter)
         let start =
             filter.from.lexicographicallyPrecedes(filter.prefix) ? filter.prefix : filter.from
         leaf = archive.directory.leafIndex(ofRun: start) ?? 0
         try readLeaf()
-        while !isOver, columns.name(row).lexicographicallyPrecedes(start) { try advance() }
+        while !isOver, columns.name(row).lexicographicallyPrecedes(start) {
+            try advance(to: row + 1)
+        }
     }
 
     var isOver: Bool { row >= columns.count }
 
-    func advance() throws(LogError) {
-        row += 1
+    func advance(to next: Int) throws(LogError) {
+        row = next
         if row >= columns.count {
             leaf += 1
             try readLeaf()
@@ -155,16 +205,27 @@ private final class HotRows {
         }
     }
 
-    func fits(_ filter: RunHeadFilter) -> Bool {
-        let status = columns.codes[row] & 0xF
-        if status == 0 { return true }
-        guard let numbers, filter.statuses?.contains(status) ?? true,
-            filter.category.map({ $0 == columns.codes[row] >> 4 }) ?? true,
-            filter.created.contains(columns.created[row]),
-            filter.updated.contains(columns.updated[row]),
-            numbers.loop.map({ $0 == columns.loops[row] }) ?? true
-        else { return false }
-        return numbers.labels.allSatisfy(columns.labels(row).contains)
+    var hasPrefix: Bool { columns.name(row).starts(with: prefix) }
+
+    /// Where the rows from the present one on end that begin with the prefix and are below the row
+    /// that each of the others stands at.
+    func end(below others: ArraySlice<(rows: HotRows, index: Int)>) -> Int {
+        var end = columns.count
+        for (other, _) in others {
+            end = columns.firstRow(from: row, before: end, notBelow: other.columns, other.row)
+        }
+        guard !prefix.isEmpty, end > row else { return end }
+        // Names are in order: where the last one has the prefix, all of them have.
+        while !columns.name(end - 1).starts(with: prefix) { end -= 1 }
+        return end
+    }
+
+    /// The run of a row, when that fits.
+    func head(_ row: Int, _ filter: RunHeadFilter) -> ArchivedHead? {
+        guard columns.fits(row, filter, numbers) else { return nil }
+        return ArchivedHead(
+            name: Array(columns.name(row)), created: columns.created[row],
+            isKnown: columns.codes[row] & 0xF != 0)
     }
 }
 
@@ -228,15 +289,20 @@ package struct RunHeads {
 
     private mutating func fetch() throws(LogError) -> ArchivedHead? {
         while let (rows, _) = heap.first {
-            let name = rows.columns.name(rows.row)
-            guard name.starts(with: filter.prefix) else { return nil }
-            let head =
-                rows.fits(filter)
-                ? ArchivedHead(
-                    name: Array(name), created: rows.columns.created[rows.row],
-                    isKnown: rows.columns.codes[rows.row] & 0xF != 0) : nil
-            try passOver(rows)
-            if let head { return head }
+            guard rows.hasPrefix else { return nil }
+            let end = rows.end(below: heap[1..<min(3, heap.count)])
+            if end == rows.row {
+                // An older archive has a row of this run, too.
+                let head = rows.head(rows.row, filter)
+                try passOver(rows)
+                if let head { return head }
+            } else if let row = rows.columns.firstFitting(rows.row..<end, filter, rows.numbers) {
+                let head = rows.head(row, filter)
+                try advance(0, to: row + 1)
+                return head
+            } else {
+                try advance(0, to: end)
+            }
         }
         return nil
     }
@@ -245,21 +311,21 @@ package struct RunHeads {
     private mutating func passOver(_ first: HotRows) throws(LogError) {
         // The older ones first, while the newest still has its name.
         while true {
-            let children = [1, 2].filter { $0 < heap.count }
+            let children = 1..<min(3, heap.count)
             guard
                 let child = children.first(where: { isSame(heap[$0].rows, first) })
             else { break }
-            try advance(child)
+            try advance(child, to: heap[child].rows.row + 1)
         }
-        try advance(0)
+        try advance(0, to: first.row + 1)
     }
 
     private func isSame(_ a: HotRows, _ b: HotRows) -> Bool {
         a.columns.compare(a.row, with: b.columns, b.row) == 0
     }
 
-    private mutating func advance(_ index: Int) throws(LogError) {
-        try heap[index].rows.advance()
+    private mutating func advance(_ index: Int, to row: Int) throws(LogError) {
+        try heap[index].rows.advance(to: row)
         if heap[index].rows.isOver {
             heap.swapAt(index, heap.count - 1)
             heap.removeLast()

@@ -45,19 +45,24 @@ package struct LogRunCursor {
 
     /// - Parameter position: The position of the first event behind the mark.
     init?(
-        _ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark, at position: UInt64
+        _ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark, at position: UInt64,
+        _ units: UnitReader?
     ) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
         (epoch, goesOn) = (nil, false)
-        guard let events = try LiveEvents(view, run, behind: mark) else { return nil }
+        guard let events = try LiveEvents(view, run, behind: mark, units) else {
+            return nil
+        }
         live = events
     }
 
     /// All events in the live segments, the first of which is at a position.
-    init(_ view: LogView, _ run: RunID, liveAt position: UInt64) throws(LogError) {
+    init(
+        _ view: LogView, _ run: RunID, liveAt position: UInt64, _ units: UnitReader?
+    ) throws(LogError) {
         (index, self.run, expected, positions) = (view.index, run, position, 0..<UInt64.max)
         (epoch, goesOn) = (nil, false)
-        live = try LiveEvents(view, run, from: 0)
+        live = try LiveEvents(view, run, from: 0, units)
     }
 
     /// Fetches the next event; `nil` behind the last one that was asked for.
@@ -171,7 +176,7 @@ private struct LiveEvents {
     private var unit: Int
     private let end: Int
     private var places: ArraySlice<LogPlace> = []
-    private var reader: UnitReader
+    private let reader: UnitReader
     private var ready: ArraySlice<LogEvent> = []
     /// Reads everything up to a sequence, where units hold events of other runs, too.
     private var scan: (cursor: LogCursor, end: UInt64)?
@@ -179,26 +184,30 @@ private struct LiveEvents {
     private var first: LogPlace?
 
     /// `nil` when there are none.
-    init?(_ view: LogView, _ run: RunID, from position: UInt64) throws(LogError) {
+    init?(
+        _ view: LogView, _ run: RunID, from position: UInt64, _ units: UnitReader? = nil
+    ) throws(LogError) {
         guard let live = try view.index.live(run, view.snapshot),
             let first = try view.index.unit(at: position, of: run, view.snapshot)
         else { return nil }
-        try self.init(view, run, live, from: first)
+        try self.init(view, run, live, from: first, units)
     }
 
-    init?(_ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark) throws(LogError) {
+    init?(
+        _ view: LogView, _ run: RunID, behind mark: LogView.Live.Mark, _ units: UnitReader?
+    ) throws(LogError) {
         guard let live = try view.index.live(run, view.snapshot), live.serial == mark.serial,
             mark.unit >= live.units.lowerBound
         else { return nil }
-        try self.init(view, run, live, from: mark.unit)
+        try self.init(view, run, live, from: mark.unit, units)
     }
 
     private init(
-        _ view: LogView, _ run: RunID, _ live: LogIndex.Live, from unit: Int
+        _ view: LogView, _ run: RunID, _ live: LogIndex.Live, from unit: Int, _ units: UnitReader?
     ) throws(LogError) {
         (index, self.run, serial) = (view.index, run, live.serial)
         (self.unit, end) = (max(unit, live.units.lowerBound), live.units.upperBound)
-        reader = UnitReader(view.index.log)
+        reader = units ?? UnitReader(view.index.log)
         guard live.isMixed else { return }
         let places = try index.places(of: run, serial, from: self.unit, before: end)
         if let place = places?.first {

@@ -72,12 +72,17 @@ package struct LogView: Sendable {
     /// The events of a run in the live segments, behind what was read before; `nil` when that is
     /// not known any more, as it was archived meanwhile.
     ///
-    /// - Parameter position: The position of the first of them.
+    /// - Parameters:
+    ///   - position: The position of the first of them.
+    ///   - units: Reads them; `nil` for a reader of their own.
     package func events(
-        of run: RunID, behind mark: Live.Mark, at position: UInt64
+        of run: RunID, behind mark: Live.Mark, at position: UInt64, with units: UnitReader? = nil
     ) throws(LogError) -> LogRunCursor? {
-        try LogRunCursor(self, run, behind: mark, at: position)
+        try LogRunCursor(self, run, behind: mark, at: position, units)
     }
+
+    /// Reads units of many runs, one after another.
+    package var units: UnitReader { UnitReader(index.log) }
 
     func archivedEvents(
         of run: RunID, at positions: Range<UInt64>, startingAt start: UInt64? = nil
@@ -94,11 +99,13 @@ package struct LogView: Sendable {
 
     /// All events of a run in the live segments.
     ///
-    /// - Parameter position: The position of the first of them, as archives tell it.
+    /// - Parameters:
+    ///   - position: The position of the first of them, as archives tell it.
+    ///   - units: Reads them; `nil` for a reader of their own.
     package func liveEvents(
-        of run: RunID, at position: UInt64
+        of run: RunID, at position: UInt64, with units: UnitReader? = nil
     ) throws(LogError) -> LogRunCursor {
-        try LogRunCursor(self, run, liveAt: position)
+        try LogRunCursor(self, run, liveAt: position, units)
     }
 
     /// A place in a run with the counts of its rows before it.

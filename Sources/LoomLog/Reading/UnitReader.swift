@@ -20,7 +20,10 @@ public struct LogPlace: Hashable, Sendable {
 ///
 /// Checks the hashes of each unit, which are bound to its place, and not the chain before it. So it
 /// judges nothing: what it cannot read, a scan decides about.
-struct UnitReader {
+///
+/// It keeps the segment open that it read last: for whoever reads one run after another, as a list
+/// does, one reader serves all of them.
+package final class UnitReader {
     private let reader: LogReader
     private var segment: (id: UInt64, header: SegmentHeader, window: SegmentWindow)?
     private var payload: [UInt8] = []
@@ -35,7 +38,7 @@ struct UnitReader {
     /// - Returns: Whether such a unit stands there.
     /// - Throws: ``LogError`` for which ``LogError/isMissingFile`` holds once the segment was
     ///   archived, and others.
-    mutating func add(
+    func add(
         _ place: LogPlace, of run: RunID, to events: inout [LogEvent]
     ) throws(LogError) -> Bool {
         try each(place, of: run) { sequence, epoch, position, body in
@@ -50,7 +53,7 @@ struct UnitReader {
     /// Calls `body` with the events of the unit at `place`, which is one of `run`.
     ///
     /// - Returns: Whether such a unit stands there. What `body` was given of another is void.
-    mutating func each(
+    func each(
         _ place: LogPlace, of run: RunID,
         _ body: (_ sequence: UInt64, _ epoch: UInt64, _ position: UInt64, RawSpan) -> Void
     ) throws(LogError) -> Bool {
@@ -58,6 +61,7 @@ struct UnitReader {
         var sequence = unit.firstSequence
         var declared: [UInt64: RunID] = [:]
         var only: UInt64?
+        let payload = payload
         do throws(FormatError) {
             var records = RecordReader(payload.rawSpan)
             while let record = try records.next() {
@@ -78,7 +82,7 @@ struct UnitReader {
         return true
     }
 
-    private mutating func open(_ id: UInt64) throws(LogError) -> Bool {
+    private func open(_ id: UInt64) throws(LogError) -> Bool {
         if let segment, segment.id == id { return true }
         let (storage, path) = (reader.storage, reader.directory.segment(id))
         let file: any StorageFile
@@ -98,7 +102,7 @@ struct UnitReader {
     }
 
     /// The unit's last header; its decoded payload is in ``payload``.
-    private mutating func unit(_ place: LogPlace) throws(LogError) -> BlockHeader? {
+    private func unit(_ place: LogPlace) throws(LogError) -> BlockHeader? {
         guard let (id, header, known) = segment else { return nil }
         var window = known
         // Taken out, so that it is changed in place.
@@ -145,7 +149,7 @@ extension LogReader {
     package func events(
         of run: RunID, at places: [LogPlace]
     ) throws(LogError) -> [LogEvent]? {
-        var units = UnitReader(self)
+        let units = UnitReader(self)
         var events: [LogEvent] = []
         do throws(LogError) {
             for place in places {

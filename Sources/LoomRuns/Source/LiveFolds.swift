@@ -91,25 +91,46 @@ final class LiveFolds: Sendable {
         var mark: LogView.Live.Mark
     }
 
-    private let entries = Mutex<[RunID: Entry]>([:])
+    /// The entries that were used last, and those that were before that many others were.
+    private struct Entries {
+        private var newer: [RunID: Entry] = [:]
+        private var older: [RunID: Entry] = [:]
+
+        mutating func take(_ run: RunID) -> Entry? {
+            newer.removeValue(forKey: run) ?? older.removeValue(forKey: run)
+        }
+
+        mutating func keep(_ entry: Entry, of run: RunID) {
+            // A whole generation goes at once: taken out one by one in the order of their hashes,
+            // they left a table whose one end was full, and every search went through it.
+            if newer.count >= LiveFolds.keptMax / 2 { (older, newer) = (newer, [:]) }
+            newer[run] = entry
+        }
+    }
+
+    private let entries = Mutex(Entries())
 
     /// Runs of which the fold is kept, a kilobyte or two of each: of others it is made anew.
     private static let keptMax = 16_384
 
     /// What the log holds of a run; `nil` when nothing. Of one that was deleted it knows the epoch.
     ///
-    /// - Parameter source: Where a fold that goes on from an outline looks up what that leaves out.
-    func fold(_ run: RunID, in view: LogView, _ source: LogRunSource) throws -> Seen? {
+    /// - Parameters:
+    ///   - source: Where a fold that goes on from an outline looks up what that leaves out.
+    ///   - units: Reads the units of a list's runs.
+    func fold(
+        _ run: RunID, in view: LogView, _ source: LogRunSource, _ units: UnitReader? = nil
+    ) throws -> Seen? {
         guard let live = try view.live(run) else {
-            entries.withLock { $0[run] = nil }
+            _ = entries.withLock { $0.take(run) }
             return try view.archived(run).map { row throws in try archived(row, view, source) }
         }
         // Taken out, so that it is changed in place.
-        var entry = entries.withLock { $0.removeValue(forKey: run) }
+        var entry = entries.withLock { $0.take(run) }
         var events: LogRunCursor?
         if let known = entry {
             let position = known.seen.fold.nextPosition
-            events = try view.events(of: run, behind: known.mark, at: position)
+            events = try view.events(of: run, behind: known.mark, at: position, with: units)
             if events == nil { entry = nil }
         }
         var seen: Seen
@@ -118,25 +139,15 @@ final class LiveFolds: Sendable {
         } else {
             let row = try view.archived(run)
             seen = try row.map { row throws in try archived(row, view, source) } ?? Seen()
-            events = try view.liveEvents(of: run, at: seen.fold.nextPosition)
+            events = try view.liveEvents(
+                of: run, at: seen.fold.nextPosition, with: units)
         }
         try events?.forEach { epoch, position, body, place in
             try seen.see(run, RunFold.Place(position: position, epoch: epoch), body, place)
             return true
         }
-        keep(Entry(seen: seen, mark: live.mark), of: run)
+        entries.withLock { $0.keep(Entry(seen: seen, mark: live.mark), of: run) }
         return seen
-    }
-
-    private func keep(_ entry: Entry, of run: RunID) {
-        entries.withLock { entries in
-            if entries.count >= Self.keptMax {
-                // In the order of a hash, which is any: a list goes through all of them, and what
-                // it used last is what it needs last.
-                for run in Array(entries.keys.prefix(Self.keptMax / 8)) { entries[run] = nil }
-            }
-            entries[run] = entry
-        }
     }
 
     /// A run as its newest archive knows it.

@@ -5,28 +5,31 @@ internal import LoomModel
 /// The runs of a log that a filter may let through, by name: those in archives by the columns of
 /// their tables, and between them those of which the live segments hold something.
 struct LogRunHeads: RunHeadCursor {
+    /// Folds a run of which the live segments hold something.
+    typealias Fold = (RunID, LogView, UnitReader) throws -> LiveFolds.Seen?
+
     private let filter: RunFilter
     private let look: () throws -> LogView
-    private let fold: (RunID) throws -> LiveFolds.Seen?
+    private let view: LogView
+    private let units: UnitReader
+    private let fold: Fold
     /// The run that was given last.
     private var last: RunID?
     private var archived: RunHeads
     private var nextArchived: (run: RunID, head: ArchivedHead)?
     /// The next one last.
     private var live: [RunID]
-    private let liveSet: Set<RunID>
 
     /// - Parameters:
-    ///   - look: Looks at the log anew, where tables had to be made anew.
+    ///   - look: Looks at the log anew, where it was rewritten or tables had to be made anew.
     ///   - last: Runs up to this one are passed over.
     init(
         _ view: LogView, _ filter: RunFilter, behind last: RunID? = nil,
-        look: @escaping () throws -> LogView,
-        fold: @escaping (RunID) throws -> LiveFolds.Seen?
+        look: @escaping () throws -> LogView, fold: @escaping Fold
     ) throws {
-        (self.filter, self.look, self.fold, self.last) = (filter, look, fold, last)
+        (self.view, self.filter, self.look, self.fold, self.last) = (view, filter, look, fold, last)
+        units = view.units
         live = try view.liveRuns(prefix: filter.prefix ?? "").reversed()
-        liveSet = Set(live)
         var columns = filter.columns
         if let last {
             live.removeAll { $0 <= last }
@@ -58,6 +61,9 @@ struct LogRunHeads: RunHeadCursor {
         while true {
             switch (nextArchived, live.last) {
             case (nil, nil): return nil
+            // What is live of a run is newer.
+            case (let archived?, let run?) where archived.run == run:
+                nextArchived = try fetchArchived()
             case (let archived?, let run) where run.map({ archived.run < $0 }) ?? true:
                 nextArchived = try fetchArchived()
                 return RunHead(
@@ -73,13 +79,13 @@ struct LogRunHeads: RunHeadCursor {
     }
 
     private func liveHead(_ run: RunID) throws -> RunHead? {
-        guard let seen = try fold(run), seen.isRun else { return nil }
+        guard let seen = try fold(run, view, units), seen.isRun else { return nil }
         let summary = seen.outline.summary
         guard filter.mayFit(summary, seen.readError) else { return nil }
         return RunHead(run: run, created: summary.created, fits: false)
     }
 
-    /// The next run in archives of which the live segments hold nothing.
+    /// The next run in archives.
     private mutating func fetchArchived() throws -> (RunID, ArchivedHead)? {
         while let head = try archived.next() {
             let run: RunID
@@ -89,7 +95,7 @@ struct LogRunHeads: RunHeadCursor {
                 throw LogError(.corrupt, "the name of a run in an archive: \(error)")
             }
             if let last, run <= last { continue }
-            if !liveSet.contains(run) { return (run, head) }
+            return (run, head)
         }
         return nil
     }

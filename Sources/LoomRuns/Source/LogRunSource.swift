@@ -107,7 +107,7 @@ public final class LogRunSource: RunSource {
         try looking { view in
             try LogRunHeads(
                 view, filter, look: { try self.index.view() },
-                fold: { run in try self.looking { try self.folds.fold(run, in: $0, self) } })
+                fold: { run, view, units in try self.folds.fold(run, in: view, self, units) })
         }
     }
 
