@@ -100,7 +100,7 @@ private struct HeadPage {
     /// Whether there may be more behind these.
     private var hasMore = false
 
-    private static let slack = 4096
+    private static let slack = 1024
 
     init(count: Int, order: RunOrder, after place: RunListPlace?) {
         (self.count, self.order) = (count, order)
@@ -121,11 +121,15 @@ private struct HeadPage {
         var cursor = try source.heads(filter)
         var kept: [RunHead] = []
         hasMore = false
+        if last != nil { cursor.narrow(toCreated: times(kept)) }
         while let head = try cursor.next() {
             guard showsKeepers || !head.run.isKeeper else { continue }
             if let last, !order.isBefore(last, head) { continue }
             // Sorted now and then: a page may be of one row.
-            if kept.count >= 2 * count + Self.slack { cut(&kept) }
+            if kept.count >= 2 * count + Self.slack {
+                cut(&kept)
+                cursor.narrow(toCreated: times(kept))
+            }
             if hasMore, count <= kept.count, order.isBefore(kept[count - 1], head) { continue }
             kept.append(head)
         }
@@ -141,6 +145,14 @@ private struct HeadPage {
             kept.removeLast(kept.count - count)
             hasMore = true
         }
+    }
+
+    /// When the runs were created that may still belong to the page.
+    private func times(_ kept: [RunHead]) -> ClosedRange<EventTime> {
+        let ends = [last, hasMore ? kept.last : nil].map { $0?.created.microseconds }
+        let (first, end) = order == .created ? (ends[0], ends[1]) : (ends[1], ends[0])
+        let start = EventTime(microseconds: first ?? 0)
+        return start...max(start, EventTime(microseconds: end ?? .max))
     }
 }
 

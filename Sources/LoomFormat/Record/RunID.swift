@@ -52,7 +52,7 @@ extension RunID {
         let count = bytes.byteCount
         guard 1...FormatLimits.runIDBytesMax ~= count else { return nil }
         return unsafe bytes.withUnsafeBytes { bytes -> String? in
-            for unsafebyte in unsafe bytes where !(0x20...0x7E ~= byte) { return nil }
+            guard unsafe bytes.allSatisfy({ 0x20...0x7E ~= $0 }) else { return nil }
             return unsafe String(unsafeUninitializedCapacity: count) { target in
                 for index in 0..<count {
                     unsafe target.initializeElement(at: index, to: bytes[index])

@@ -258,7 +258,7 @@ private struct WantedNumbers {
 
 /// The runs of several archives that pass a filter, in order of name, newest row wins.
 package struct RunHeads {
-    private let filter: RunHeadFilter
+    private var filter: RunHeadFilter
     private let index: LogIndex?
     /// The archives that have rows left: a heap by name, among equal names the newest first.
     private var heap: [(rows: HotRows, index: Int)] = []
@@ -286,6 +286,9 @@ package struct RunHeads {
             throw index?.answer(to: error) ?? error
         }
     }
+
+    /// Leaves out from now on what was created at other times.
+    package mutating func narrow(toCreated times: ClosedRange<UInt64>) { filter.created = times }
 
     private mutating func fetch() throws(LogError) -> ArchivedHead? {
         while let (rows, _) = heap.first {

@@ -17,6 +17,8 @@ struct LogRunHeads: RunHeadCursor {
     private var last: RunID?
     private var archived: RunHeads
     private var nextArchived: (run: RunID, head: ArchivedHead)?
+    /// Times of creation that are wanted.
+    private var created: ClosedRange<UInt64>
     /// The next one last.
     private var live: [RunID]
 
@@ -25,12 +27,15 @@ struct LogRunHeads: RunHeadCursor {
     ///   - last: Runs up to this one are passed over.
     init(
         _ view: LogView, _ filter: RunFilter, behind last: RunID? = nil,
+        created: ClosedRange<UInt64> = 0...UInt64.max,
         look: @escaping () throws -> LogView, fold: @escaping Fold
     ) throws {
         (self.view, self.filter, self.look, self.fold, self.last) = (view, filter, look, fold, last)
         units = view.units
         live = try view.liveRuns(prefix: filter.prefix ?? "").reversed()
         var columns = filter.columns
+        self.created = created
+        columns.created = created
         if let last {
             live.removeAll { $0 <= last }
             let name = Array(last.rawValue.utf8)
@@ -45,7 +50,8 @@ struct LogRunHeads: RunHeadCursor {
         while true {
             do {
                 if isStale {
-                    self = try LogRunHeads(look(), filter, behind: last, look: look, fold: fold)
+                    self = try LogRunHeads(
+                        look(), filter, behind: last, created: created, look: look, fold: fold)
                     isStale = false
                 }
                 let head = try fetch()
@@ -55,6 +61,11 @@ struct LogRunHeads: RunHeadCursor {
                 (triesLeft, isStale) = (triesLeft - 1, true)
             }
         }
+    }
+
+    mutating func narrow(toCreated times: ClosedRange<EventTime>) {
+        created = times.lowerBound.microseconds...times.upperBound.microseconds
+        archived.narrow(toCreated: created)
     }
 
     private mutating func fetch() throws -> RunHead? {

@@ -86,6 +86,15 @@ public struct RunHead: Hashable, Sendable {
 public protocol RunHeadCursor {
     /// Fetches the next head; `nil` after the last one.
     mutating func next() throws -> RunHead?
+
+    /// Tells that from now on only runs are wanted that were created at these times. A source that
+    /// finds them no more quickly than others need not heed it.
+    mutating func narrow(toCreated times: ClosedRange<EventTime>)
+}
+
+extension RunHeadCursor {
+    /// Goes on as before.
+    public mutating func narrow(toCreated times: ClosedRange<EventTime>) {}
 }
 
 /// A call that has a key of its run or of the store.
