@@ -19,29 +19,31 @@ import Testing
         let isLabelled: Bool
     }
 
+    private func append(
+        _ content: RunEvent.Content, _ name: String, _ position: UInt64, _ time: UInt64,
+        to writer: LogWriter
+    ) throws {
+        var unit = RecordUnit(run: try RunID(name), epoch: 1, position: position)
+        unit.append(RunEvent(time: EventTime(microseconds: time), content).encoded())
+        try writer.append(unit)
+    }
+
     /// Runs whose names say nothing about their times, some with events in several archives.
     private func write(_ count: Int) throws -> [Listed] {
         var random = SeededGenerator(9)
         var listed: [Listed] = []
         let writer = try LogWriter(
             path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
-        func append(_ name: String, _ position: UInt64, _ time: UInt64, _ content: RunEvent.Content)
-            throws
-        {
-            var unit = RecordUnit(run: try RunID(name), epoch: 1, position: position)
-            unit.append(RunEvent(time: EventTime(microseconds: time), content).encoded())
-            try writer.append(unit)
-        }
         for number in 0..<count {
             let name = "run \(number &* 7919 % 10_007)"
             // Few enough times that many runs share one.
             let created = UInt64.random(in: 1...900, using: &random)
             let creation = RunCreation(loop: "l", policy: .full, state: [0x30])
-            try append(name, 0, created, .created(creation))
+            try append(.created(creation), name, 0, created, to: writer)
             let isLabelled = number % 3 == 0
             if isLabelled {
                 let label = Label(name: "team", value: "infra")
-                try append(name, 1, created + 1000, .labelled([label]))
+                try append(.labelled([label]), name, 1, created + 1000, to: writer)
             }
             listed.append(Listed(created: created, name: name, isLabelled: isLabelled))
             if number % 200 == 0 { writer.runTimers() }
@@ -49,7 +51,8 @@ import Testing
             if number > 500, number % 5 == 1 {
                 let old = listed[number - 500]
                 let label = Label(name: "team", value: old.isLabelled ? "core" : "infra")
-                try append(old.name, old.isLabelled ? 2 : 1, 5000, .labelled([label]))
+                let position: UInt64 = old.isLabelled ? 2 : 1
+                try append(.labelled([label]), old.name, position, 5000, to: writer)
                 listed[number - 500] = Listed(
                     created: old.created, name: old.name, isLabelled: !old.isLabelled)
             }
@@ -90,5 +93,35 @@ import Testing
             let newest = wanted.sorted { (-Int($0.created), $0.name) < (-Int($1.created), $1.name) }
             #expect(try pages(filter, .newest) == newest.map(\.name))
         }
+    }
+
+    /// One reader served all runs of a list, and what it had read ahead of a unit that was written
+    /// later were zeros: the log was told to be damaged.
+    @Test("a list goes on when its runs do")
+    func besideAppends() throws {
+        let writer = try LogWriter(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 64 << 10), storage: storage)
+        let names = ["a", "b", "c"]
+        for name in names {
+            let creation = RunCreation(loop: "l", policy: .full, state: [0x30])
+            try append(.created(creation), name, 0, 1, to: writer)
+        }
+        let source = try LogRunSource(path: "/a.loom", storage: storage)
+        var heads = try source.heads(RunFilter())
+        for (number, name) in names.enumerated() {
+            #expect(try heads.next()?.run.rawValue == name)
+            for name in names {
+                let label = Label(name: "team", value: "\(number)")
+                try append(.labelled([label]), name, UInt64(number + 1), 2, to: writer)
+            }
+            let row = try source.row(of: RunID("a"))
+            #expect(row?.outline.summary.labels[ByteString("team")] == "\(number)")
+        }
+        #expect(try heads.next() == nil)
+        for name in names {
+            let summary = try #require(try source.row(of: RunID(name))).outline.summary
+            #expect(summary.nextPosition == 4 && summary.labels[ByteString("team")] == "2")
+        }
+        try writer.close()
     }
 }

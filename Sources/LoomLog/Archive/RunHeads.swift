@@ -52,7 +52,7 @@ private struct HotColumns {
 
     var count: Int { codes.count }
 
-    mutating func read(_ payload: RawSpan) throws(FormatError) {
+    mutating func removeAll() {
         names.removeAll(keepingCapacity: true)
         nameEnds.removeAll(keepingCapacity: true)
         codes.removeAll(keepingCapacity: true)
@@ -61,6 +61,10 @@ private struct HotColumns {
         updated.removeAll(keepingCapacity: true)
         labels.removeAll(keepingCapacity: true)
         labelEnds.removeAll(keepingCapacity: true)
+    }
+
+    mutating func read(_ payload: RawSpan) throws(FormatError) {
+        removeAll()
         var cursor = try RunTableCursor(try TableLeaf(payload))
         while try cursor.next() {
             cursor.appendName(to: &names)
@@ -189,11 +193,10 @@ private final class HotRows {
     }
 
     private func readLeaf() throws(LogError) {
+        // First of all: behind an error nothing is left of the leaf before.
         row = 0
-        guard leaf < archive.directory.leafCount(of: .runs) else {
-            columns = HotColumns()
-            return
-        }
+        columns.removeAll()
+        guard leaf < archive.directory.leafCount(of: .runs) else { return }
         let place = archive.directory.leaf(leaf, of: .runs)
         try archive.readHotPart(of: place, into: &payload)
         let payload = payload

@@ -191,6 +191,8 @@ extension LogIndex {
         let position: UInt64
         let isMixed: Bool
         let mayBeDeleted: Bool
+        /// The sequence behind the last event of the log that was seen by then.
+        let logEnd: UInt64
     }
 
     func live(_ run: RunID, _ snapshot: LogSnapshot) throws(LogError) -> Live? {
@@ -199,7 +201,7 @@ extension LogIndex {
                 Live(
                     serial: $0.serial, units: $0.first..<$0.end, epoch: $0.epoch,
                     position: $0.position, isMixed: $0.isMixed,
-                    mayBeDeleted: $0.mayBeDeleted)
+                    mayBeDeleted: $0.mayBeDeleted, logEnd: state.end)
             }
         }
     }

@@ -65,6 +65,9 @@ package struct LogRunCursor {
         live = try LiveEvents(view, run, from: 0, units)
     }
 
+    /// How far it reads the live part of the run, whatever the log has got since.
+    package var liveMark: LogView.Live.Mark? { live?.mark }
+
     /// Fetches the next event; `nil` behind the last one that was asked for.
     package mutating func next() throws(LogError) -> LogEvent? {
         while !isOver {
@@ -213,7 +216,8 @@ private struct LiveEvents {
         if let place = places?.first {
             first = place
             let start = view.snapshot.firstLiveSequence
-            scan = (try view.index.log.cursor(from: start), view.end)
+            // The same moment as that of the units' end: a view may be older.
+            scan = (try view.index.log.cursor(from: start), live.logEnd)
         }
     }
 
@@ -225,6 +229,7 @@ private struct LiveEvents {
     }
 
     var isScan: Bool { scan != nil }
+    var mark: LogView.Live.Mark { LogView.Live.Mark(serial: serial, unit: end) }
 
     /// Goes through the next unit without copying anything.
     mutating func eachOfNextUnit(

@@ -57,7 +57,7 @@ package final class UnitReader {
         _ place: LogPlace, of run: RunID,
         _ body: (_ sequence: UInt64, _ epoch: UInt64, _ position: UInt64, RawSpan) -> Void
     ) throws(LogError) -> Bool {
-        guard try open(place.segmentID), let unit = try unit(place) else { return false }
+        guard try open(place.segmentID), let unit = try newestUnit(place) else { return false }
         var sequence = unit.firstSequence
         var declared: [UInt64: RunID] = [:]
         var only: UInt64?
@@ -102,6 +102,13 @@ package final class UnitReader {
     }
 
     /// The unit's last header; its decoded payload is in ``payload``.
+    private func newestUnit(_ place: LogPlace) throws(LogError) -> BlockHeader? {
+        if let unit = try unit(place) { return unit }
+        // The window was loaded before the unit was written: zeros stood there, or half of it.
+        segment?.window.invalidate()
+        return try unit(place)
+    }
+
     private func unit(_ place: LogPlace) throws(LogError) -> BlockHeader? {
         guard let (id, header, known) = segment else { return nil }
         var window = known

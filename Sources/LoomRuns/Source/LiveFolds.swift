@@ -103,15 +103,19 @@ final class LiveFolds: Sendable {
         mutating func keep(_ entry: Entry, of run: RunID) {
             // A whole generation goes at once: taken out one by one in the order of their hashes,
             // they left a table whose one end was full, and every search went through it.
-            if newer.count >= LiveFolds.keptMax / 2 { (older, newer) = (newer, [:]) }
+            let half = LiveFolds.keptMax / 2
+            if newer.count >= half, newer.count + older.count >= 2 * half {
+                (older, newer) = (newer, [:])
+            }
             newer[run] = entry
         }
     }
 
     private let entries = Mutex(Entries())
 
-    /// Runs of which the fold is kept, a kilobyte or two of each: of others it is made anew.
-    private static let keptMax = 16_384
+    /// Runs of which the fold is kept for certain, and up to half as many more, a kilobyte or two of
+    /// each: of others it is made anew.
+    private static let keptMax = 12_288
 
     /// What the log holds of a run; `nil` when nothing. Of one that was deleted it knows the epoch.
     ///
@@ -146,7 +150,9 @@ final class LiveFolds: Sendable {
             try seen.see(run, RunFold.Place(position: position, epoch: epoch), body, place)
             return true
         }
-        entries.withLock { $0.keep(Entry(seen: seen, mark: live.mark), of: run) }
+        // Not that of the look before: the log may have got more since, which was read as well.
+        let mark = events?.liveMark ?? live.mark
+        entries.withLock { $0.keep(Entry(seen: seen, mark: mark), of: run) }
         return seen
     }
 

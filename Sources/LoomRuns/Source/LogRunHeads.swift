@@ -13,7 +13,7 @@ struct LogRunHeads: RunHeadCursor {
     private let view: LogView
     private let units: UnitReader
     private let fold: Fold
-    /// The run that was given last.
+    /// The run that was given or passed over last.
     private var last: RunID?
     private var archived: RunHeads
     private var nextArchived: (run: RunID, head: ArchivedHead)?
@@ -82,8 +82,11 @@ struct LogRunHeads: RunHeadCursor {
                     created: EventTime(microseconds: archived.head.created),
                     fits: filter.isToldByColumns && archived.head.isKnown)
             case (_, let run?):
+                let head = try liveHead(run)
                 live.removeLast()
-                if let head = try liveHead(run) { return head }
+                // Also of one that does not fit: whoever begins anew need not come to it again.
+                last = run
+                if let head { return head }
             default: return nil
             }
         }
