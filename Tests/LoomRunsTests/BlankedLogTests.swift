@@ -98,6 +98,34 @@ import Testing
         try store.close()
     }
 
+    /// What had been read from live segments was the base of no difference in the archive: rows that
+    /// were being fetched ended with a run that was told to be damaged.
+    @Test("reads that began before their run was archived go on behind it")
+    func readsGoOn() async throws {
+        let store = try LogRunStore(
+            path: "/a.loom", options: .archivingRuns(segmentBytes: 8 << 20), storage: storage)
+        let written = try await write(
+            "r", .interval(7), in: store, steps: 30, stateBytes: 40 << 10)
+        let run = try RunID("r")
+        let reader = try RunReader(path: "/a.loom", storage: storage)
+        let tries = try reader.attempts(run)
+        let row = try #require(try reader.source.row(of: run))
+        var history = try reader.historyRows(run)
+        var attempts = try reader.attemptRows(run)
+        var states = [try history.next()?.state, try history.next()?.state]
+        var fetched = [try attempts.next(), try attempts.next(), try attempts.next()]
+        _ = try await store.compact()
+        #expect(try found(written.states).count < 10)
+        while let row = try history.next() { states.append(row.state) }
+        #expect(states == [0, 7, 14, 21, 28].map { written.states[$0] })
+        while let row = try attempts.next() { fetched.append(row) }
+        #expect(fetched == tries)
+        var values = RunValues(row)
+        try values.read(from: reader.source)
+        #expect(try values.view().state == written.states[30])
+        try store.close()
+    }
+
     @Test("a policy that hides more frees old archives, one that hides less brings nothing back")
     func policiesChange() async throws {
         let store = try LogRunStore(

@@ -104,15 +104,27 @@ struct RunAccess: Sendable {
             var loaded = Loaded(
                 run: run, outline: OutlineFold(resuming: outline), past: past)
             try loaded.outline.prepareToDrive(from: past)
-            var events = try store.events([
-                RunPart(
-                    run, from: outline.state.wholeState, before: outline.summary.nextPosition)
-            ])
-            while let stored = try events.next() {
-                if let event = try stored.event() { try loaded.track.apply(event) }
+            let end = outline.summary.nextPosition
+            do {
+                let whole = RunPart(run, from: outline.state.wholeState, before: end)
+                loaded.track = try track(of: whole)
+            } catch is FormatError {
+                // What was live when the row was read has been archived, without the states that
+                // policies hide: from the creation on everything fits together.
+                loaded.track = try track(of: RunPart(run, before: end))
             }
             return loaded
         }
+    }
+
+    /// The states of a part of a run, which begins with a whole one.
+    private func track(of part: RunPart) throws -> StateTrack {
+        var track = StateTrack()
+        var events = try store.events([part])
+        while let stored = try events.next() {
+            if let event = try stored.event() { try track.apply(event) }
+        }
+        return track
     }
 
     /// Looks up the call that `start` would make.

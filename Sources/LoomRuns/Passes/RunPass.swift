@@ -34,6 +34,8 @@ struct RunPosition {
     private(set) var nextPosition: UInt64
     private var track = StateTrack()
     private let followsStates: Bool
+    /// Whether a visitor has been shown the next event before its change.
+    private var isShown = false
 
     init(_ run: RunID, _ start: RunStart, keepsValues: Bool, followsStates: Bool) {
         (self.run, self.followsStates) = (run, followsStates)
@@ -51,13 +53,18 @@ struct RunPosition {
         let event = fold == nil ? try stored.event() : try fold?.accept(stored)
         nextPosition = fold?.nextPosition ?? stored.place.position &+ 1
         guard let event else { return }
-        try visitor.before(event, at: stored.place, &self)
+        if !isShown { try visitor.before(event, at: stored.place, &self) }
+        isShown = true
         try fold?.apply(event, stored)
         nextPosition = fold?.nextPosition ?? nextPosition
         if case .stepCommitted = event.content { stepIndex &+= 1 }
         if followsStates { try follow(event, stored) }
+        isShown = false
         try visitor.after(event, at: stored.place, &self)
     }
+
+    /// Goes on where another has met an event that it could not apply.
+    mutating func takeOver(from failed: RunPosition) { isShown = failed.isShown }
 
     private mutating func follow(
         _ event: RunEvent, _ stored: StoredEvent
@@ -80,10 +87,20 @@ struct RunPosition {
 }
 
 /// A pass over the events of one run, in order, in constant memory.
+///
+/// States are stored as differences, and a rewrite leaves out those that policies hide: a pass that
+/// has read some from live segments may not be able to apply what follows in an archive. Then it
+/// reads the run anew from its creation on, and goes on with the event that it came to.
 struct RunPass {
     private var events: any RunEventCursor
     var position: RunPosition
+    /// Positions, rows and values as they were when the pass began.
+    private let makeEvents: (_ first: UInt64) throws -> any RunEventCursor
+    private let makePosition: () -> RunPosition
     private let start: RunStart
+    /// How many events from the start on were taken, and at which the pass began anew.
+    private var count = 0
+    private var restart: Int?
     /// The position that the pass ends before.
     private var end: UInt64
 
@@ -98,21 +115,46 @@ struct RunPass {
         let first = followsStates ? min(start.wholeState, start.position) : start.position
         // What cannot follow has a position, too: only a fold tells where the run has come to.
         let last = outline.violations.isEmpty ? end : .max
-        events = try source.events([RunPart(run, from: first, before: last)])
-        position = RunPosition(run, start, keepsValues: keepsValues, followsStates: followsStates)
+        makeEvents = { try source.events([RunPart(run, from: $0, before: last)]) }
+        makePosition = {
+            RunPosition(run, start, keepsValues: keepsValues, followsStates: followsStates)
+        }
+        (events, position) = (try makeEvents(first), makePosition())
     }
 
     /// Applies the run's next event. Returns whether there was one.
     mutating func next(_ visitor: inout some RunVisitor) throws -> Bool {
+        while true {
+            do {
+                return try apply(&visitor)
+            } catch let error as RunReadError {
+                // Where the same event fails again, the run is damaged.
+                guard restart != count else { throw error }
+                try beginAnew()
+            }
+        }
+    }
+
+    private mutating func apply(_ visitor: inout some RunVisitor) throws -> Bool {
         while position.nextPosition < end, let stored = try events.next() {
             if !start.isWholeRun, stored.place.position < start.position {
                 try position.followState(stored)
                 continue
             }
             try position.visit(stored, &visitor)
+            count += 1
             return true
         }
         return false
+    }
+
+    /// Reads the run from its creation on, up to the event that could not be applied.
+    private mutating func beginAnew() throws {
+        let (wanted, failed) = (count, position)
+        (events, position, count, restart) = (try makeEvents(0), makePosition(), 0, wanted)
+        var visitor = NoVisitor()
+        while count < wanted, try apply(&visitor) {}
+        position.takeOver(from: failed)
     }
 
     /// Ends the pass before a position.

@@ -61,8 +61,19 @@ struct RunValues {
     }
 
     /// Fetches them all.
+    ///
+    /// What was live when the row was read may be archived by now, without the states that policies
+    /// hide: where that does not fit together, the run is read anew from its creation on.
     mutating func read(from source: any RunSource) throws {
         guard let part else { return }
+        try read(part, from: source)
+        if row.readError == nil, readError != nil {
+            self = RunValues(row)
+            try read(RunPart(part.run, before: part.positions.upperBound), from: source)
+        }
+    }
+
+    private mutating func read(_ part: RunPart, from source: any RunSource) throws {
         var events = try source.events([part])
         while let stored = try events.next() { try take(stored) }
     }

@@ -113,8 +113,8 @@ final class LiveFolds: Sendable {
 
     private let entries = Mutex(Entries())
 
-    /// Runs of which the fold is kept for certain, and up to half as many more, a kilobyte or two of
-    /// each: of others it is made anew.
+    /// Runs of which the fold is kept for certain, and up to half as many more, a kilobyte or two
+    /// of each: of others it is made anew.
     private static let keptMax = 12_288
 
     /// What the log holds of a run; `nil` when nothing. Of one that was deleted it knows the epoch.

@@ -2,7 +2,7 @@ import LoomModel
 import Testing
 
 /// The built commands as a user calls them: real processes, their output, their exit status.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct CommandProcessTests {
+@Suite(.timeLimit(.minutes(10))) struct CommandProcessTests {
     let folder: CommandFolder
 
     init() throws { folder = try CommandFolder() }
