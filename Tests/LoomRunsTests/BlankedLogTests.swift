@@ -104,25 +104,27 @@ import Testing
     func readsGoOn() async throws {
         let store = try LogRunStore(
             path: "/a.loom", options: .archivingRuns(segmentBytes: 8 << 20), storage: storage)
-        let written = try await write(
-            "r", .interval(7), in: store, steps: 30, stateBytes: 40 << 10)
-        let run = try RunID("r")
-        let reader = try RunReader(path: "/a.loom", storage: storage)
-        let tries = try reader.attempts(run)
-        let row = try #require(try reader.source.row(of: run))
-        var history = try reader.historyRows(run)
-        var attempts = try reader.attemptRows(run)
-        var states = [try history.next()?.state, try history.next()?.state]
-        var fetched = [try attempts.next(), try attempts.next(), try attempts.next()]
+        // Each is longer than the one before, and little is new in it.
+        let all = RawRun.noise(3, 4000)
+        let written = (0...30).map { Array(all[..<(1000 + 50 * $0)]) }
+        var raw = try await RawRun("r", in: store, state: written[0], policy: .interval(7))
+        for state in written.dropFirst() { try await raw.commit(state) }
+        try await raw.pause()
+        let reader = RunReader(source: store)
+        let (history, attempts) = (try reader.history(raw.run), try reader.attempts(raw.run))
+        let row = try #require(try store.row(of: raw.run))
+        var (cursor, live) = (try store.events([RunPart(raw.run)]), [StoredEvent]())
+        while let event = try cursor.next() { live.append(event) }
         _ = try await store.compact()
-        #expect(try found(written.states).count < 10)
-        while let row = try history.next() { states.append(row.state) }
-        #expect(states == [0, 7, 14, 21, 28].map { written.states[$0] })
-        while let row = try attempts.next() { fetched.append(row) }
-        #expect(fetched == tries)
-        var values = RunValues(row)
-        try values.read(from: reader.source)
-        #expect(try values.view().state == written.states[30])
+        for count in 0...live.count {
+            let spliced = { RunReader(source: SplicedStore(store, live.prefix(count))) }
+            #expect(try spliced().history(raw.run) == history, "behind \(count)")
+            #expect(try spliced().attempts(raw.run) == attempts, "behind \(count)")
+            #expect(try spliced().state(raw.run, at: 28).state == written[28], "behind \(count)")
+            var values = RunValues(row)
+            try values.read(from: SplicedStore(store, live.prefix(count)))
+            #expect(try values.view().state == written[30], "behind \(count)")
+        }
         try store.close()
     }
 
@@ -178,5 +180,41 @@ import Testing
             }
         }
         try store.close()
+    }
+}
+
+/// A store whose run is archived while its events are read for the first time: some come as they
+/// were before, and the others as they are.
+private final class SplicedStore: RunStoreWrapper {
+    let base: any RunStore
+    private let live: Monitor<ArraySlice<StoredEvent>>
+
+    private struct Events: RunEventCursor {
+        var live: ArraySlice<StoredEvent>
+        var archived: any RunEventCursor
+        let first: UInt64
+        let end: UInt64
+
+        mutating func next() throws -> StoredEvent? {
+            while let event = live.popFirst() {
+                if (first..<end).contains(event.place.position) { return event }
+            }
+            return try archived.next()
+        }
+    }
+
+    init(_ base: any RunStore, _ live: ArraySlice<StoredEvent>) {
+        (self.base, self.live) = (base, Monitor(live))
+    }
+
+    func events(_ parts: [RunPart]) throws -> any RunEventCursor {
+        let live = live.withLock { events in
+            defer { events = [] }
+            return events
+        }
+        guard let part = parts.first, let last = live.last else { return try base.events(parts) }
+        let (first, end) = (part.positions.lowerBound, part.positions.upperBound)
+        let rest = RunPart(part.run, from: max(first, last.place.position + 1), before: end)
+        return Events(live: live, archived: try base.events([rest]), first: first, end: end)
     }
 }
