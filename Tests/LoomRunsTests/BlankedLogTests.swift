@@ -98,8 +98,8 @@ import Testing
         try store.close()
     }
 
-    /// What had been read from live segments was the base of no difference in the archive: rows that
-    /// were being fetched ended with a run that was told to be damaged.
+    /// What had been read from live segments was the base of no difference in the archive: rows
+    /// that were being fetched ended with a run that was told to be damaged.
     @Test("reads that began before their run was archived go on behind it")
     func readsGoOn() async throws {
         let store = try LogRunStore(
