@@ -33,10 +33,10 @@ import Testing
     }
 
     /// The time limit ended the program, and a core was busy for minutes with what was left of it.
-    @Test("200,000 calls at once are refused")
+    @Test("40,000 calls at once are refused")
     func tooManyCalls() async throws {
         let said = try await LoopsProcess.drive(
-            1, LoopsProcess.program("calls", "200000"), options: ["--timeout", "10"])
+            1, LoopsProcess.program("calls", "40000"), options: ["--timeout", "10"])
         #expect(said.isWhole, said.words)
         #expect(said.line("run0").contains("calls open"), said.words)
     }
