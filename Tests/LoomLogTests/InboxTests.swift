@@ -6,7 +6,7 @@ import SystemPackage
 import Testing
 
 /// The inbox of a log: its stages, its limits, and what a hostile folder does to it.
-@Suite(.timeLimit(.minutes(10))) struct InboxTests {
+@Suite(.timeLimit(.minutes(2))) struct InboxTests {
     private let folder: TemporaryFolder
     private let writer: LogWriter
     private let asker: Inbox

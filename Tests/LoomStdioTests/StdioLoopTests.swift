@@ -126,7 +126,7 @@ import Testing
         try await Task.sleep(for: .milliseconds(200))
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
-        #expect(ContinuousClock.now - start < .seconds(1800))
+        #expect(ContinuousClock.now - start < .seconds(100))
     }
 
     @Test("cancelled while it waits for a copy, a run lets others through")
