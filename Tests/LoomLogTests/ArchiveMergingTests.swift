@@ -55,7 +55,9 @@ import Testing
         #expect(number == rows.count)
     }
 
-    @Test("archives of archives hold what one made at once holds", arguments: 1...5)
+    @Test(
+        "archives of archives hold what one made at once holds",
+        arguments: 1...(CrashTests.isHeavy ? 12 : 5) as ClosedRange<UInt64>)
     func merges(seed: UInt64) throws {
         let store = try ArchiveStore(seed: seed, large: seed == 3 ? 9 << 20 : 0)
         var random = SplitMix(seed: seed ^ 99)

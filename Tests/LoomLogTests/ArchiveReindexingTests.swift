@@ -17,7 +17,9 @@ import Testing
             entry, of: store.manifest, as: id, beside: try store.neighbours(older, []))
     }
 
-    @Test("the tables of an archive are those that its blocks give", arguments: 1...4)
+    @Test(
+        "the tables of an archive are those that its blocks give",
+        arguments: 1...(CrashTests.isHeavy ? 8 : 4) as ClosedRange<UInt64>)
     func tables(seed: UInt64) throws {
         let store = try ArchiveStore(seed: seed, large: seed == 3 ? 9 << 20 : 0)
         store.semantics.deleted = seed % 2 == 0 ? ["again", "m3", "zz"] : []

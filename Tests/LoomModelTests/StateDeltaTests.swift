@@ -112,10 +112,12 @@ import Testing
         return (deltas, snapshots)
     }
 
+    static let isHeavy = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil
+
     @Test("a counter in front and a message at the end of 1 MiB cost under 1 KiB a step")
     func largeState() throws {
         // At 1 MiB a snapshot is due every 8,000 steps or so: the heavy form runs through some.
-        let steps = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] == nil ? 30 : 10_000
+        let steps = Self.isHeavy ? 10_000 : 30
         let large = cost(stateBytes: 1 << 20, steps: steps)
         #expect(large.deltas / steps < 160, "\(large.deltas / steps) bytes a delta")
         #expect((large.deltas + large.snapshots) / steps < 1024, "\(large)")

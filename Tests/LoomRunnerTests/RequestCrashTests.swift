@@ -101,7 +101,7 @@ import Testing
         try #require(points.count > 15)
         var counts: [Int: Int] = [:]
         for (number, point) in points.enumerated()
-        where CrashResumeTests.every == 1 || number % 2 == 0 {
+        where LongRunTests.isHeavy || number % 2 == 0 {
             for image in CrashImage.several(sampled: 3) {
                 let storage = base.killImage(.everythingPending)
                 storage.crash(at: point)
@@ -158,7 +158,7 @@ import Testing
         #expect(whole.posted && whole.1 == statuses[change.verb])
         #expect(try facts(dry).effects == 1)
         for (number, point) in dry.crashPoints.enumerated()
-        where CrashResumeTests.every == 1 || number % 3 == 0 {
+        where LongRunTests.isHeavy || number % 3 == 0 {
             let image = CrashImage.sampled(UInt64(number))
             let storage = base.killImage(.everythingPending)
             storage.crash(at: point)

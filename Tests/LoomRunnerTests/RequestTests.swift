@@ -1,4 +1,3 @@
-import Foundation
 import LoomFormat
 import LoomLog
 import LoomModel
@@ -243,7 +242,7 @@ import Testing
     /// LOOMLOG_HEAVY=1 makes a thousand.
     @Test("requests of two askers at once: each once, in the order of each")
     func many() async throws {
-        let requests = ProcessInfo.processInfo.environment["LOOMLOG_HEAVY"] != nil ? 500 : 120
+        let requests = LongRunTests.isHeavy ? 500 : 120
         let result = try await driving { _ in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for asker in 0..<2 {

@@ -152,7 +152,7 @@ import Testing
 
     @Test("a run that is rewritten twice has the same bytes")
     func twice() throws {
-        for seed in 0..<10 as Range<UInt64> {
+        for seed in 0..<(EqualAnswersTests.isHeavy ? 20 : 10) as Range<UInt64> {
             let run = try RandomRun("r", seed: seed, count: 80, oddities: .extraSnapshots)
             var (first, second) = (SeededGenerator(seed), SeededGenerator(seed))
             let once = try rewrite(run.events, newest: run.outline, &first).events
@@ -163,7 +163,7 @@ import Testing
     @Test("runs that are not understood to the last stay as they are")
     func notUnderstood() throws {
         var changed = 0
-        for seed in 0..<30 as Range<UInt64> {
+        for seed in 0..<(EqualAnswersTests.isHeavy ? 60 : 30) as Range<UInt64> {
             let oddity: RandomRun.Oddities = seed % 2 == 0 ? .unknownKinds : .strayEvents
             let run = try RandomRun("r", seed: seed, count: 80, oddities: oddity)
             var random = SeededGenerator(seed)

@@ -84,11 +84,13 @@ import Testing
         }
     }
 
-    @Test("every answer is the same after compacting, and no event is missing", arguments: 0..<2)
+    @Test(
+        "every answer is the same after compacting, and no event is missing",
+        arguments: 0..<(EqualAnswersTests.isHeavy ? 4 : 2))
     func answersStay(seed: Int) throws {
         var random = SeededGenerator(UInt64(seed))
         let storage = SimulatedStorage(seed: UInt64(seed))
-        let runs = try (0..<12).map { number in
+        let runs = try (0..<(EqualAnswersTests.isHeavy ? 20 : 12)).map { number in
             try RandomRun(
                 "run \(number)", seed: UInt64(seed * 100 + number), count: 90,
                 oddities: number % 5 == 0 ? .extraSnapshots : [])

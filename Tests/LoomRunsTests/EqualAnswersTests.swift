@@ -13,7 +13,7 @@ import Testing
 /// LOOMLOG_HEAVY=1 makes more stores (Tools/prove), LOOMLOG_SEED=7 that of one seed.
 @Suite(.timeLimit(.minutes(60))) struct EqualAnswersTests {
     private static let environment = ProcessInfo.processInfo.environment
-    private static let isHeavy = environment["LOOMLOG_HEAVY"] != nil
+    static let isHeavy = environment["LOOMLOG_HEAVY"] != nil
     private static let seeds: Range<UInt64> =
         if let seed = UInt64(environment["LOOMLOG_SEED"] ?? "") {
             seed..<(seed + 1)

@@ -82,7 +82,7 @@ import Testing
             #expect(try text([value]) == text([Double(value)]))
         }
         var generator = SeededGenerator(77)
-        for _ in 0..<8_000 {
+        for _ in 0..<(StateDeltaTests.isHeavy ? 30_000 : 8_000) {
             try check(Float(bitPattern: UInt32(truncatingIfNeeded: generator.next())))
         }
     }
@@ -90,9 +90,11 @@ import Testing
     @Test("doubles, by bit pattern and by size, have the text of the rule")
     func doubles() throws {
         var generator = SeededGenerator(78)
-        for _ in 0..<5_000 { try check(Double(bitPattern: generator.next())) }
+        for _ in 0..<(StateDeltaTests.isHeavy ? 20_000 : 5_000) {
+            try check(Double(bitPattern: generator.next()))
+        }
         for exponent in -30...30 {
-            for _ in 0..<80 {
+            for _ in 0..<(StateDeltaTests.isHeavy ? 300 : 80) {
                 let size = Double.random(in: 1...10, using: &generator)
                 try check(size * pow(10, Double(exponent)))
                 try check((size * 100).rounded() * pow(10, Double(exponent)))
