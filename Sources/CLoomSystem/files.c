@@ -223,9 +223,10 @@ bool loom_can_map_appends(int descriptor) {
 }
 #endif
 
-int loom_map(int descriptor, size_t length, void **address) {
+int loom_map(int descriptor, size_t length, bool writable, void **address) {
     loom_guard_lock();
-    void *result = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *result = mmap(NULL, length, protection, MAP_SHARED, descriptor, 0);
     int error = result == MAP_FAILED ? -errno : 0;
 #ifdef __linux__
     if (error == 0) madvise(result, length, MADV_DONTFORK);

@@ -5,6 +5,8 @@
 public struct Mark: Hashable, Sendable {
     /// Bytes of the file.
     public static let byteCount = 4096
+    /// Where the hash of the identity stands, the last eight of its 64 bytes.
+    public static let hashOffset = 56
     /// Where the published word stands.
     public static let publishedOffset = 128
     /// Where the durable word stands, on a cache line of its own.

@@ -62,7 +62,7 @@ public struct RunFilter: Hashable, Sendable {
     var columns: RunHeadFilter {
         var columns = RunHeadFilter()
         // Of a run that cannot be read the table knows no status, and gives it always.
-        if status != nil { columns.statuses = statusCode.map { [$0] } ?? [] }
+        if status != nil { columns.statuses = statusCode.map { 1 << UInt16($0) } ?? 0 }
         columns.category = category?.code
         columns.loop = loop
         columns.labels = labels.map { ($0.name, $0.value) }
@@ -70,7 +70,7 @@ public struct RunFilter: Hashable, Sendable {
         if let since { columns.updated = since.microseconds...UInt64.max }
         if let until {
             guard until.microseconds > columns.updated.lowerBound else {
-                columns.statuses = []
+                columns.statuses = 0
                 return columns
             }
             columns.updated = columns.updated.lowerBound...(until.microseconds - 1)

@@ -114,45 +114,84 @@ private struct HeadPage {
         return heads.popFirst()
     }
 
-    /// Goes through all heads and keeps the first ones behind the last place.
+    /// Keeps the first heads behind the last place.
     mutating func fill(from source: any RunSource, _ filter: RunFilter) throws {
+        var cursor = try source.heads(filter)
+        let all = times(upTo: nil)
+        if let likely = likelyTimes(cursor, all) {
+            let found = try firstHeads(of: &cursor, within: likely, filter)
+            // Enough of them: what was not looked at comes behind these.
+            if found.heads.count == count, likely.contains(found.heads[count - 1].created) {
+                return keep(found.heads, hasMore: true)
+            }
+            cursor = try source.heads(filter)
+        }
+        let found = try firstHeads(of: &cursor, within: all, filter)
+        keep(found.heads, hasMore: found.hasMore)
+    }
+
+    private mutating func keep(_ found: [RunHead], hasMore: Bool) {
+        heads = found[...]
+        self.hasMore = hasMore
+        last = found.last ?? last
+    }
+
+    /// Goes through all heads that were created at some times, and others at will, and returns the
+    /// first ones of those behind the last place.
+    private func firstHeads(
+        of cursor: inout any RunHeadCursor, within times: ClosedRange<EventTime>,
+        _ filter: RunFilter
+    ) throws -> (heads: [RunHead], hasMore: Bool) {
         // Those that keep shared keys are listed only when they are asked for.
         let showsKeepers = filter.prefix?.hasBytePrefix(RunID.keeperPrefix) == true
-        var cursor = try source.heads(filter)
-        var kept: [RunHead] = []
-        hasMore = false
-        if last != nil { cursor.narrow(toCreated: times(kept)) }
+        var (kept, hasMore): ([RunHead], Bool) = ([], false)
+        cursor.narrow(toCreated: times)
         while let head = try cursor.next() {
             guard showsKeepers || !head.run.isKeeper else { continue }
             if let last, !order.isBefore(last, head) { continue }
             // Sorted now and then: a page may be of one row.
             if kept.count >= 2 * count + Self.slack {
                 cut(&kept)
-                cursor.narrow(toCreated: times(kept))
+                hasMore = true
+                cursor.narrow(toCreated: self.times(upTo: kept.last))
             }
             if hasMore, count <= kept.count, order.isBefore(kept[count - 1], head) { continue }
             kept.append(head)
         }
+        hasMore = hasMore || kept.count > count
         cut(&kept)
-        heads = kept[...]
-        last = kept.last ?? last
+        return (kept, hasMore)
     }
 
     /// Keeps the first ones, sorted.
-    private mutating func cut(_ kept: inout [RunHead]) {
+    private func cut(_ kept: inout [RunHead]) {
         kept.sort(by: order.isBefore)
-        if kept.count > count {
-            kept.removeLast(kept.count - count)
-            hasMore = true
-        }
+        kept.removeLast(max(0, kept.count - count))
     }
 
-    /// When the runs were created that may still belong to the page.
-    private func times(_ kept: [RunHead]) -> ClosedRange<EventTime> {
-        let ends = [last, hasMore ? kept.last : nil].map { $0?.created.microseconds }
-        let (first, end) = order == .created ? (ends[0], ends[1]) : (ends[1], ends[0])
+    /// When runs were created that come behind the last place and not behind another.
+    private func times(upTo end: RunHead?) -> ClosedRange<EventTime> {
+        let ends = [last, end].map { $0?.created.microseconds }
+        let (first, last) = order == .created ? (ends[0], ends[1]) : (ends[1], ends[0])
         let start = EventTime(microseconds: first ?? 0)
-        return start...max(start, EventTime(microseconds: end ?? .max))
+        return start...max(start, EventTime(microseconds: last ?? .max))
+    }
+
+    /// Times within which more runs than the page has were created, as far as a sample tells:
+    /// without them a list of the newest would take in nearly every run where the names of later
+    /// ones come later, too.
+    private func likelyTimes(
+        _ cursor: any RunHeadCursor, _ all: ClosedRange<EventTime>
+    ) -> ClosedRange<EventTime>? {
+        guard count <= Self.slack else { return nil }
+        // A sample may have a run several times.
+        let rank = 4 * count
+        var sample = cursor.sampleOfCreated().filter(all.contains)
+        guard sample.count > rank else { return nil }
+        sample.sort()
+        return order == .created
+            ? all.lowerBound...sample[rank]
+            : sample[sample.count - 1 - rank]...all.upperBound
     }
 }
 

@@ -144,6 +144,11 @@ public protocol StorageFile: AnyObject, Sendable {
     ///
     /// - Returns: Whether mapped stores are possible: only where they cannot run out of space.
     func mapForAppending(length: Int) throws(StorageError) -> Bool
+    /// Makes ``loadWord(at:)`` within the first `length` bytes cost no system call, in a file that
+    /// was opened for reading.
+    ///
+    /// - Returns: Whether it does; where it does not, words are loaded as before.
+    func mapForLoading(length: Int) throws(StorageError) -> Bool
     /// Stores bytes inside filled space; in the kernel, and visible to readers, when it returns.
     ///
     /// A crash may cut it at any byte. `mapped` falls back to `positional` without a mapping.
@@ -169,6 +174,11 @@ public protocol StorageFile: AnyObject, Sendable {
     /// store, which throws when the mapping went before it was done. The file is no longer mapped
     /// when this returns.
     func close() throws(StorageError)
+}
+
+extension StorageFile {
+    /// Of a storage without mappings.
+    public func mapForLoading(length: Int) throws(StorageError) -> Bool { false }
 }
 
 /// A lock that is held until it is released or goes away.

@@ -135,7 +135,10 @@ import Testing
         _ = try reader.mapForAppending(length: 4096)
         let plain = try space.storage.open(space.path("f"), for: .reading)
         for isMapped in [false, true] {
-            if isMapped { _ = try file.mapForAppending(length: 4096) }
+            if isMapped {
+                _ = try file.mapForAppending(length: 4096)
+                _ = try plain.mapForLoading(length: 4096)
+            }
             for (index, offset) in [0, 8, 4088].enumerated() {
                 let word = 0x0102_0304_0506_0700 + UInt64(index)
                 try file.storeWord(word, at: offset)
@@ -175,9 +178,12 @@ import Testing
         }
         try WorkerThread.start("writer", writer)
         let reader = try space.storage.open(space.path("f"), for: .reading)
-        var last: UInt8 = 0
+        let mapped = try space.storage.open(space.path("f"), for: .reading)
+        _ = try mapped.mapForLoading(length: 65_536)
+        var (last, turn): (UInt8, Int) = (0, 0)
         while last < 250 {
-            let word = try reader.loadWord(at: 0)
+            turn += 1
+            let word = try (turn % 2 == 0 ? reader : mapped).loadWord(at: 0)
             let index = UInt8(truncatingIfNeeded: word)
             #expect(word == 0x0101_0101_0101_0101 * UInt64(index))
             #expect(index >= last)

@@ -90,6 +90,13 @@ import Testing
         #expect((try? file.mapForAppending(length: 64)) != true)
         #expect(throws: StorageError.self) { try file.storeBytes([2], at: 0, surface: .mapped) }
         #expect(try file.loadWord(at: 0) == 0x0101_0101_0101_0101)
+        // Nor is one for loads a way to store.
+        _ = try file.mapForLoading(length: 64)
+        #expect(throws: StorageError.self) { try file.storeWord(9, at: 0) }
+        for surface in AppendSurface.allCases {
+            #expect(throws: StorageError.self) { try file.storeBytes([2], at: 0, surface: surface) }
+        }
+        #expect(try file.loadWord(at: 0) == 0x0101_0101_0101_0101)
         #expect(try file.readBytes(count: 100, at: 0) == run(1, 64))
     }
 

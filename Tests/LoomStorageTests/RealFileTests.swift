@@ -143,6 +143,26 @@ import Testing
         #expect(try space.storage.bytes(of: path).prefix(200) == run(1, 100)[...] + run(0, 100))
     }
 
+    /// A load from a page that is not there any more is a signal.
+    @Test("a file that is cut under a mapping for loads refuses them, and is gone when closed")
+    func cutUnderLoads() throws {
+        let space = try ContractSubject.diskMapped.workspace()
+        let path = space.path("f")
+        let file = try space.storage.create(path)
+        try file.fillZeros(from: 0, to: 8192)
+        try file.storeWord(7, at: 4096)
+        let reader = try space.storage.open(path, for: .reading)
+        #expect(try !reader.mapForLoading(length: 8193))
+        #expect(try !reader.mapForLoading(length: 0))
+        guard try reader.mapForLoading(length: 8192) else { return }
+        #expect(try reader.loadWord(at: 4096) == 7)
+        try file.truncate(to: 4096)
+        #expect(throws: StorageError.self) { try reader.loadWord(at: 4096) }
+        try reader.close()
+        let closed = try storageError { _ = try reader.loadWord(at: 0) }
+        #expect(closed == StorageError(.read, path, .badFileDescriptor))
+    }
+
     static let hasMaps = FileManager.default.fileExists(atPath: "/proc/self/maps")
 
     private func mappings(of path: FilePath) throws -> Int {

@@ -13,8 +13,9 @@ import SystemPackage
 //                                           writes a counter of so many steps, in segments of so
 //                                           many MiB; told is its memory meanwhile
 //   ReadBenchmark many DIR RUNS ARCHIVES    writes so many short runs into so many archives
-//   ReadBenchmark read DIR                  reads it: each line is a time, then the memory, and
-//                                           last how long it takes to read all of the log
+//   ReadBenchmark read DIR [WORD]           reads it: each line is a time, then the memory, and
+//                                           last how long it takes to read all of the log; with a
+//                                           word only the lines that have it
 //   ReadBenchmark command PROGRAM DIR       the same by processes of loomlog
 //   ReadBenchmark open DIR                  opens it for writing, and claims a run
 //
@@ -116,8 +117,8 @@ func writeMany(_ path: FilePath, runs: Int, archives: Int) async throws {
 }
 
 /// Prints how long a call takes: the best of three times the average over some.
-@discardableResult
-func time(_ what: String, times: Int = 1, _ body: (Int) throws -> Void) throws -> Double {
+func time(_ what: String, times: Int = 1, _ body: (Int) throws -> Void) throws {
+    guard wanted.map(what.contains) ?? true else { return }
     var best = Double.infinity
     for _ in 0..<3 {
         let began = DispatchTime.now().uptimeNanoseconds
@@ -126,7 +127,6 @@ func time(_ what: String, times: Int = 1, _ body: (Int) throws -> Void) throws -
             best, Double(DispatchTime.now().uptimeNanoseconds - began) / 1e3 / Double(times))
     }
     print("\(what): \(String(format: "%.1f", best)) us")
-    return best
 }
 
 func read(_ path: FilePath) throws {
@@ -144,6 +144,7 @@ func read(_ path: FilePath) throws {
         try readMany(reader)
     }
     print("the most memory: \(Memory.most() >> 10) MiB")
+    guard wanted == nil else { return }
     let log = try LogReader(path: path)
     let overview = try log.overview()
     print(
@@ -243,6 +244,8 @@ guard arguments.count >= 2 else {
 }
 let path = FilePath(arguments[1])
 let count = arguments.count > 2 ? Int(arguments[2]) : nil
+/// A word of the lines that are wanted.
+let wanted = arguments[0] == "read" && arguments.count > 2 ? arguments[2] : nil
 switch arguments[0] {
 case "long":
     try await writeLong(

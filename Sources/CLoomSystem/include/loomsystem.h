@@ -114,7 +114,8 @@ int64_t loom_least_pin(int descriptor, uint64_t limit);
 bool loom_can_map_appends(int descriptor);
 // The mapping is not there in forked children. When its file is cut under it, or a page of it cannot
 // be read, a store lands in memory of nobody, and the mapping is lost from then on.
-int loom_map(int descriptor, size_t length, void *_Nullable *_Nonnull address);
+// One that is not writable is for loads alone: a store into it is a fault that nobody handles.
+int loom_map(int descriptor, size_t length, bool writable, void *_Nullable *_Nonnull address);
 // Takes the file out of a mapping and leaves memory of nobody in its place, in one step: a store
 // that comes late lands there.
 int loom_detach(void *_Nonnull address, size_t length);

@@ -37,9 +37,11 @@ public enum NameFilter {
     /// The numbers of a name's bits in its block, 0 to 511.
     @inline(__always)
     static func bits(of hash: UInt64) -> some Sequence<Int> {
-        let mixed = hash &* 0x9E37_79B9_7F4A_7C15
+        let mixed = mixed(hash)
         return (0..<bitsPerName).lazy.map { Int(truncatingIfNeeded: mixed >> (9 * $0)) & 511 }
     }
+
+    private static func mixed(_ hash: UInt64) -> UInt64 { hash &* 0x9E37_79B9_7F4A_7C15 }
 
     /// Returns whether a run of this hash may be there; `false` is certain.
     ///
@@ -53,9 +55,12 @@ public enum NameFilter {
                 "filter block", found: UInt64(max(block, 0)), limit: UInt64(blockCount))
         }
         let bytes = leaf.hot.extracting(block * blockBytes..<(block + 1) * blockBytes)
-        for bit in bits(of: hash) {
+        var mixed = mixed(hash)
+        for _ in 0..<bitsPerName {
+            let bit = Int(truncatingIfNeeded: mixed & 511)
             let byte = unsafe bytes.unsafeLoad(fromByteOffset: bit >> 3, as: UInt8.self)
             if byte & 1 << UInt8(bit & 7) == 0 { return false }
+            mixed >>= 9
         }
         return true
     }

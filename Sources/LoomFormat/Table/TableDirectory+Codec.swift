@@ -13,14 +13,20 @@ extension TableDirectory {
         guard offset >= SegmentHeader.byteCount, offset % FormatLimits.alignment == 0,
             offset <= FormatLimits.segmentBytesMax
         else { throw .invalid("a table leaf at offset \(offset)") }
-        var section = sections[leaf.section] ?? Section(offset: UInt32(offset))
-        guard offset == Int(section.ends.last ?? section.offset) else {
+        let isFirst = self[leaf.section].ends.isEmpty
+        guard isFirst || offset == Int(self[leaf.section].ends.last ?? 0) else {
             throw .invalid("a table leaf at \(offset) does not follow the one before it")
         }
-        try section.append(
-            of: leaf.section, byteCount: byteCount, rowCount: leaf.rowCount,
-            separator: leaf.separator.rawSpan, firstBlockOffset: firstBlockOffset)
-        sections[leaf.section] = section
+        if isFirst { self[leaf.section].offset = UInt32(offset) }
+        do throws(FormatError) {
+            // In place: a section may have tens of thousands of leaves.
+            try self[leaf.section].append(
+                of: leaf.section, byteCount: byteCount, rowCount: leaf.rowCount,
+                separator: leaf.separator.rawSpan, firstBlockOffset: firstBlockOffset)
+        } catch {
+            if isFirst { self[leaf.section] = Section() }
+            throw error
+        }
     }
 
     /// The payload of the directory's block.
@@ -30,10 +36,11 @@ extension TableDirectory {
     public func encoded() throws(FormatError) -> [UInt8] {
         var writer = ByteWriter()
         writer.writeUInt32(summaryVersion)
-        writer.writeLength(sections.count)
-        for (id, section) in sections.sorted(by: { $0.key < $1.key }) {
+        let present = TableSection.known.sorted().filter { leafCount(of: $0) > 0 }
+        writer.writeLength(present.count)
+        for id in present {
             writer.writeUInt8(id.rawValue)
-            writer.writeSized(section.encoded())
+            writer.writeSized(self[id].encoded())
         }
         guard writer.count <= FormatLimits.blockBytesMax else {
             throw .limitExceeded(
@@ -56,7 +63,7 @@ extension TableDirectory {
             let content = try reader.readBytes(
                 try reader.readLength("section length", limit: reader.remaining))
             guard TableSection.known.contains(id) else { continue }
-            sections[id] = try Section(decoding: content, of: id)
+            self[id] = try Section(decoding: content, of: id)
         }
     }
 }

@@ -24,7 +24,7 @@ public struct TableDirectory: Hashable, Sendable {
 
     /// The leaves of one section, in flat arrays: there may be tens of thousands.
     struct Section: Hashable, Sendable {
-        var offset: UInt32
+        var offset: UInt32 = 0
         /// Where each leaf ends in the file.
         var ends: [UInt32] = []
         /// How many rows there are up to the end of each leaf.
@@ -39,55 +39,63 @@ public struct TableDirectory: Hashable, Sendable {
     /// Names the version of summaries and counts; a table of another one is as if it were not
     /// there.
     public var summaryVersion: UInt32
-    var sections: [TableSection: Section] = [:]
+    /// One for each number that a known section may have; empty where there is none.
+    private var sections: [Section]
 
     /// Creates a directory without leaves.
-    public init(summaryVersion: UInt32) { self.summaryVersion = summaryVersion }
+    public init(summaryVersion: UInt32) {
+        self.summaryVersion = summaryVersion
+        sections = [Section](repeating: Section(), count: Self.numberCount)
+    }
+
+    private static let numberCount = TableSection.known.reduce(0) { max($0, Int($1.rawValue)) } + 1
+
+    /// A section that this version knows; an empty one for any other.
+    subscript(section: TableSection) -> Section {
+        _read { yield sections[Self.number(of: section)] }
+        _modify { yield &sections[Self.number(of: section)] }
+    }
+
+    /// Number 0 is of no section.
+    private static func number(of section: TableSection) -> Int {
+        section.rawValue < numberCount ? Int(section.rawValue) : 0
+    }
 
     /// How many leaves a section has; 0 when it has no rows.
-    public func leafCount(of section: TableSection) -> Int { sections[section]?.ends.count ?? 0 }
+    public func leafCount(of section: TableSection) -> Int { self[section].ends.count }
 
     /// How many rows a section has; of the filter, how many blocks.
-    public func rowCount(of section: TableSection) -> Int {
-        Int(sections[section]?.rowEnds.last ?? 0)
-    }
+    public func rowCount(of section: TableSection) -> Int { Int(self[section].rowEnds.last ?? 0) }
 
     /// Returns the place of a leaf.
     ///
     /// - Precondition: `index` is below ``leafCount(of:)``.
     public func leaf(_ index: Int, of section: TableSection) -> Leaf {
-        guard let section = sections[section] else { preconditionFailure("no such section") }
-        let offset = Int(index > 0 ? section.ends[index - 1] : section.offset)
-        let firstRow = Int(index > 0 ? section.rowEnds[index - 1] : 0)
-        return Leaf(
-            offset: offset, byteCount: Int(section.ends[index]) - offset, firstRow: firstRow,
-            rowCount: Int(section.rowEnds[index]) - firstRow,
-            firstBlockOffset: section.firstBlockOffsets.isEmpty
-                ? nil : Int(section.firstBlockOffsets[index]))
+        self[section].leaf(index)
     }
 }
 
 extension TableDirectory {
     /// Returns the leaf that has the row of this number; `nil` behind the last row.
     public func leafIndex(ofRow row: Int, in section: TableSection) -> Int? {
-        guard row >= 0, row < rowCount(of: section), let section = sections[section] else {
-            return nil
-        }
-        return Self.firstIndex(below: section.rowEnds.count) { Int(section.rowEnds[$0]) > row }
+        guard row >= 0, row < rowCount(of: section) else { return nil }
+        // All leaves of the filter but the last are full.
+        if section == .filter { return row / NameFilter.blocksPerLeaf }
+        let ends = self[section].rowEnds
+        return Self.firstIndex(below: ends.count) { Int(ends[$0]) > row }
     }
 
     /// Returns the one leaf of the runs section that may have a run of this name.
     public func leafIndex(ofRun name: [UInt8]) -> Int? {
-        guard let section = sections[.runs] else { return nil }
-        let behind = Self.firstIndex(below: section.ends.count) {
-            name.lexicographicallyPrecedes(section.separator($0))
+        let behind = Self.firstIndex(below: leafCount(of: .runs)) {
+            name.lexicographicallyPrecedes(self[.runs].separator($0))
         }
         return behind > 0 ? behind - 1 : nil
     }
 
     /// Returns the leaves of the keys section that may have calls of this run and fingerprint.
     public func leafIndexes(ofKey fingerprint: KeyFingerprint, runRow: UInt32) -> Range<Int> {
-        guard let section = sections[.keys] else { return 0..<0 }
+        let section = self[.keys]
         let wanted = KeyTableRow.orderBytes(runRow: runRow, fingerprint: fingerprint)
         // Equal keys may stand on both sides of a separator.
         let first = Self.firstIndex(below: section.ends.count) {
@@ -111,6 +119,15 @@ extension TableDirectory {
 }
 
 extension TableDirectory.Section {
+    func leaf(_ index: Int) -> TableDirectory.Leaf {
+        let start = Int(index > 0 ? ends[index - 1] : offset)
+        let firstRow = Int(index > 0 ? rowEnds[index - 1] : 0)
+        return TableDirectory.Leaf(
+            offset: start, byteCount: Int(ends[index]) - start, firstRow: firstRow,
+            rowCount: Int(rowEnds[index]) - firstRow,
+            firstBlockOffset: firstBlockOffsets.isEmpty ? nil : Int(firstBlockOffsets[index]))
+    }
+
     /// The separator before a leaf.
     func separator(_ index: Int) -> ArraySlice<UInt8> {
         let start = index > 0 ? Int(separatorEnds[index - 1]) : 0

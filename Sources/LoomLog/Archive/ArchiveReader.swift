@@ -48,13 +48,15 @@ struct ArchiveReader: Sendable {
     /// The row of a run, and its number; `nil` when the archive has none. The filter is asked
     /// first.
     func row(of run: RunID) throws(LogError) -> (row: RunTableRow, number: Int)? {
-        try row(of: Array(run.rawValue.utf8))
+        let name = Array(run.rawValue.utf8)
+        return try row(of: name, hash: NameFilter.hash(of: name.rawSpan))
     }
 
-    /// The same for the bytes of a name.
-    func row(of name: [UInt8]) throws(LogError) -> (row: RunTableRow, number: Int)? {
-        guard try mayContain(name), let index = directory.leafIndex(ofRun: name) else { return nil }
-        let leaf = directory.leaf(index, of: .runs)
+    /// The same for the bytes of a name and their hash.
+    func row(
+        of name: [UInt8], hash: UInt64
+    ) throws(LogError) -> (row: RunTableRow, number: Int)? {
+        guard let leaf = try leaf(of: name, hash: hash) else { return nil }
         let payload = try payload(of: leaf)
         return try refusing(leaf, "table refused") { () throws(FormatError) in
             var cursor = try RunTableCursor(try TableLeaf(payload.rawSpan))
@@ -63,10 +65,27 @@ struct ArchiveReader: Sendable {
         }
     }
 
-    private func mayContain(_ name: [UInt8]) throws(LogError) -> Bool {
+    /// Whether there is a row of a run.
+    func hasRow(of name: [UInt8], hash: UInt64) throws(LogError) -> Bool {
+        guard let leaf = try leaf(of: name, hash: hash) else { return false }
+        let payload = try payload(of: leaf)
+        return try refusing(leaf, "table refused") { () throws(FormatError) in
+            var cursor = try RunTableCursor(try TableLeaf(payload.rawSpan))
+            return try cursor.seek(name)
+        }
+    }
+
+    /// The leaf that has the row of a run, if there is one; `nil` where there is none for certain.
+    private func leaf(
+        of name: [UInt8], hash: UInt64
+    ) throws(LogError) -> TableDirectory.Leaf? {
+        guard try mayContain(hash) else { return nil }
+        return directory.leafIndex(ofRun: name).map { directory.leaf($0, of: .runs) }
+    }
+
+    private func mayContain(_ hash: UInt64) throws(LogError) -> Bool {
         let count = directory.rowCount(of: .filter)
         guard count > 0 else { return directory.rowCount(of: .runs) > 0 }
-        let hash = NameFilter.hash(of: name.rawSpan)
         let number = NameFilter.blockIndex(of: hash, blockCount: count)
         guard let index = directory.leafIndex(ofRow: number, in: .filter) else { return true }
         let leaf = directory.leaf(index, of: .filter)

@@ -25,11 +25,23 @@ struct ArchiveSet: Sendable {
     }
 
     private func row(of name: [UInt8], before end: Int) throws(LogError) -> Found? {
+        let hash = NameFilter.hash(of: name.rawSpan)
         for index in (0..<end).reversed() {
-            guard let (row, number) = try archives[index].row(of: name) else { continue }
+            guard let (row, number) = try archives[index].row(of: name, hash: hash) else {
+                continue
+            }
             return Found(row: row, number: number, index: index)
         }
         return nil
+    }
+
+    /// Whether an archive behind one has a row of a run.
+    func hasRow(of name: [UInt8], behind index: Int) throws(LogError) -> Bool {
+        let hash = NameFilter.hash(of: name.rawSpan)
+        for index in ((index + 1)..<archives.count).reversed() {
+            if try archives[index].hasRow(of: name, hash: hash) { return true }
+        }
+        return false
     }
 
     /// The parts of a run, newest first, until `body` returns `false`.

@@ -103,6 +103,16 @@ struct MarkFile: Sendable {
             && identity.device == file.identity.device && identity.inode == file.identity.inode
     }
 
+    /// Makes loads of its words cost no system call, where that is possible.
+    func map() { _ = try? file.mapForLoading(length: Mark.byteCount) }
+
+    /// The word that tells whose mark it is: the hash of its identity.
+    func loadIdentity() throws(LogError) -> UInt64 {
+        try storing("reading MARK") { () throws(StorageError) in
+            try file.loadWord(at: Mark.hashOffset)
+        }
+    }
+
     /// Both words now. The durable one is loaded first, as it never passes the published one.
     func load() throws(LogError) -> Words {
         try storing("reading MARK") { () throws(StorageError) in

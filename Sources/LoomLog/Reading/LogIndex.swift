@@ -13,7 +13,8 @@ package final class LogIndex: Sendable {
     private let semantics: (any ArchiveSemantics)?
     private let state = Monitor<State?>(nil)
 
-    private struct State {
+    /// Of one thread at a time: a class, so that a look copies nothing.
+    private final class State {
         var snapshot: LogSnapshot
         var live = LiveRuns()
         var cursor: LogCursor
@@ -32,6 +33,10 @@ package final class LogIndex: Sendable {
 
         /// The sequence behind all events; the live segments may hold none.
         var end: UInt64 { max(live.nextSequence, snapshot.firstLiveSequence) }
+
+        init(_ snapshot: LogSnapshot, _ cursor: LogCursor, _ probe: MarkProbe?) {
+            (self.snapshot, self.cursor, self.probe) = (snapshot, cursor, probe)
+        }
     }
 
     /// Finds things in a log that is being read.
@@ -46,7 +51,7 @@ package final class LogIndex: Sendable {
     /// - Returns: What it holds from its start to its present end.
     package func view() throws(LogError) -> LogView {
         try withState { state throws(LogError) in
-            try refresh(&state)
+            try refresh(state)
             return LogView(self, state.snapshot, end: state.end)
         }
     }
@@ -105,14 +110,13 @@ package final class LogIndex: Sendable {
     }
 
     private func withState<Result>(
-        _ body: (inout State) throws(LogError) -> Result
+        _ body: (State) throws(LogError) -> Result
     ) throws(LogError) -> Result {
         try state.withLock { state throws(LogError) in
-            var known: State = if let state { state } else { try begin() }
-            // Taken out, so that it is changed in place.
-            state = nil
-            defer { state = known }
-            return try body(&known)
+            if let state { return try body(state) }
+            let begun = try begin()
+            state = begun
+            return try body(begun)
         }
     }
 
@@ -121,27 +125,25 @@ package final class LogIndex: Sendable {
         let probe = MarkProbe(log)
         let snapshot = try LogSnapshot(
             of: log, after: nil, leaves: leaves, damaged: [], semantics)
-        var state = State(
-            snapshot: snapshot, cursor: try log.cursor(from: snapshot.firstLiveSequence))
-        state.probe = probe
-        try readOn(&state)
+        let state = State(snapshot, try log.cursor(from: snapshot.firstLiveSequence), probe)
+        try readOn(state)
         return state
     }
 
-    private func refresh(_ state: inout State) throws(LogError) {
-        if let probe = state.probe, probe.isUnchanged { return }
+    private func refresh(_ state: State) throws(LogError) {
+        if state.probe?.isUnchanged() ?? false { return }
         // Before the look: what changes meanwhile is seen by the next one.
         state.probe = nil
         let probe = MarkProbe(log)
         let manifests = ManifestStore(directory: log.directory, storage: log.storage)
         let newest = try manifests.newestGeneration()
-        if state.isDamaged || newest > state.snapshot.generation { try adopt(&state) }
-        try readOn(&state)
+        if state.isDamaged || newest > state.snapshot.generation { try adopt(state) }
+        try readOn(state)
         state.probe = probe
     }
 
     /// Goes on with the newest manifest.
-    private func adopt(_ state: inout State) throws(LogError) {
+    private func adopt(_ state: State) throws(LogError) {
         state.snapshot = try LogSnapshot(
             of: log, after: state.snapshot, leaves: leaves, damaged: state.damaged, semantics)
         for archive in state.snapshot.archives.archives where !archive.isMended {
@@ -159,7 +161,7 @@ package final class LogIndex: Sendable {
 
     /// Reads what was appended. Where the cursor comes to an archive, what it was reading has been
     /// archived meanwhile.
-    private func readOn(_ state: inout State) throws(LogError) {
+    private func readOn(_ state: State) throws(LogError) {
         var triesLeft = 100
         while true {
             if state.cursor.isInArchive {
@@ -169,7 +171,7 @@ package final class LogIndex: Sendable {
                         .io, "the log changes faster than it can be read",
                         path: log.directory.root)
                 }
-                try adopt(&state)
+                try adopt(state)
                 continue
             }
             // Taken out, so that it is changed in place.
@@ -225,13 +227,13 @@ extension LogIndex {
     /// - Throws: ``LogError`` with code `rewritten` when the index has gone on to a newer one: what
     ///   was archived since is in neither.
     private func withState<Result>(
-        of snapshot: LogSnapshot, _ body: (inout State) -> Result
+        of snapshot: LogSnapshot, _ body: (State) -> Result
     ) throws(LogError) -> Result {
         try withState { state throws(LogError) in
             guard state.snapshot === snapshot else {
                 throw LogError(.rewritten, "the log was rewritten while it was read")
             }
-            return body(&state)
+            return body(state)
         }
     }
 
@@ -249,28 +251,5 @@ extension LogIndex {
                     segmentID: state.live.segments[Int($0.segment)], offset: Int($0.offset))
             }
         }
-    }
-}
-
-/// Tells cheaply that nothing was published since: the words of MARK, while it counts and is where
-/// it was.
-private struct MarkProbe: Sendable {
-    private let mark: MarkFile
-    private let storage: any AnchoredStorage
-    private let words: MarkFile.Words
-    private let identity: [UInt8]
-
-    /// `nil` when there is no mark that counts: then every look is a whole one.
-    init?(_ log: LogReader) {
-        guard let mark = try? MarkFile.open(reading: log.directory, storage: log.storage),
-            let words = try? mark.load(), let identity = mark.identity
-        else { return nil }
-        (self.mark, storage, self.words, self.identity) = (mark, log.storage, words, identity)
-    }
-
-    var isUnchanged: Bool {
-        (try? storage.checkInPlace([mark.place])) != nil
-            && (try? mark.load()).map { $0.published == words.published } ?? false
-            && mark.identity == identity
     }
 }

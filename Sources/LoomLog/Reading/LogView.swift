@@ -59,6 +59,12 @@ package struct LogView: Sendable {
         }
     }
 
+    /// When runs in archives were created that pass a filter: those of every 32nd leaf of a table,
+    /// each as often as it is met.
+    package func sampleOfCreated(_ filter: RunHeadFilter) throws(LogError) -> [UInt64] {
+        try snapshot.archives.sampleOfCreated(filter, each: 32)
+    }
+
     /// The events of a run at some positions, in order.
     ///
     /// - Parameter epoch: Only events of higher epochs: those of lower ones are of a run of that

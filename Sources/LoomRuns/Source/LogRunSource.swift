@@ -34,10 +34,12 @@ public final class LogRunSource: RunSource {
 
     /// The same for the process that has the log, and knows who holds a run at the moment.
     package func row(of run: RunID, holder: ((RunID) -> String?)?) throws -> RunRow? {
-        var mark = try liveMark(run)
         while true {
-            guard let seen = try looking({ try folds.fold(run, in: $0, self) }), seen.isRun
-            else { return nil }
+            // Before the fold: what came in between is in both.
+            let (mark, seen) = try looking { view throws in
+                (try view.live(run)?.mark, try folds.fold(run, in: view, self))
+            }
+            guard let seen, seen.isRun else { return nil }
             let row = RunRow(
                 run: run, outline: seen.outline,
                 holder: try self.holder(of: run, seen.outline.summary, holder),
@@ -46,9 +48,7 @@ public final class LogRunSource: RunSource {
             // A holder may end a run and then let it go, between a look at the log and one at the
             // holders. Whoever was gone before another look at the log has written all that it
             // ever will.
-            let before = mark
-            mark = try liveMark(run)
-            if mark == before { return row }
+            if try liveMark(run) == mark { return row }
         }
     }
 

@@ -90,11 +90,19 @@ public protocol RunHeadCursor {
     /// Tells that from now on only runs are wanted that were created at these times. A source that
     /// finds them no more quickly than others need not heed it.
     mutating func narrow(toCreated times: ClosedRange<EventTime>)
+
+    /// When some of the runs that may fit were created, some in a hundred of them and from all over
+    /// the source: tells whoever wants the newest what not to look at. Empty where it costs as much
+    /// as to fetch them.
+    func sampleOfCreated() -> [EventTime]
 }
 
 extension RunHeadCursor {
     /// Goes on as before.
     public mutating func narrow(toCreated times: ClosedRange<EventTime>) {}
+
+    /// None.
+    public func sampleOfCreated() -> [EventTime] { [] }
 }
 
 /// A call that has a key of its run or of the store.

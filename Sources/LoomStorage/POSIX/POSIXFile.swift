@@ -1,7 +1,8 @@
 internal import CLoomSystem
 internal import SystemPackage
 
-/// A file descriptor and, for the file that is appended to, its mapping.
+/// A file descriptor and, for the file that is appended to or of which words are loaded, its
+/// mapping.
 ///
 /// Calls that use the descriptor are counted, those that only touch the mapping need not be: see
 /// ``UseCount`` and ``POSIXMapping``. In a forked child a file that can be written is closed: its
@@ -64,12 +65,22 @@ final class POSIXFile: StorageFile {
     }
 
     func mapForAppending(length: Int) throws(StorageError) -> Bool {
+        try map(length, for: .writing)
+    }
+
+    func mapForLoading(length: Int) throws(StorageError) -> Bool {
+        try map(length, for: .reading)
+    }
+
+    private func map(_ length: Int, for use: FileAccess) throws(StorageError) -> Bool {
         // A store behind the end of the file is a signal: the space must be there first.
-        guard try size() >= length, length > 0, allowsMapping else { return false }
+        guard try size() >= length, length > 0, allowsMapping, access == use else { return false }
+        let isWritable = use == .writing
         var isPossible = false
-        try use(.map) { descriptor in
+        try self.use(.map) { descriptor -> CInt in
             isPossible = loom_can_map_appends(descriptor)
-            return isPossible ? mapping.extend(to: length, of: descriptor) : 0
+            guard isPossible else { return 0 }
+            return mapping.extend(to: length, of: descriptor, isWritable: isWritable)
         }
         return isPossible
     }
@@ -77,7 +88,7 @@ final class POSIXFile: StorageFile {
     func store(
         _ bytes: UnsafeRawBufferPointer, at offset: Int, surface: AppendSurface
     ) throws(StorageError) {
-        guard surface == .mapped,
+        guard surface == .mapped, access == .writing,
             let address = unsafe mapping.address(of: offset, count: bytes.count)
         else {
             unsafe try put(bytes, at: offset, .store)
@@ -91,7 +102,7 @@ final class POSIXFile: StorageFile {
 
     func storeWord(_ word: UInt64, at offset: Int) throws(StorageError) {
         try checkAligned(offset, .store)
-        if let address = unsafe mapping.address(of: offset, count: 8) {
+        if access == .writing, let address = unsafe mapping.address(of: offset, count: 8) {
             try checkGeneration(.store)
             unsafe loom_store_release(address, word.littleEndian)
             try checkMapping(.store)

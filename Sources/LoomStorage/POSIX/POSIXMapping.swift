@@ -2,7 +2,8 @@ internal import CLoomSystem
 internal import Synchronization
 internal import SystemPackage
 
-/// The shared mapping of a file that is appended to; it may grow, and moves when it does.
+/// The shared mapping of a file that is appended to, or of which words are loaded; it may grow, and
+/// moves when it does.
 ///
 /// The addresses stay until this object goes, so that a store that races with growing lands in the
 /// same file. One that races with closing may land in memory of nobody, which takes the file's
@@ -32,12 +33,12 @@ internal import SystemPackage
     }
 
     /// Maps the first `length` bytes, unless they are mapped already.
-    func extend(to length: Int, of descriptor: CInt) -> CInt {
+    func extend(to length: Int, of descriptor: CInt, isWritable: Bool) -> CInt {
         all.withLock { all in
             if all.isDetached { return -Errno.badFileDescriptor.rawValue }
             guard length > self.length.load(ordering: .relaxed) else { return 0 }
             var address: UnsafeMutableRawPointer?
-            let result = unsafe loom_map(descriptor, length, &address)
+            let result = unsafe loom_map(descriptor, length, isWritable, &address)
             guard result == 0 else { return result }
             unsafe all.list.append(UnsafeMutableRawBufferPointer(start: address, count: length))
             unsafe base.store(address, ordering: .releasing)

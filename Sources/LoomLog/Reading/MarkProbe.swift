@@ -1,0 +1,42 @@
+internal import LoomFormat
+internal import LoomStorage
+
+/// Tells cheaply that nothing was published since: the words of MARK, while it counts and is where
+/// it was.
+///
+/// Two loads from memory, where MARK can be mapped. That MARK and the folder are where they were is
+/// looked at by two system calls, once in 10 ms: a folder that somebody moves away or puts in the
+/// place of another is noticed by then.
+struct MarkProbe: Sendable {
+    private let mark: MarkFile
+    private let storage: any AnchoredStorage
+    private let published: MarkWord
+    private let identity: UInt64
+    private var inPlaceUntil: ContinuousClock.Instant
+
+    private static let trust = Duration.milliseconds(10)
+
+    /// `nil` when there is no mark that counts: then every look is a whole one.
+    init?(_ log: LogReader) {
+        let now = ContinuousClock.now
+        guard let mark = try? MarkFile.open(reading: log.directory, storage: log.storage)
+        else { return nil }
+        mark.map()
+        guard let words = try? mark.load(), let identity = try? mark.loadIdentity(),
+            // A writer has disowned it since it was opened.
+            identity != 0
+        else { return nil }
+        (self.mark, storage, published) = (mark, log.storage, words.published)
+        (self.identity, inPlaceUntil) = (identity, now + Self.trust)
+    }
+
+    mutating func isUnchanged() -> Bool {
+        guard (try? mark.loadIdentity()) == identity,
+            (try? mark.load())?.published == published
+        else { return false }
+        let now = ContinuousClock.now
+        guard now >= inPlaceUntil else { return true }
+        inPlaceUntil = now + Self.trust
+        return (try? storage.checkInPlace([mark.place])) != nil
+    }
+}
