@@ -164,11 +164,14 @@ func measureJobs(_ name: String, _ made: JobLog) async throws {
     }
 }
 
-func measureJobs(in folder: String) async throws {
+/// - Parameter wanted: `counter` or `tools`; both unless it is said.
+func measureJobs(in folder: String, _ wanted: String?) async throws {
     print("\n| whole jobs | million events a second, processor time | LZ4 and XXH3 alone | ratio |")
     print("|---|---|---|---|")
     let path = FilePath(folder)
-    try await measureJobs("counter", try await counterJobs(path))
-    try await measureJobs("runs with tools", try await toolJobs(path))
+    if wanted != "tools" { try await measureJobs("counter", try await counterJobs(path)) }
+    if wanted != "counter" {
+        try await measureJobs("runs with tools", try await toolJobs(path))
+    }
     try? FileManager.default.removeItem(atPath: folder)
 }

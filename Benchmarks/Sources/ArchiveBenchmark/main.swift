@@ -176,7 +176,7 @@ func smallRuns() throws -> Archive {
 
 let arguments = CommandLine.arguments
 if arguments.count > 2, arguments[1] == "jobs" {
-    try await measureJobs(in: arguments[2])
+    try await measureJobs(in: arguments[2], arguments.count > 3 ? arguments[3] : nil)
     exit(0)
 }
 print("| 32 KiB of rows a block | steps | bytes a step, packed rows | plain LZ4 |")

@@ -38,9 +38,8 @@ struct ArchiveSet: Sendable {
     /// Whether an archive behind one has a row of a run.
     func hasRow(of name: [UInt8], behind index: Int) throws(LogError) -> Bool {
         let hash = NameFilter.hash(of: name.rawSpan)
-        for index in ((index + 1)..<archives.count).reversed() {
-            if try archives[index].hasRow(of: name, hash: hash) { return true }
-        }
+        for index in ((index + 1)..<archives.count).reversed()
+        where try archives[index].hasRow(of: name, hash: hash) { return true }
         return false
     }
 
