@@ -259,4 +259,76 @@ import Testing
             #expect(still <= 1.2 && noisy <= 4)
         }
     }
+
+    /// English prose that every Debian and Ubuntu has, 237 KB of it.
+    private static let prose = "/usr/share/common-licenses"
+
+    /// Messages of 520 bytes of it, or of the file that LOOMLOG_PROSE names. None comes twice: a
+    /// delta would name the first in a few bytes.
+    private static func messages(_ count: Int) throws -> [String] {
+        var text: [UInt8] = []
+        if let file = ProcessInfo.processInfo.environment["LOOMLOG_PROSE"] {
+            text += try Data(contentsOf: URL(filePath: file))
+        } else {
+            for name in try FileManager.default.contentsOfDirectory(atPath: prose).sorted() {
+                let path = "\(prose)/\(name)"
+                // Some are links to the newest version of a licence.
+                let link = try? FileManager.default.destinationOfSymbolicLink(atPath: path)
+                if link == nil { text += try Data(contentsOf: URL(filePath: path)) }
+            }
+        }
+        return try (0..<count).map { number in
+            let part = text.dropFirst(number * 520).prefix(520)
+            try #require(part.count == 520)
+            return String(decoding: part, as: UTF8.self)
+        }
+    }
+
+    /// The licences suffice for 440 messages with their share of the bound, as each costs the same
+    /// however many came before. The suite has a part of them, and allows for the header, seal and
+    /// directory of a file.
+    @Test(
+        "a transcript of 800 messages takes at most 0.25 MB",
+        .enabled(if: FileManager.default.fileExists(atPath: prose)))
+    func transcript() throws {
+        let hasOwnText = ProcessInfo.processInfo.environment["LOOMLOG_PROSE"] != nil
+        let count = Self.isHeavy ? (hasOwnText ? 800 : 440) : 100
+        let storage = SimulatedStorage(seed: 7)
+        var options = options()
+        (options.firstSegmentBytes, options.segmentBytesMax) = (8 << 20, 8 << 20)
+        let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
+        let run = try RunID("transcript")
+        var (state, time): ([UInt8], UInt64) = (Array("[]".utf8), 1_700_000_000_000_000)
+        var unit = RecordUnit(run: run, epoch: 1, position: 0)
+        let creation = RunCreation(loop: "chat", policy: .full, state: state)
+        for content in [
+            .created(creation), .resumed(holder: "h"),
+            .attemptStarted(AttemptID(step: 0, attempt: 0)),
+        ] as [RunEvent.Content] {
+            unit.append(RunEvent(time: EventTime(microseconds: time), content).encoded())
+        }
+        try writer.append(unit)
+        var (track, position) = (StateTrack(initial: state), UInt64(3))
+        for (step, message) in try Self.messages(count).enumerated() {
+            // As the encoding of all messages is, which takes long for eight hundred.
+            let text = try CanonicalJSONEncoder().encode(message)
+            state = state.dropLast() + (step > 0 ? [0x2C] : []) + text + [0x5D]
+            time += 2_000_000 + UInt64(step * 7919 % 1_000_000)
+            let advance = StepAdvance(
+                AttemptID(step: UInt64(step), attempt: 0), track.commit(state, pauses: false),
+                time: EventTime(microseconds: time))
+            unit.removeAll(nextPosition: position)
+            advance.encode(to: &unit)
+            position += UInt64(advance.eventCount)
+            try writer.append(unit)
+        }
+        var filler = RecordUnit(run: try RunID("filler"), epoch: 1, position: 0)
+        filler.append(RawRun.noise(1, 9 << 20))
+        try writer.append(filler)
+        try writer.close()
+        let (reader, entry) = try archived(storage)
+        #expect(try reader.row(of: run)?.row.endPosition == position)
+        print("a transcript of \(count) messages, \(state.count) bytes: \(entry.validEnd) bytes")
+        #expect(entry.validEnd <= UInt64(250_000 * count / 800 + (Self.isHeavy ? 0 : 4096)))
+    }
 }
