@@ -8,12 +8,13 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-// A store through a mapping whose file was cut (by a copy over it), or whose page the device cannot
-// read, raises SIGBUS, which would end the process of the host. The handler puts memory of nobody in
-// the place of such a mapping and marks it as lost: the store lands there, and whoever stored looks
-// afterwards. Every other SIGBUS goes on to the handler that was there before.
+// A store or a load through a mapping whose file was cut (by a copy over it), or whose page the device
+// cannot read, raises SIGBUS, which would end the process of the host. The handler puts memory of
+// nobody in the place of such a mapping and marks it as lost: the store lands there, and whoever
+// stored or loaded looks afterwards. Every other SIGBUS goes on to the handler that was there before.
 
-enum { MAPPINGS_MAX = 4096 };
+// Mappings for loads leave some entries to those for stores: they are quicker and not needed.
+enum { MAPPINGS_MAX = 4096, LOADS_MAX = 3072 };
 struct mapping {
     // 0 where the entry is free. Length and mark are written before it.
     uintptr_t address;
@@ -72,11 +73,15 @@ static void install(void) {
 }
 
 // These are called with the guard of fork.c held, so one thread at a time changes the table.
-bool loom_watch_mapping(void *address, size_t length) {
+bool loom_watch_mapping(void *address, size_t length, bool writable) {
+    // A fault ends the process on a thread that blocks the signal.
+    sigset_t blocked;
+    if (!writable && (pthread_sigmask(SIG_BLOCK, NULL, &blocked) != 0 || sigismember(&blocked, SIGBUS)))
+        return false;
     pthread_once(&installation, install);
     uint32_t index = 0;
     while (index < used_entries && mappings[index].address != 0) index++;
-    if (index == MAPPINGS_MAX) return false;
+    if (index >= (writable ? MAPPINGS_MAX : LOADS_MAX)) return false;
     mappings[index].length = length;
     mappings[index].is_lost = 0;
     __atomic_store_n(&mappings[index].address, (uintptr_t)address, __ATOMIC_RELEASE);
@@ -86,8 +91,11 @@ bool loom_watch_mapping(void *address, size_t length) {
 
 void loom_unwatch_mapping(const void *address) {
     for (uint32_t index = 0; index < used_entries; index++) {
-        if (mappings[index].address == (uintptr_t)address)
-            __atomic_store_n(&mappings[index].address, 0, __ATOMIC_RELEASE);
+        if (mappings[index].address != (uintptr_t)address) continue;
+        __atomic_store_n(&mappings[index].address, 0, __ATOMIC_RELEASE);
+        // While some are lost, every store looks whether it is its own that is.
+        if (__atomic_exchange_n(&mappings[index].is_lost, 0, __ATOMIC_SEQ_CST))
+            __atomic_sub_fetch(&loom_lost_mappings_word, 1, __ATOMIC_SEQ_CST);
     }
 }
 

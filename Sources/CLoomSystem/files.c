@@ -231,7 +231,7 @@ int loom_map(int descriptor, size_t length, bool writable, void **address) {
 #ifdef __linux__
     if (error == 0) madvise(result, length, MADV_DONTFORK);
 #endif
-    if (error == 0 && !loom_watch_mapping(result, length)) {
+    if (error == 0 && !loom_watch_mapping(result, length, writable)) {
         munmap(result, length);
         error = -ENOMEM;
     }

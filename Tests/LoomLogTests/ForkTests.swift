@@ -41,6 +41,25 @@ import Testing
         try writer.close()
     }
 
+    /// Closing MARK in the child put empty memory where the parent had mapped it: there the child
+    /// had something of its own.
+    @Test("a child's reader goes on, and takes nothing of the child's memory")
+    func reads() throws {
+        let folder = try TemporaryFolder(
+            below: FileManager.default.currentDirectoryPath + "/.build")
+        let (process, pipe) = try start(folder.log, "reads")
+        let said = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        let lines = String(decoding: said, as: UTF8.self).split(separator: "\n").map(String.init)
+        let wanted = [
+            "reads up to 10", "its memory is \(0x78)", "child: done",
+            "the parent reads up to 11",
+        ]
+        // On a file system where MARK cannot be mapped there is nothing to take.
+        let unmapped = ["no place for a page", "child: done", "the parent reads up to 11"]
+        #expect([wanted, unmapped].contains(lines))
+    }
+
     /// A child that lived on kept the lock of a killed parent: the log could not be opened.
     @Test("a child keeps nothing of a killed parent's lock")
     func orphan() throws {

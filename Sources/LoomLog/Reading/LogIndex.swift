@@ -133,8 +133,9 @@ package final class LogIndex: Sendable {
     private func refresh(_ state: State) throws(LogError) {
         if state.probe?.isUnchanged() ?? false { return }
         // Before the look: what changes meanwhile is seen by the next one.
+        var probe = state.probe
         state.probe = nil
-        let probe = MarkProbe(log)
+        if probe?.renew() != true { probe = MarkProbe(log) }
         let manifests = ManifestStore(directory: log.directory, storage: log.storage)
         let newest = try manifests.newestGeneration()
         if state.isDamaged || newest > state.snapshot.generation { try adopt(state) }

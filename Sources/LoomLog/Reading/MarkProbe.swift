@@ -10,7 +10,7 @@ internal import LoomStorage
 struct MarkProbe: Sendable {
     private let mark: MarkFile
     private let storage: any AnchoredStorage
-    private let published: MarkWord
+    private var published: MarkWord
     private let identity: UInt64
     private var inPlaceUntil: ContinuousClock.Instant
 
@@ -37,6 +37,18 @@ struct MarkProbe: Sendable {
         let now = ContinuousClock.now
         guard now >= inPlaceUntil else { return true }
         inPlaceUntil = now + Self.trust
-        return (try? storage.checkInPlace([mark.place])) != nil
+        return isInPlace
     }
+
+    /// Goes on from what MARK says now, before a look at the log; `false` where this is not the
+    /// mark to go by any more.
+    mutating func renew() -> Bool {
+        let now = ContinuousClock.now
+        guard isInPlace, let words = try? mark.load(), (try? mark.loadIdentity()) == identity
+        else { return false }
+        (published, inPlaceUntil) = (words.published, now + Self.trust)
+        return true
+    }
+
+    private var isInPlace: Bool { (try? storage.checkInPlace([mark.place])) != nil }
 }

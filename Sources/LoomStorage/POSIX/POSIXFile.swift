@@ -115,7 +115,9 @@ final class POSIXFile: StorageFile {
 
     func loadWord(at offset: Int) throws(StorageError) -> UInt64 {
         try checkAligned(offset, .read)
-        if let address = unsafe mapping.address(of: offset, count: 8) {
+        // A forked child reads what was opened for reading as if it were not mapped.
+        let isMapped = access == .writing || generation.isCurrent
+        if isMapped, let address = unsafe mapping.address(of: offset, count: 8) {
             try checkGeneration(.read)
             let word = UInt64(littleEndian: unsafe loom_load_acquire(address))
             try checkMapping(.read)

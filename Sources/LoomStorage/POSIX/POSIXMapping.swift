@@ -49,6 +49,8 @@ internal import SystemPackage
 
     /// Takes the file out of memory. Where the system refuses, it goes with this object.
     func detach() {
+        // A forked child may have something else there: it would lose that.
+        guard generation.isCurrent else { return }
         all.withLock { all in
             guard !all.isDetached else { return }
             all.isDetached = true
@@ -77,6 +79,8 @@ internal import SystemPackage
     var byteCount: Int { length.load(ordering: .acquiring) }
 
     /// Where `count` bytes at `offset` are in memory; `nil` where the mapping does not reach.
+    ///
+    /// In a forked child as in its parent: whoever uses it checks the generation.
     func address(of offset: Int, count: Int) -> UnsafeMutableRawPointer? {
         let length = length.load(ordering: .acquiring)
         guard offset >= 0, count <= length, offset <= length - count else { return nil }
