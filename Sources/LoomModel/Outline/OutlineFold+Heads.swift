@@ -4,27 +4,38 @@ internal import LoomFormat
 // array for a delta and without a value for the event.
 
 extension OutlineFold {
+    /// What one of these events was.
+    package enum Ordinary: Sendable {
+        /// The start of an attempt, or a commit whose state is a difference to the one before.
+        case plain
+        /// A commit that holds a whole state.
+        case wholeState
+    }
+
     /// Applies the commit or the start of an attempt from its bytes, if it is one that follows.
     ///
-    /// - Returns: Whether it was applied. If not, nothing has changed, and the decoded event says
-    ///   why.
-    package mutating func applyOrdinary(_ body: RawSpan, at place: RunFold.Place) -> Bool {
-        guard let head = EventHead(body), head.kind == 2 || head.kind == 7 else { return false }
+    /// - Returns: What was applied. If `nil`, nothing has changed, and the decoded event says why.
+    package mutating func applyOrdinary(
+        _ body: RawSpan, at place: RunFold.Place
+    ) -> Ordinary? {
+        guard let head = EventHead(body), head.kind == 2 || head.kind == 7 else { return nil }
         let commits = head.kind == 7
         let id = AttemptID(step: head.step, attempt: head.attempt)
-        guard fold.isNext(id, at: place, commits: commits) else { return false }
+        guard fold.isNext(id, at: place, commits: commits) else { return nil }
+        var ordinary = Ordinary.plain
         if commits {
             do throws(FormatError) {
                 var reader = ByteReader(body.extracting(droppingFirst: head.byteCount))
                 let count = try reader.readLength("delta", limit: FormatLimits.unitBytesMax)
-                try parts.state.append(try reader.readBytes(count))
+                let isWhole = try parts.state.append(try reader.readBytes(count))
+                ordinary = isWhole ? .wholeState : .plain
             } catch {
-                return false
+                return nil
             }
             if head.attempt == 0 { countOrdinaryAttempt() }
         }
         fold.takeNext(
             id, at: place, time: EventTime(microseconds: head.time), commits: commits)
-        return true
+        return ordinary
     }
 }

@@ -23,14 +23,14 @@ public struct StateExtent: Hashable, Sendable {
         // One that was not kept says nothing.
         case .snapshot(_, let state): if !state.isEmpty { reset(to: state.count, position) }
         case .migrated(_, let state): reset(to: state.count, position)
-        case .stepCommitted(_, let delta): try append(delta.rawSpan)
+        case .stepCommitted(_, let delta): _ = try append(delta.rawSpan)
         default: break
         }
     }
 
     /// The same for the events of an advance.
     mutating func apply(_ advance: StepAdvance, at position: UInt64) throws(FormatError) {
-        try append(advance.change.delta.rawSpan)
+        _ = try append(advance.change.delta.rawSpan)
         if let state = advance.change.snapshot { reset(to: state.count, position + 1) }
     }
 
@@ -38,14 +38,17 @@ public struct StateExtent: Hashable, Sendable {
     ///
     /// One without bytes says that the state was not kept: the next one is against the state
     /// before.
-    mutating func append(_ delta: RawSpan) throws(FormatError) {
-        if delta.isEmpty { return }
+    ///
+    /// - Returns: Whether the delta is a whole state.
+    mutating func append(_ delta: RawSpan) throws(FormatError) -> Bool {
+        if delta.isEmpty { return false }
         let (base, result) = try StateDelta.lengths(of: delta)
         if let base, UInt64(base) != length {
             throw .invalid("a delta against \(base) bytes, not \(length)")
         }
         length = UInt64(result)
         heldBytes = max(heldBytes + UInt64(delta.byteCount), length)
+        return base == nil
     }
 
     private mutating func reset(to length: Int, _ position: UInt64) {

@@ -15,17 +15,17 @@ struct RunSlice: ArchiveSlice {
     /// Whether an event was met that cannot be read: every read ends there.
     private var isOver = false
 
-    /// What is known of the run by now.
-    private let newest: RunOutline?
+    /// The last epoch of runs of its name that were deleted, by what is known by now.
+    let deletedEpoch: UInt64?
     /// What leaves bytes out; `nil` where all stay.
     private var blanking: SliceBlanking?
+    /// Whether bytes are left out: asked at every event, where a look at the above would copy it.
+    private let leavesOut: Bool
     /// Whether it is known what the part's events say in the end.
     private let knowsEnd: Bool
     /// Whether an event was left out that deletes the run, and whether any was not.
     private var leftDeletionOut = false
     private var gaveSome = false
-
-    var deletedEpoch: UInt64? { newest?.summary.deletedEpoch }
 
     /// - Parameters:
     ///   - past: What older archives hold of the run. Without an outline from which a fold can go
@@ -35,8 +35,9 @@ struct RunSlice: ArchiveSlice {
     init(
         _ run: RunID, after past: (any ArchivedPast)?, newest: RunOutline?, own: RunOutline?
     ) throws(LogError) {
-        (self.run, self.newest, knowsEnd) = (run, newest, own != nil)
+        (self.run, deletedEpoch, knowsEnd) = (run, newest?.summary.deletedEpoch, own != nil)
         if let own { blanking = SliceBlanking(newest: newest ?? own, part: own) }
+        leavesOut = blanking != nil
         fold = past?.outline.map { ReadFold(resuming: $0) } ?? ReadFold(keepsValues: false)
         if let past, past.outline == nil {
             // Also those at positions that no runner gives.
@@ -48,7 +49,7 @@ struct RunSlice: ArchiveSlice {
         } else {
             self.past = past.map { ArchivedEvents($0) }
         }
-        if let deleted = newest?.summary.deletedEpoch, fold.summary.deletedEpoch ?? 0 < deleted {
+        if let deleted = deletedEpoch, fold.summary.deletedEpoch ?? 0 < deleted {
             // The events that it is folded from are no events of the present run.
             fold = ReadFold(resuming: OutlineFold(deletedAt: deleted).outline)
             flags.insert(.begunAnew)
@@ -60,23 +61,23 @@ struct RunSlice: ArchiveSlice {
         epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
     ) throws(LogError) {
         let place = RunFold.Place(position: position, epoch: epoch)
-        if let deleted = newest?.summary.deletedEpoch, epoch <= deleted {
+        if let deletedEpoch, epoch <= deletedEpoch {
             leftDeletionOut = leftDeletionOut || RunEvent.isDeletion(body)
             return
         }
         gaveSome = true
-        if !isOver, blanking == nil, fold.seeOrdinary(body, at: place) {
+        if !isOver, !leavesOut, let ordinary = fold.seeOrdinary(body, at: place) {
             return try give(
                 epoch, position, sequence, body,
                 ArchiveProgress(
-                    counts: fold.rowCounts, isWholeState: RunEvent.isWholeCommit(body)))
+                    counts: fold.rowCounts, isWholeState: ordinary == .wholeState))
         }
         let accepted = try see(place, body)
         let isWholeState =
             accepted != nil && fold.isBegun
             && (fold.state.wholeState == position || RunEvent.isWholeCommit(body))
         let progress = ArchiveProgress(counts: fold.rowCounts, isWholeState: isWholeState)
-        guard blanking != nil else { return try give(epoch, position, sequence, body, progress) }
+        guard leavesOut else { return try give(epoch, position, sequence, body, progress) }
         try blanking?.take(
             SliceBlanking.Stored(
                 epoch: epoch, position: position, sequence: sequence,

@@ -22,7 +22,9 @@ final class LiveFolds: Sendable {
         mutating func see(
             _ run: RunID, _ place: RunFold.Place, _ body: RawSpan, _ origin: LogPlace
         ) throws {
-            if readError == nil, fold.seeOrdinary(body, at: place) { return marks.note(fold) }
+            if readError == nil, fold.seeOrdinary(body, at: place) != nil {
+                return marks.note(fold)
+            }
             try see(
                 StoredEvent(
                     run: run, place: place, body: [UInt8](copying: body), origin: origin))

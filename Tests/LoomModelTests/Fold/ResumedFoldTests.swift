@@ -214,14 +214,14 @@ struct ArrayPast: RunPast {
 
     @Test("a commit or a start folded from its bytes does what the decoded event does")
     func heads() throws {
-        var ordinary = 0
+        var (ordinary, wholeStates) = (0, 0)
         for seed in 0..<400 as Range<UInt64> {
             let dealt = deal(seed)
             var (whole, fast) = (OutlineFold(keepsValues: false), OutlineFold(keepsValues: false))
             for position in 0...dealt.accepted.count {
                 for (event, place) in dealt.refused[position] ?? [] {
                     let body = event.encoded()
-                    let isTaken = fast.applyOrdinary(body.rawSpan, at: place)
+                    let isTaken = fast.applyOrdinary(body.rawSpan, at: place) != nil
                     #expect(!isTaken)
                 }
                 #expect(whole.outline == fast.outline && whole.rowCounts == fast.rowCounts)
@@ -235,14 +235,17 @@ struct ArrayPast: RunPast {
                 var body = stored.0.encoded()
                 // Bytes behind the last field are no reason to read it otherwise.
                 if case .stepCommitted = stored.0.content, position % 2 == 0 { body.append(9) }
-                if fast.applyOrdinary(body.rawSpan, at: stored.1) {
+                if let applied = fast.applyOrdinary(body.rawSpan, at: stored.1) {
                     ordinary += 1
+                    let isWhole = RunEvent.isWholeCommit(body.rawSpan)
+                    #expect((applied == .wholeState) == isWhole)
+                    wholeStates += isWhole ? 1 : 0
                 } else {
                     try fast.apply(stored.0, at: stored.1)
                 }
             }
         }
-        #expect(ordinary > 2000)
+        #expect(ordinary > 2000 && wholeStates > 20 && wholeStates < ordinary)
     }
 }
 
