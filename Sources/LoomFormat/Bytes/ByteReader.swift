@@ -122,8 +122,8 @@ public struct ByteReader: ~Escapable {
     /// Reads a length and that many bytes of UTF-8; refused when the bytes are not UTF-8.
     public mutating func readString(_ field: String, limit: Int) throws(FormatError) -> String {
         let start = offset
-        let bytes = try readArray(try readLength(field, limit: limit))
-        guard let string = String(validating: bytes, as: UTF8.self) else {
+        let bytes = try readBytes(try readLength(field, limit: limit))
+        guard let string = String(utf8: bytes) else {
             offset = start
             throw .invalid("\(field) is not UTF-8")
         }

@@ -51,15 +51,10 @@ extension RunID {
     private static func plain(_ bytes: RawSpan) -> String? {
         let count = bytes.byteCount
         guard 1...FormatLimits.runIDBytesMax ~= count else { return nil }
-        return unsafe bytes.withUnsafeBytes { bytes -> String? in
-            guard unsafe bytes.allSatisfy({ 0x20...0x7E ~= $0 }) else { return nil }
-            return unsafe String(unsafeUninitializedCapacity: count) { target in
-                for index in 0..<count {
-                    unsafe target.initializeElement(at: index, to: bytes[index])
-                }
-                return count
-            }
+        let isPlain = unsafe bytes.withUnsafeBytes { bytes in
+            unsafe bytes.allSatisfy { 0x20...0x7E ~= $0 }
         }
+        return isPlain ? String(ascii: bytes) : nil
     }
 }
 

@@ -89,8 +89,8 @@ public struct KeyFingerprint: RawRepresentable, Hashable, Comparable, Sendable {
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// Computes the fingerprint of a key from its kind and its bytes, as an event holds them.
-    public init(kind: UInt8, key: some Sequence<UInt8>) {
-        var writer = ByteWriter()
+    public init(kind: UInt8, key: [UInt8]) {
+        var writer = ByteWriter(capacity: 1 + key.count)
         writer.writeUInt8(kind)
         writer.writeBytes(key)
         rawValue = UInt32(truncatingIfNeeded: BlockHash.hash(writer.bytes.rawSpan))

@@ -70,6 +70,17 @@ public struct ToolCallTable: Sendable {
         var name: [UInt8] = []
         var request: [UInt8] = []
 
+        /// The bytes of a part at once: by themselves arrays give a hasher one after the other.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(kind)
+            hasher.combine(occurrence)
+            for part in 0..<3 {
+                let bytes = part == 0 ? key : part == 1 ? name : request
+                hasher.combine(bytes.count)
+                unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+            }
+        }
+
         var isOfStep: Bool { kind == 2 }
 
         /// What equal calls of a step have in common.

@@ -97,9 +97,8 @@ struct RunSlice: ArchiveSlice {
             return nil
         }
         if let past { try fold.prepare(for: event, from: past) }
-        guard fold.accepts(event, at: place) else { return nil }
         do throws(RunReadError) {
-            try fold.apply(event, stored)
+            guard try fold.take(event, stored) else { return nil }
         } catch {
             end()
             return nil

@@ -59,14 +59,28 @@ struct ReadFold {
             skip(at: stored.place)
             return nil
         }
-        return accepts(event, at: stored.place) ? event : nil
+        guard let refusal = folded.refusal(of: event, at: stored.place) else { return event }
+        folded.note(refusal)
+        return nil
     }
 
-    /// Whether an event can come next; one that cannot is noted.
-    mutating func accepts(_ event: RunEvent, at place: RunFold.Place) -> Bool {
-        guard let refusal = folded.refusal(of: event, at: place) else { return true }
-        folded.note(refusal)
-        return false
+    /// Applies an event if it can come next; one that cannot is noted.
+    ///
+    /// - Returns: Whether it was applied.
+    mutating func take(_ event: RunEvent, _ stored: StoredEvent) throws(RunReadError) -> Bool {
+        let correction = correction(event, at: stored.place)
+        do throws(OutlineFold.Refusal) {
+            try folded.apply(event, at: stored.place)
+        } catch {
+            switch error {
+            case .delta(let error): throw .unreadable(stored, error)
+            case .violation(let violation):
+                folded.note(violation)
+                return false
+            }
+        }
+        if let correction { corrections.append(correction) }
+        return true
     }
 
     /// Passes over an event of a kind of a newer version.
@@ -78,38 +92,26 @@ struct ReadFold {
         }
     }
 
-    /// Applies an event that was accepted.
-    mutating func apply(_ event: RunEvent, _ stored: StoredEvent) throws(RunReadError) {
-        noteCorrection(event, at: stored.place)
-        do throws(OutlineFold.Refusal) {
-            try folded.apply(event, at: stored.place)
-        } catch {
-            switch error {
-            case .delta(let error): throw .unreadable(stored, error)
-            // Not of one that was accepted.
-            case .violation(let violation): folded.note(violation)
-            }
-        }
-    }
-
-    /// Both at once, where the fold is of all events.
+    /// Reads a stored event and applies it, where the fold is of all events.
     mutating func see(_ stored: StoredEvent) throws(RunReadError) {
-        if let event = try accept(stored) { try apply(event, stored) }
+        guard let event = try stored.event() else { return skip(at: stored.place) }
+        _ = try take(event, stored)
     }
 
-    /// Both at once, where the fold goes on from an outline.
+    /// The same, where the fold goes on from an outline.
     mutating func see(_ stored: StoredEvent, after past: SourcePast) throws {
-        if let event = try stored.event() { try prepare(for: event, from: past) }
-        try see(stored)
+        guard let event = try stored.event() else { return skip(at: stored.place) }
+        try prepare(for: event, from: past)
+        _ = try take(event, stored)
     }
 
-    private mutating func noteCorrection(_ event: RunEvent, at place: RunFold.Place) {
+    /// What a person says otherwise than the tool, where that is kept.
+    private func correction(_ event: RunEvent, at place: RunFold.Place) -> CorrectedCall? {
         guard keepsValues, case .toolFinished(let finish) = event.content,
             finish.author == .correction, corrections.count < Self.correctionsMax,
             let ended = calls.ended(at: finish.start)
-        else { return }
-        corrections.append(
-            CorrectedCall(position: place.position, before: ended, outcome: finish.outcome))
+        else { return nil }
+        return CorrectedCall(position: place.position, before: ended, outcome: finish.outcome)
     }
 }
 

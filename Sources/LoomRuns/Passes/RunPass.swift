@@ -55,7 +55,7 @@ struct RunPosition {
         guard let event else { return }
         if !isShown { try visitor.before(event, at: stored.place, &self) }
         isShown = true
-        try fold?.apply(event, stored)
+        _ = try fold?.take(event, stored)
         nextPosition = fold?.nextPosition ?? nextPosition
         if case .stepCommitted = event.content { stepIndex &+= 1 }
         if followsStates { try follow(event, stored) }
