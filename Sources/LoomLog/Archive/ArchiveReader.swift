@@ -6,7 +6,9 @@ internal import SystemPackage
 ///
 /// Opening reads the header, the seal and the directory; everything else is read when it is asked
 /// for, a block at a time, and every block is checked by its hashes before it is used.
-struct ArchiveReader: Sendable {
+///
+/// A class, so that a look at many archives copies none.
+final class ArchiveReader: Sendable {
     let directory: TableDirectory
     private let archive: ArchiveFile
     /// Leaves that were used last, of this archive and others.
@@ -24,7 +26,7 @@ struct ArchiveReader: Sendable {
     ///
     /// - Throws: ``LogError`` with code `corrupt` and the offset when it is not the one that was
     ///   meant, or its end is damaged.
-    init(
+    convenience init(
         file: any StorageFile, entry: ManifestSegment, storeID: StoreID
     ) throws(LogError) {
         try self.init(try ArchiveFile(file, entry, storeID: storeID))

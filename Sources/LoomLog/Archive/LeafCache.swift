@@ -11,6 +11,11 @@ final class LeafCache: Sendable {
     struct Key: Hashable {
         let archive: UInt64
         let offset: Int
+
+        /// Both as one number: a cache is asked several times for every run that is looked for.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(archive &<< 32 ^ UInt64(truncatingIfNeeded: offset))
+        }
     }
 
     private struct Entry {

@@ -10,6 +10,9 @@ package struct LogView: Sendable {
     /// The sequence behind its last event.
     package let end: UInt64
 
+    /// Tells it from a view of other archives.
+    package var generation: UInt64 { snapshot.generation }
+
     init(_ index: LogIndex, _ snapshot: LogSnapshot, end: UInt64) {
         (self.index, self.snapshot, self.end) = (index, snapshot, end)
     }

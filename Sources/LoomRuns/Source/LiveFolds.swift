@@ -13,6 +13,8 @@ final class LiveFolds: Sendable {
         var past: SourcePast?
         var readError: RunReadError?
         private(set) var marks = LiveMarks()
+        /// How far the live segments were read; `nil` where they had nothing of the run.
+        fileprivate(set) var mark: LogView.Live.Mark?
 
         var outline: RunOutline { fold.outline }
         /// Whether there is a run: one that was created, or one that cannot be read.
@@ -88,28 +90,24 @@ final class LiveFolds: Sendable {
         }
     }
 
-    private struct Entry {
-        var seen: Seen
-        var mark: LogView.Live.Mark
-    }
-
     /// The entries that were used last, and those that were before that many others were.
     private struct Entries {
-        private var newer: [RunID: Entry] = [:]
-        private var older: [RunID: Entry] = [:]
+        private var newer: [RunID: Seen] = [:]
+        private var older: [RunID: Seen] = [:]
 
-        mutating func take(_ run: RunID) -> Entry? {
-            newer.removeValue(forKey: run) ?? older.removeValue(forKey: run)
+        mutating func take(_ run: RunID) -> Seen? {
+            if newer.isEmpty, older.isEmpty { return nil }
+            return newer.removeValue(forKey: run) ?? older.removeValue(forKey: run)
         }
 
-        mutating func keep(_ entry: Entry, of run: RunID) {
+        mutating func keep(_ seen: Seen, of run: RunID) {
             // A whole generation goes at once: taken out one by one in the order of their hashes,
             // they left a table whose one end was full, and every search went through it.
             let half = LiveFolds.keptMax / 2
             if newer.count >= half, newer.count + older.count >= 2 * half {
                 (older, newer) = (newer, [:])
             }
-            newer[run] = entry
+            newer[run] = seen
         }
     }
 
@@ -132,16 +130,14 @@ final class LiveFolds: Sendable {
             return try view.archived(run).map { row throws in try archived(row, view, source) }
         }
         // Taken out, so that it is changed in place.
-        var entry = entries.withLock { $0.take(run) }
+        var known = entries.withLock { $0.take(run) }
         var events: LogRunCursor?
-        if let known = entry {
-            let position = known.seen.fold.nextPosition
-            events = try view.events(of: run, behind: known.mark, at: position, with: units)
-            if events == nil { entry = nil }
+        if let mark = known?.mark, let position = known?.fold.nextPosition {
+            events = try view.events(of: run, behind: mark, at: position, with: units)
         }
         var seen: Seen
-        if let known = entry {
-            seen = known.seen
+        if events != nil, let kept = known.take() {
+            seen = kept
         } else {
             let row = try view.archived(run)
             seen = try row.map { row throws in try archived(row, view, source) } ?? Seen()
@@ -153,8 +149,8 @@ final class LiveFolds: Sendable {
             return true
         }
         // Not that of the look before: the log may have got more since, which was read as well.
-        let mark = events?.liveMark ?? live.mark
-        entries.withLock { $0.keep(Entry(seen: seen, mark: mark), of: run) }
+        seen.mark = events?.liveMark ?? live.mark
+        entries.withLock { $0.keep(seen, of: run) }
         return seen
     }
 

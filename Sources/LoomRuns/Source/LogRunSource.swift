@@ -35,11 +35,10 @@ public final class LogRunSource: RunSource {
     /// The same for the process that has the log, and knows who holds a run at the moment.
     package func row(of run: RunID, holder: ((RunID) -> String?)?) throws -> RunRow? {
         while true {
-            // Before the fold: what came in between is in both.
-            let (mark, seen) = try looking { view throws in
-                (try view.live(run)?.mark, try folds.fold(run, in: view, self))
+            let (generation, found) = try looking { view throws in
+                (view.generation, try folds.fold(run, in: view, self))
             }
-            guard let seen, seen.isRun else { return nil }
+            guard let seen = found, seen.isRun else { return nil }
             let row = RunRow(
                 run: run, outline: seen.outline,
                 holder: try self.holder(of: run, seen.outline.summary, holder),
@@ -48,7 +47,10 @@ public final class LogRunSource: RunSource {
             // A holder may end a run and then let it go, between a look at the log and one at the
             // holders. Whoever was gone before another look at the log has written all that it
             // ever will.
-            if try liveMark(run) == mark { return row }
+            let isSame = try looking { view throws in
+                try view.live(run)?.mark == seen.mark && view.generation == generation
+            }
+            if isSame { return row }
         }
     }
 
@@ -71,11 +73,6 @@ public final class LogRunSource: RunSource {
     /// What is known of a run, also of one that was deleted; `nil` when the log has nothing of it.
     package func outline(of run: RunID) throws -> RunOutline? {
         try looking { try folds.fold(run, in: $0, self) }?.outline
-    }
-
-    /// How far the live segments hold events of a run now.
-    private func liveMark(_ run: RunID) throws -> LogView.Live.Mark? {
-        try looking { try $0.live(run)?.mark }
     }
 
     /// Asks a view of the log; a newer one where the log was rewritten meanwhile.
