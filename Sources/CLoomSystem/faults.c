@@ -57,9 +57,11 @@ static void handle_fault(int number, siginfo_t *facts, void *context) {
     // Above zero the system found the fault itself; else a process sent the signal.
     struct mapping *entry = facts->si_code > 0 ? entry_at((uintptr_t)facts->si_addr) : NULL;
     if (entry) {
-        // The mark first: another thread whose store lands in the new memory must find it.
-        __atomic_store_n(&entry->is_lost, 1, __ATOMIC_SEQ_CST);
+        // The marks first: another thread whose store lands in the new memory must find them. One
+        // that faults at the same place has counted the mapping already.
         __atomic_add_fetch(&loom_lost_mappings_word, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_exchange_n(&entry->is_lost, 1, __ATOMIC_SEQ_CST))
+            __atomic_sub_fetch(&loom_lost_mappings_word, 1, __ATOMIC_SEQ_CST);
         if (loom_detach((void *)entry->address, entry->length) != 0) entry = NULL;
     }
     if (!entry) pass_on(number, facts, context);
@@ -100,8 +102,11 @@ void loom_unwatch_mapping(const void *address) {
 }
 
 void loom_forget_mappings(void) {
-    for (uint32_t index = 0; index < used_entries; index++)
+    for (uint32_t index = 0; index < used_entries; index++) {
         __atomic_store_n(&mappings[index].address, 0, __ATOMIC_RELEASE);
+        mappings[index].is_lost = 0;
+    }
+    __atomic_store_n(&loom_lost_mappings_word, 0, __ATOMIC_SEQ_CST);
 }
 
 bool loom_mapping_is_lost(const void *address) {

@@ -3,7 +3,7 @@ extension String {
     ///
     /// Nearly all texts of a log are in ASCII, and one is read for most of its events: the general
     /// check would cost more than the rest of the event.
-    init?(utf8 bytes: RawSpan) {
+    package init?(utf8 bytes: RawSpan) {
         if bytes.isASCII {
             self.init(ascii: bytes)
         } else {

@@ -118,12 +118,11 @@ extension TableDirectory.Section {
             }
             return
         }
-        let bytes = [UInt8](copying: separator)
-        let last = self.separator(ends.count - 1)
+        let order = self.separator(ends.count - 1).compared(to: separator)
         // Calls of one key may fill a leaf; names are never equal.
-        let isInOrder =
-            last.lexicographicallyPrecedes(bytes) || (id == .keys && last.elementsEqual(bytes))
-        guard isInOrder, !bytes.isEmpty, bytes.count <= FormatLimits.runIDBytesMax else {
+        let isInOrder = order < 0 || (id == .keys && order == 0)
+        guard isInOrder, !separator.isEmpty, separator.byteCount <= FormatLimits.runIDBytesMax
+        else {
             throw .invalid("the separators of table leaves are not in order")
         }
     }
@@ -138,7 +137,10 @@ extension TableDirectory.Section {
         for index in ends.indices {
             writer.writeVarint(UInt64((ends[index] - start) / unit))
             writer.writeVarint(UInt64(rowEnds[index] - firstRow))
-            if !separatorEnds.isEmpty { writer.writeSized(Array(separator(index))) }
+            if !separatorEnds.isEmpty {
+                writer.writeLength(separator(index).byteCount)
+                writer.writeBytes(separator(index))
+            }
             if !firstBlockOffsets.isEmpty {
                 writer.writeVarint(UInt64((firstBlockOffsets[index] - firstBlock) / unit))
                 firstBlock = firstBlockOffsets[index]

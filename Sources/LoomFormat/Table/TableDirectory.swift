@@ -88,7 +88,7 @@ extension TableDirectory {
     /// Returns the one leaf of the runs section that may have a run of this name.
     public func leafIndex(ofRun name: [UInt8]) -> Int? {
         let behind = Self.firstIndex(below: leafCount(of: .runs)) {
-            name.lexicographicallyPrecedes(self[.runs].separator($0))
+            name.rawSpan.compared(to: self[.runs].separator($0)) < 0
         }
         return behind > 0 ? behind - 1 : nil
     }
@@ -99,10 +99,10 @@ extension TableDirectory {
         let wanted = KeyTableRow.orderBytes(runRow: runRow, fingerprint: fingerprint)
         // Equal keys may stand on both sides of a separator.
         let first = Self.firstIndex(below: section.ends.count) {
-            !section.separator($0).lexicographicallyPrecedes(wanted)
+            section.separator($0).compared(to: wanted.rawSpan) >= 0
         }
         let behind = Self.firstIndex(below: section.ends.count) {
-            wanted.lexicographicallyPrecedes(section.separator($0))
+            wanted.rawSpan.compared(to: section.separator($0)) < 0
         }
         return max(0, first - 1)..<behind
     }
@@ -129,8 +129,9 @@ extension TableDirectory.Section {
     }
 
     /// The separator before a leaf.
-    func separator(_ index: Int) -> ArraySlice<UInt8> {
+    @_lifetime(borrow self)
+    func separator(_ index: Int) -> RawSpan {
         let start = index > 0 ? Int(separatorEnds[index - 1]) : 0
-        return separators[start..<Int(separatorEnds[index])]
+        return separators.rawSpan.extracting(start..<Int(separatorEnds[index]))
     }
 }
