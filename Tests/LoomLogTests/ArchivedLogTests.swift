@@ -132,7 +132,7 @@ import Testing
             for first in [1, 2, 77, entry.endSequence - 1, entry.endSequence] {
                 let archive = try log.directory.openArchive(
                     entry, storeID: log.manifest.storeID, log.storage)
-                var sequence = ArchiveSequence(archive, from: first, bytesMax: bytes)
+                var sequence = ArchiveSequence(archive.body, from: first, bytesMax: bytes)
                 var found: [UInt64] = []
                 while let event = try sequence.next() {
                     found.append(event.sequence)

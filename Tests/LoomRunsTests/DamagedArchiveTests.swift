@@ -111,6 +111,34 @@ import Testing
         #expect(errors > 0 && mended > 10)
     }
 
+    /// Reads of all runs by sequence refused an archive whose tables they do not need, and a writer
+    /// could not open a log in which a seal was damaged: not even to make it anew.
+    @Test("a tail and a writer need neither tables nor directory nor seal")
+    func tailsAndWriters() throws {
+        let damaged = try Damaged(seed: 3, isLong: false)
+        var queries = RunQueries(random: SeededGenerator(5), listed: damaged.store.listed)
+        let expected = RunReader(source: damaged.store.listed)
+        let tails = queries.all(pages: 1).filter { $0.name.hasPrefix("tail of all") }
+            .map { ($0, $0.answer(expected)) }
+        try #require(tails.count > 3)
+        let last = damaged.bytes.count - 1
+        for offset in Array(stride(from: damaged.tables, to: last, by: 97)) + [last] {
+            try damaged.flip(UInt8(offset % 8), at: offset)
+            defer { try? damaged.restore(offset) }
+            let reader = try damaged.store.reader()
+            for (query, answer) in tails {
+                #expect(query.answer(reader) == answer, "\(offset), \(query.name)")
+            }
+        }
+        try damaged.flip(1, at: last)
+        try damaged.store.reopen()
+        damaged.store.archive(rolls: false)
+        #expect(damaged.store.manifest.segments.first?.segmentID != damaged.entry.segmentID)
+        try damaged.store.close()
+        let reader = try damaged.store.reader()
+        for (query, answer) in tails { #expect(query.answer(reader) == answer) }
+    }
+
     @Test("damaged events of an archive are told with the run and their positions")
     func names() throws {
         let damaged = try Damaged(seed: 3, isLong: true)

@@ -64,6 +64,11 @@ final class RewrittenStore {
 
     func close() throws { try writer.close() }
 
+    /// Opens the log again, when it is closed.
+    func reopen() throws {
+        writer = try LogWriter(path: path, options: options, storage: storage)
+    }
+
     /// Writes the next events of some run as one unit; `false` when there are none.
     func write() throws -> Bool {
         let open = left.indices.filter { !left[$0].isEmpty }

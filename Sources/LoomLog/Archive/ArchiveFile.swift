@@ -2,46 +2,32 @@ internal import LoomFormat
 internal import LoomStorage
 internal import SystemPackage
 
-/// An archive that a manifest lists, opened and checked at both of its ends: header and seal.
+/// An archive that a manifest lists, opened and checked at its beginning: what its events need.
 ///
-/// Its index is not looked at: that is derived, and damage to it costs no event.
-struct ArchiveFile: Sendable {
+/// What stands behind the events is not looked at: tables, directory and seal are derived, and
+/// damage to them costs no event.
+struct ArchiveBody: Sendable {
     let file: any StorageFile
     let entry: ManifestSegment
     let header: SegmentHeader
-    let seal: ArchiveSeal
     private let headerHash: UInt64
 
-    /// Bytes of the seal's block.
-    static let sealBytes = BlockHeader.byteCount + ArchiveSeal.byteCount
-
     var path: FilePath { file.path }
-    /// Where the seal begins, and what the directory must end before.
-    var sealOffset: Int { Int(entry.validEnd) - Self.sealBytes }
     /// Reads single blocks.
     var blocks: ArchiveBlocks { ArchiveBlocks(file: file, salt: header.salt) }
 
-    /// Checks the ends of an open file.
+    /// Checks the header of an open file.
     ///
-    /// - Throws: ``LogError`` with code `corrupt` and the offset when it is not the archive that
-    ///   was meant, or one of its ends is damaged.
+    /// - Throws: ``LogError`` with code `corrupt` when it is not the archive that was meant.
     init(
         _ file: any StorageFile, _ entry: ManifestSegment, storeID: StoreID
     ) throws(LogError) {
         (self.file, self.entry) = (file, entry)
         (header, headerHash) = try Self.readHeader(file, entry, storeID: storeID)
-        let size = try storing("reading an archive") { () throws(StorageError) in
-            try file.size()
-        }
-        guard size == Int(entry.validEnd) else {
-            throw LogError(
-                .corrupt, "the archive has \(size) bytes of \(entry.validEnd)", path: file.path)
-        }
-        seal = try Self.readSeal(file, entry)
     }
 
     /// Reads the header of the archive that an entry names, and its hash.
-    static func readHeader(
+    private static func readHeader(
         _ file: any StorageFile, _ entry: ManifestSegment, storeID: StoreID
     ) throws(LogError) -> (SegmentHeader, hash: UInt64) {
         let bytes = try storing("reading an archive") { () throws(StorageError) in
@@ -59,6 +45,50 @@ struct ArchiveFile: Sendable {
                 offset: 0)
         }
         return (header, hash)
+    }
+
+    /// Every block of the archive from the first on, checked by its hashes and the chain.
+    func walk() -> ArchiveWalk {
+        ArchiveWalk(blocks, header, hash: headerHash, end: Int(entry.validEnd))
+    }
+}
+
+/// An archive that a manifest lists, opened and checked at both of its ends: header and seal.
+///
+/// Its index is not looked at: that is derived, and damage to it costs no event.
+struct ArchiveFile: Sendable {
+    /// What its events need.
+    let body: ArchiveBody
+    let seal: ArchiveSeal
+
+    /// Bytes of the seal's block.
+    static let sealBytes = BlockHeader.byteCount + ArchiveSeal.byteCount
+
+    var file: any StorageFile { body.file }
+    var entry: ManifestSegment { body.entry }
+    var header: SegmentHeader { body.header }
+    var path: FilePath { body.path }
+    /// Where the seal begins, and what the directory must end before.
+    var sealOffset: Int { Int(entry.validEnd) - Self.sealBytes }
+    /// Reads single blocks.
+    var blocks: ArchiveBlocks { body.blocks }
+
+    /// Checks the ends of an open file.
+    ///
+    /// - Throws: ``LogError`` with code `corrupt` and the offset when it is not the archive that
+    ///   was meant, or one of its ends is damaged.
+    init(
+        _ file: any StorageFile, _ entry: ManifestSegment, storeID: StoreID
+    ) throws(LogError) {
+        body = try ArchiveBody(file, entry, storeID: storeID)
+        let size = try storing("reading an archive") { () throws(StorageError) in
+            try file.size()
+        }
+        guard size == Int(entry.validEnd) else {
+            throw LogError(
+                .corrupt, "the archive has \(size) bytes of \(entry.validEnd)", path: file.path)
+        }
+        seal = try Self.readSeal(file, entry)
     }
 
     private static func readSeal(
@@ -83,10 +113,5 @@ struct ArchiveFile: Sendable {
                 offset: offset)
         }
         return seal
-    }
-
-    /// Every block of the archive from the first on, checked by its hashes and the chain.
-    func walk() -> ArchiveWalk {
-        ArchiveWalk(blocks, header, hash: headerHash, end: Int(entry.validEnd))
     }
 }

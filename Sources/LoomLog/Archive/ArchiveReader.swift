@@ -266,11 +266,11 @@ final class ArchiveReader: Sendable {
 
     /// Every block of the archive from the first on, checked by its hashes and the chain.
     func walk() -> ArchiveWalk {
-        archive.walk()
+        archive.body.walk()
     }
 
     /// Every unit of events from the first on; with them all blocks are checked.
-    func units() -> ArchiveUnits { ArchiveUnits(archive) }
+    func units() -> ArchiveUnits { ArchiveUnits(archive.body, checksRest: true) }
 }
 
 extension RunTableRow {

@@ -51,14 +51,11 @@ struct ArchiveReindexing {
         _ entry: ManifestSegment, of manifest: Manifest, _ file: any StorageFile,
         _ neighbours: ArchiveNeighbours
     ) throws(LogError) -> (ReindexPass, SegmentHeader) {
-        let (header, hash) = try ArchiveFile.readHeader(file, entry, storeID: manifest.storeID)
-        let walk = ArchiveWalk(
-            ArchiveBlocks(file: file, salt: header.salt), header, hash: hash,
-            end: Int(entry.validEnd))
+        let body = try ArchiveBody(file, entry, storeID: manifest.storeID)
         let pass = ReindexPass(
-            semantics: semantics, neighbours: neighbours, entry: entry, file: file, walk: walk,
-            deletions: Deletions(file, entry, manifest.storeID))
-        return (pass, header)
+            semantics: semantics, neighbours: neighbours, entry: entry, file: file,
+            walk: body.walk(), deletions: Deletions(file, entry, manifest.storeID))
+        return (pass, body.header)
     }
 }
 

@@ -4,12 +4,13 @@ internal import LoomStorage
 /// Reads the events of an archive in order of sequence, in bounded memory.
 ///
 /// An archive has its events by run, so they are sorted: a window of sequences at a time. The
-/// first pass reads the whole file and checks it, hashes and chain; a later one reads only units
+/// first pass reads all events and checks them, hashes and chain; a later one reads only units
 /// that have sequences of its window. A window ends where its events fill the memory that there
 /// is. Sequences of deleted runs are missing.
 struct ArchiveSequence {
-    private let archive: ArchiveFile
+    private let archive: ArchiveBody
     private let bytesMax: Int
+    private let checksRest: Bool
     /// Every unit, once the first pass was made.
     private var units: [Place]?
     private var ready: [ArchivedEvent] = []
@@ -27,8 +28,12 @@ struct ArchiveSequence {
     /// - Parameters:
     ///   - sequence: Where to begin.
     ///   - bytesMax: What the events of a window take in memory; at least one event is held.
-    init(_ archive: ArchiveFile, from sequence: UInt64, bytesMax: Int = 64 << 20) {
-        (self.archive, self.bytesMax) = (archive, bytesMax)
+    ///   - checksRest: Whether what stands behind the events is checked, too.
+    init(
+        _ archive: ArchiveBody, from sequence: UInt64, bytesMax: Int = 64 << 20,
+        checksRest: Bool = false
+    ) {
+        (self.archive, self.bytesMax, self.checksRest) = (archive, bytesMax, checksRest)
         nextSequence = max(sequence, archive.entry.firstSequence)
         windowEnd = nextSequence
     }
@@ -63,12 +68,12 @@ struct ArchiveSequence {
             windowEnd..<archive.entry.endSequence, bytesMax: bytesMax)
         if let units {
             for place in units where place.sequences.overlaps(window.sequences) {
-                let end = Int(archive.seal.directoryOffset)
+                let end = Int(archive.entry.validEnd)
                 let unit = try archive.blocks.unit(at: place.offset, end: end)
                 try add(unit.payload, at: place.offset, to: &window)
             }
         } else {
-            var (all, places) = (ArchiveUnits(archive), [Place]())
+            var (all, places) = (ArchiveUnits(archive, checksRest: checksRest), [Place]())
             while let unit = try all.next() {
                 places.append(Place(offset: unit.offset, sequences: unit.sequences))
                 guard unit.sequences.overlaps(window.sequences) else { continue }

@@ -73,9 +73,27 @@ extension LogDirectory {
     func openArchive(
         _ entry: ManifestSegment, storeID: StoreID, _ storage: any Storage
     ) throws(LogError) -> ArchiveFile {
+        try opening(entry, storage) { (file) throws(LogError) in
+            try ArchiveFile(file, entry, storeID: storeID)
+        }
+    }
+
+    /// The same for its events alone: of its ends only the beginning is checked.
+    func openArchiveBody(
+        _ entry: ManifestSegment, storeID: StoreID, _ storage: any Storage
+    ) throws(LogError) -> ArchiveBody {
+        try opening(entry, storage) { (file) throws(LogError) in
+            try ArchiveBody(file, entry, storeID: storeID)
+        }
+    }
+
+    private func opening<Opened>(
+        _ entry: ManifestSegment, _ storage: any Storage,
+        _ body: (any StorageFile) throws(LogError) -> Opened
+    ) throws(LogError) -> Opened {
         let file = try openListed(entry, storage)
         do throws(LogError) {
-            return try ArchiveFile(file, entry, storeID: storeID)
+            return try body(file)
         } catch {
             try? file.close()
             throw error

@@ -56,7 +56,7 @@ struct CursorPlace {
             (file, segment) = try directory.openSegment(index, of: manifest, storage)
             return
         }
-        let opened = try directory.openArchive(
+        let opened = try directory.openArchiveBody(
             segments[index], storeID: manifest.storeID, storage)
         archive = ArchiveSequence(opened, from: sequence)
         // A manifest without a live segment is refused.

@@ -141,7 +141,10 @@ struct LogOpening {
         for (index, segment) in manifest.segments.enumerated() {
             let file: any StorageFile
             if segment.role == .archive {
-                file = try directory.openArchive(segment, storeID: manifest.storeID, storage).file
+                // Its seal is derived, as its tables are: the archiver makes them anew.
+                file = try directory.openArchiveBody(
+                    segment, storeID: manifest.storeID, storage
+                ).file
             } else {
                 (file, _) = try directory.openSegment(index, of: manifest, storage)
             }

@@ -41,7 +41,7 @@ package struct RunFile {
         }
         let header = try Self.header(file)
         let archive = try ArchiveFile(file, Self.entry(file, header), storeID: header.storeID)
-        sequence = ArchiveSequence(archive, from: 1)
+        sequence = ArchiveSequence(archive.body, from: 1, checksRest: true)
         storeID = header.storeID
         (runCount, eventCount) = (archive.seal.runCount, archive.seal.eventCount)
     }
