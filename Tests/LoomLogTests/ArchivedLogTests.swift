@@ -92,16 +92,24 @@ import Testing
         let path = log.directory.archive(entry.segmentID)
         let file = try log.storage.open(path, for: .writing)
         let bytes = try file.readBytes(count: Int(entry.validEnd), at: 0)
-        let names = try log.files
-        for offset in [30, 72, Int(entry.validEnd) - 1, Int(entry.validEnd) - 100] {
+        var names = try log.files
+        for offset in [30, 72] {
             try file.writeBytes([bytes[offset] ^ 1], at: offset)
             let error = #expect(throws: LogError.self) { try log.open() }
             #expect(error?.code == .corrupt && error?.path == path)
             #expect(try log.files == names)
             try file.writeBytes([bytes[offset]], at: offset)
         }
+        // A seal is as derived as a table: whoever appends is not kept from the log.
+        for offset in [Int(entry.validEnd) - 1, Int(entry.validEnd) - 100] {
+            try file.writeBytes([bytes[offset] ^ 1], at: offset)
+            try log.open().close()
+            try file.writeBytes([bytes[offset]], at: offset)
+        }
+        names = try log.files
         try file.truncate(to: bytes.count - 8)
         #expect(throws: LogError.self) { try log.open() }
+        #expect(try log.files == names)
         try file.writeBytes(Array(bytes.suffix(8)), at: bytes.count - 8)
         try log.storage.rename(path, to: log.directory.archive(5000))
         let error = #expect(throws: LogError.self) { try log.open() }

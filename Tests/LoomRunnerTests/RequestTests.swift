@@ -83,7 +83,6 @@ import Testing
     @Test("a run that is driven is cancelled, labelled and paused by others, in under a second")
     func driven() async throws {
         let clock = ContinuousClock()
-        let start = clock.now
         var times: [Duration] = []
         let result = try await driving { store in
             let asker = try asker()
@@ -97,7 +96,6 @@ import Testing
             try await ask(.setPolicy(.interval(5)))
             try await ask(.cancel(reason: "enough"))
         }
-        #expect(start.duration(to: clock.now) < .seconds(5))
         // The fastest of them: other tests take the processors meanwhile.
         #expect(try #require(times.min()) < .seconds(1))
         #expect(result.status == .cancelled)

@@ -84,10 +84,7 @@ struct ArchiveFile: Sendable {
         let size = try storing("reading an archive") { () throws(StorageError) in
             try file.size()
         }
-        guard size == Int(entry.validEnd) else {
-            throw LogError(
-                .corrupt, "the archive has \(size) bytes of \(entry.validEnd)", path: file.path)
-        }
+        try entry.checkSize(size, of: file.path)
         seal = try Self.readSeal(file, entry)
     }
 
@@ -113,5 +110,15 @@ struct ArchiveFile: Sendable {
                 offset: offset)
         }
         return seal
+    }
+}
+
+extension ManifestSegment {
+    /// Refuses the file of an archive that has another size than the manifest says.
+    func checkSize(_ size: Int, of path: FilePath) throws(LogError) {
+        guard size == Int(validEnd) else {
+            throw LogError(
+                .corrupt, "the archive has \(size) bytes of \(validEnd)", path: path)
+        }
     }
 }

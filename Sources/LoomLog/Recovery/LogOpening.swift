@@ -149,9 +149,11 @@ struct LogOpening {
                 (file, _) = try directory.openSegment(index, of: manifest, storage)
             }
             defer { try? file.close() }
-            sizes[segment.segmentID] = try storing("checking the segments") {
-                () throws(StorageError) in try file.size()
+            let size = try storing("checking the segments") { () throws(StorageError) in
+                try file.size()
             }
+            if segment.role == .archive { try segment.checkSize(size, of: file.path) }
+            sizes[segment.segmentID] = size
         }
         return sizes
     }
