@@ -11,7 +11,7 @@ struct ListCommand: AsyncParsableCommand {
     @OptionGroup var page: PageArguments
     @OptionGroup var output: ListArguments
     @Option(
-        help: "Only runs of this status.",
+        help: "Only runs of this status: \(Self.statuses.joined(separator: ", ")).",
         completion: .list(Self.statuses))
     var status: String?
     @Option(help: "Only runs of this loop.") var loop: String?
@@ -41,7 +41,7 @@ struct ListCommand: AsyncParsableCommand {
     }
 
     private static let statuses =
-        ["interrupted", "damaged", "newer_version"] + RunStatus.allCases.map(\.rawValue)
+        RunStatus.allCases.map(\.rawValue) + ["interrupted", "damaged", "newer_version"]
 
     func validate() throws {
         if let status, !Self.statuses.contains(status) {
