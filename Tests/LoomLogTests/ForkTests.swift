@@ -15,15 +15,21 @@ import Testing
         return (process, pipe)
     }
 
+    /// The lines that it says, and its status.
+    private func run(_ log: FilePath, _ mode: String) throws -> ([String], Int32) {
+        let (process, pipe) = try start(log, mode)
+        let said = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        let lines = String(decoding: said, as: UTF8.self).split(separator: "\n").map(String.init)
+        return (lines, process.terminationStatus)
+    }
+
     /// Parent and child both wrote, both were told success, and the log was damaged for good.
     @Test("a child's writer is dead from the fork on, and the parent's goes on")
     func both() throws {
         let folder = try TemporaryFolder(
             below: FileManager.default.currentDirectoryPath + "/.build")
-        let (process, pipe) = try start(folder.log, "both")
-        let said = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        let lines = String(decoding: said, as: UTF8.self).split(separator: "\n").map(String.init)
+        let (lines, status) = try run(folder.log, "both")
         let refusal = "this process was forked after the log was opened: only the parent writes"
         for call in ["append", "barrier", "wait", "callback", "close"] {
             #expect(lines.contains("\(call): \(refusal)"), "\(call) in \(lines)")
@@ -33,7 +39,7 @@ import Testing
         #expect(lines.contains("a log of its own: done"))
         #expect(lines.contains("reads from 1"))
         #expect(lines.suffix(2) == ["the child ended with 0", "the parent closed"])
-        #expect(process.terminationStatus == 0)
+        #expect(status == 0)
         let events = try readAll(folder.log)
         #expect(events.map(\.position) == (0..<20).map { UInt64($0) })
         let writer = try LogWriter(path: folder.log)
@@ -47,10 +53,7 @@ import Testing
     func reads() throws {
         let folder = try TemporaryFolder(
             below: FileManager.default.currentDirectoryPath + "/.build")
-        let (process, pipe) = try start(folder.log, "reads")
-        let said = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        let lines = String(decoding: said, as: UTF8.self).split(separator: "\n").map(String.init)
+        let (lines, _) = try run(folder.log, "reads")
         let wanted = [
             "reads up to 10", "its memory is \(0x78)", "child: done",
             "the parent reads up to 11",

@@ -204,45 +204,66 @@ import Testing
         #expect(try reader.row(of: RunID("strange"))?.row.status == 0)
     }
 
+    /// A run of steps alone, in the units that a runner writes.
+    private struct SteppedRun {
+        let run: RunID
+        private(set) var position: UInt64
+        private let writer: LogWriter
+        private var unit: RecordUnit
+        private var track: StateTrack
+        private var step: UInt64 = 0
+
+        init(
+            _ name: String, _ policy: CheckpointPolicy, _ state: [UInt8], at time: UInt64,
+            _ writer: LogWriter
+        ) throws {
+            (run, self.writer, track) = (try RunID(name), writer, StateTrack(initial: state))
+            unit = RecordUnit(run: run, epoch: 1, position: 0)
+            let creation = RunCreation(loop: name, policy: policy, state: state)
+            for content in [
+                .created(creation), .resumed(holder: "h"),
+                .attemptStarted(AttemptID(step: 0, attempt: 0)),
+            ] as [RunEvent.Content] {
+                unit.append(RunEvent(time: EventTime(microseconds: time), content).encoded())
+            }
+            position = 3
+            try writer.append(unit)
+        }
+
+        /// Commits the next step.
+        mutating func commit(_ state: [UInt8], at time: UInt64) throws {
+            let advance = StepAdvance(
+                AttemptID(step: step, attempt: 0), track.commit(state, pauses: false),
+                time: EventTime(microseconds: time))
+            unit.removeAll(nextPosition: position)
+            advance.encode(to: &unit)
+            position += UInt64(advance.eventCount)
+            step += 1
+            try writer.append(unit)
+        }
+    }
+
     /// One run of a counter, archived: bytes a step, index included.
     private func bytesOfStep(_ policy: CheckpointPolicy, steps: UInt64, noise: Bool) throws
         -> Double
     {
         let storage = SimulatedStorage(seed: 6)
         let writer = try LogWriter(path: "/a.loom", options: options(), storage: storage)
-        let (run, epoch) = (try RunID("counter"), UInt64(1))
         func state(_ step: UInt64) -> [UInt8] { Array("{\"count\":\(step),\"sum\":0}".utf8) }
-        var (unit, time, random) = (
-            RecordUnit(run: run, epoch: epoch, position: 0), UInt64(1_700_000_000_000_000),
-            SeededGenerator(2)
-        )
-        let creation = RunCreation(loop: "counter", policy: policy, state: state(0))
-        for content in [
-            .created(creation), .resumed(holder: "h"),
-            .attemptStarted(AttemptID(step: 0, attempt: 0)),
-        ] as [RunEvent.Content] {
-            unit.append(RunEvent(time: EventTime(microseconds: time), content).encoded())
-        }
-        try writer.append(unit)
-        var (track, position) = (StateTrack(initial: state(0)), UInt64(3))
+        var (time, random) = (UInt64(1_700_000_000_000_000), SeededGenerator(2))
+        var counter = try SteppedRun("counter", policy, state(0), at: time, writer)
         for step in 0..<steps {
             // About lognormal with a mean of a millisecond.
             let spread = (0..<6).reduce(0.0) { sum, _ in
                 sum + Double.random(in: -0.5...0.5, using: &random)
             }
             time += noise ? UInt64(600 * exp(spread)) : 0
-            let advance = StepAdvance(
-                AttemptID(step: step, attempt: 0), track.commit(state(step + 1), pauses: false),
-                time: EventTime(microseconds: time))
-            unit.removeAll(nextPosition: position)
-            advance.encode(to: &unit)
-            position += UInt64(advance.eventCount)
-            try writer.append(unit)
+            try counter.commit(state(step + 1), at: time)
         }
         try endSegment(writer)
         try writer.close()
         let (reader, entry) = try archived(storage)
-        let row = try #require(try reader.row(of: run)?.row)
+        let row = try #require(try reader.row(of: counter.run)?.row)
         let outline = try RunOutline(decoding: row.summary.rawSpan)
         // The last ones may stand in the segment that is not archived.
         #expect(outline.summary.stepIndex > steps / 2 && outline.violations.isEmpty)
@@ -297,37 +318,21 @@ import Testing
         var options = options()
         (options.firstSegmentBytes, options.segmentBytesMax) = (8 << 20, 8 << 20)
         let writer = try LogWriter(path: "/a.loom", options: options, storage: storage)
-        let run = try RunID("transcript")
         var (state, time): ([UInt8], UInt64) = (Array("[]".utf8), 1_700_000_000_000_000)
-        var unit = RecordUnit(run: run, epoch: 1, position: 0)
-        let creation = RunCreation(loop: "chat", policy: .full, state: state)
-        for content in [
-            .created(creation), .resumed(holder: "h"),
-            .attemptStarted(AttemptID(step: 0, attempt: 0)),
-        ] as [RunEvent.Content] {
-            unit.append(RunEvent(time: EventTime(microseconds: time), content).encoded())
-        }
-        try writer.append(unit)
-        var (track, position) = (StateTrack(initial: state), UInt64(3))
+        var chat = try SteppedRun("transcript", .full, state, at: time, writer)
         for (step, message) in try Self.messages(count).enumerated() {
             // As the encoding of all messages is, which takes long for eight hundred.
             let text = try CanonicalJSONEncoder().encode(message)
             state = state.dropLast() + (step > 0 ? [0x2C] : []) + text + [0x5D]
             time += 2_000_000 + UInt64(step * 7919 % 1_000_000)
-            let advance = StepAdvance(
-                AttemptID(step: UInt64(step), attempt: 0), track.commit(state, pauses: false),
-                time: EventTime(microseconds: time))
-            unit.removeAll(nextPosition: position)
-            advance.encode(to: &unit)
-            position += UInt64(advance.eventCount)
-            try writer.append(unit)
+            try chat.commit(state, at: time)
         }
         var filler = RecordUnit(run: try RunID("filler"), epoch: 1, position: 0)
         filler.append(RawRun.noise(1, 9 << 20))
         try writer.append(filler)
         try writer.close()
         let (reader, entry) = try archived(storage)
-        #expect(try reader.row(of: run)?.row.endPosition == position)
+        #expect(try reader.row(of: chat.run)?.row.endPosition == chat.position)
         print("a transcript of \(count) messages, \(state.count) bytes: \(entry.validEnd) bytes")
         #expect(entry.validEnd <= UInt64(250_000 * count / 800 + (Self.isHeavy ? 0 : 4096)))
     }

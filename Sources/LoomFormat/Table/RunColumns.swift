@@ -50,10 +50,7 @@ public struct RunColumns: Sendable {
         var heads = RunHeadSource(leaf.hot)
         do throws(RunHeadFault) {
             var name = 0..<0
-            while try heads.next(nameCount: name.count, &labels) {
-                if heads.sharedCount < name.count {
-                    try heads.checkOrder(behind: names[name.lowerBound + heads.sharedCount])
-                }
+            while try heads.next(behind: name, of: names, &labels) {
                 name = append(heads.ownName, sharing: heads.sharedCount, with: name)
                 rows.append(Row(heads, nameEnd: name.upperBound, labelEnd: labels.count))
             }

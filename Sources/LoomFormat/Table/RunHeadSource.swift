@@ -23,18 +23,20 @@ struct RunHeadSource: ~Escapable {
         ownName = hot.extracting(first: 0)
     }
 
-    /// Decodes the next row; `false` behind the last. The caller, who has the names, checks their
-    /// order by ``checkOrder(behind:)``.
+    /// Decodes the next row; `false` behind the last.
     ///
     /// - Parameters:
-    ///   - nameCount: Bytes of the name before; 0 before the first.
+    ///   - previous: Where the name before stands in `names`; empty before the first.
     ///   - labels: Where the row's labels are appended.
     @inline(__always)
     mutating func next(
-        nameCount: Int, _ labels: inout [RunTableRow.Label]
+        behind previous: Range<Int>, of names: [UInt8], _ labels: inout [RunTableRow.Label]
     ) throws(RunHeadFault) -> Bool {
         if bytes.isAtEnd { return false }
-        try readName(nameCount)
+        try readName(previous.count)
+        if sharedCount < previous.count {
+            try checkOrder(behind: names[previous.lowerBound + sharedCount])
+        }
         guard let codes = bytes.readByte(), let loop = bytes.readVarint(),
             let created = bytes.readVarint(), let updated = bytes.readVarint(),
             let labelCount = bytes.readVarint()
@@ -75,7 +77,7 @@ struct RunHeadSource: ~Escapable {
     ///
     /// - Parameter byte: The first byte of the name before that is not shared.
     @inline(__always)
-    func checkOrder(behind byte: UInt8) throws(RunHeadFault) {
+    private func checkOrder(behind byte: UInt8) throws(RunHeadFault) {
         // Safe: it is not empty, and every byte is an integer.
         let first = unsafe ownName.unsafeLoad(fromUncheckedByteOffset: 0, as: UInt8.self)
         guard first > byte else { throw .order }

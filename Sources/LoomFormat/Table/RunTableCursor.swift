@@ -41,10 +41,7 @@ public struct RunTableCursor: ~Escapable {
     public mutating func next() throws(FormatError) -> Bool {
         labels.removeAll(keepingCapacity: true)
         do throws(RunHeadFault) {
-            guard try heads.next(nameCount: name.count, &labels) else { return false }
-            if heads.sharedCount < name.count {
-                try heads.checkOrder(behind: name[heads.sharedCount])
-            }
+            guard try heads.next(behind: name.indices, of: name, &labels) else { return false }
         } catch {
             throw error.error
         }

@@ -58,31 +58,30 @@ final class ArchiveReader: Sendable {
     func row(
         of name: [UInt8], hash: UInt64
     ) throws(LogError) -> (row: RunTableRow, number: Int)? {
-        guard let leaf = try leaf(of: name, hash: hash) else { return nil }
-        let payload = try payload(of: leaf)
-        return try refusing(leaf, "table refused") { () throws(FormatError) in
-            var cursor = try RunTableCursor(try TableLeaf(payload.rawSpan))
-            guard try cursor.seek(name) else { return nil }
-            return (try cursor.row(), leaf.firstRow + cursor.count - 1)
+        try find(name, hash: hash) { (leaf, cursor) throws(FormatError) in
+            (try cursor.row(), leaf.firstRow + cursor.count - 1)
         }
     }
 
     /// Whether there is a row of a run.
     func hasRow(of name: [UInt8], hash: UInt64) throws(LogError) -> Bool {
-        guard let leaf = try leaf(of: name, hash: hash) else { return false }
+        try find(name, hash: hash) { (_, _) throws(FormatError) in true } ?? false
+    }
+
+    /// Calls `body` with a cursor that stands at the row of a run; `nil` when there is none. The
+    /// filter is asked first.
+    private func find<Result>(
+        _ name: [UInt8], hash: UInt64,
+        _ body: (TableDirectory.Leaf, inout RunTableCursor) throws(FormatError) -> Result
+    ) throws(LogError) -> Result? {
+        guard try mayContain(hash), let index = directory.leafIndex(ofRun: name) else { return nil }
+        let leaf = directory.leaf(index, of: .runs)
         let payload = try payload(of: leaf)
         return try refusing(leaf, "table refused") { () throws(FormatError) in
             var cursor = try RunTableCursor(try TableLeaf(payload.rawSpan))
-            return try cursor.seek(name)
+            guard try cursor.seek(name) else { return nil }
+            return try body(leaf, &cursor)
         }
-    }
-
-    /// The leaf that has the row of a run, if there is one; `nil` where there is none for certain.
-    private func leaf(
-        of name: [UInt8], hash: UInt64
-    ) throws(LogError) -> TableDirectory.Leaf? {
-        guard try mayContain(hash) else { return nil }
-        return directory.leafIndex(ofRun: name).map { directory.leaf($0, of: .runs) }
     }
 
     private func mayContain(_ hash: UInt64) throws(LogError) -> Bool {

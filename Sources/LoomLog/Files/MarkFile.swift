@@ -87,7 +87,7 @@ struct MarkFile: Sendable {
     private init(file: any StorageFile) { self.file = file }
 
     /// The bytes that say whose mark it is; `nil` when they cannot be read.
-    var identity: [UInt8]? {
+    private var identity: [UInt8]? {
         guard let bytes = try? file.readBytes(count: 64, at: 0), bytes.count == 64 else {
             return nil
         }

@@ -31,8 +31,7 @@ struct MarkProbe: Sendable {
     }
 
     mutating func isUnchanged() -> Bool {
-        guard (try? mark.loadIdentity()) == identity,
-            (try? mark.load())?.published == published
+        guard (try? mark.loadIdentity()) == identity, (try? mark.check(published)) != nil
         else { return false }
         let now = ContinuousClock.now
         guard now >= inPlaceUntil else { return true }

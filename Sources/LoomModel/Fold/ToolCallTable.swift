@@ -74,11 +74,14 @@ public struct ToolCallTable: Sendable {
         func hash(into hasher: inout Hasher) {
             hasher.combine(kind)
             hasher.combine(occurrence)
-            for part in 0..<3 {
-                let bytes = part == 0 ? key : part == 1 ? name : request
-                hasher.combine(bytes.count)
-                unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
-            }
+            Self.add(key, to: &hasher)
+            Self.add(name, to: &hasher)
+            Self.add(request, to: &hasher)
+        }
+
+        private static func add(_ bytes: [UInt8], to hasher: inout Hasher) {
+            hasher.combine(bytes.count)
+            unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
         }
 
         var isOfStep: Bool { kind == 2 }
