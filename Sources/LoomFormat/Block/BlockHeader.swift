@@ -147,24 +147,23 @@ extension BlockHeader {
         guard bytes.byteCount >= Self.byteCount else {
             throw .endOfBytes(needed: Self.byteCount, available: bytes.byteCount)
         }
-        var reader = ByteReader(bytes)
-        guard try reader.readUInt32() == Self.magic else { throw .badMagic("block") }
+        guard bytes.littleEndian(at: 0, as: UInt32.self) == Self.magic else {
+            throw .badMagic("block")
+        }
         let hash = BlockHash.hash(bytes.extracting(first: 56), seed: seed)
-        kind = BlockKind(rawValue: try reader.readUInt8())
-        codec = BlockCodec(rawValue: try reader.readUInt8())
-        flags = BlockFlags(rawValue: try reader.readUInt16())
-        let stored = try reader.readUInt32()
-        let raw = try reader.readUInt32()
-        storedLength = Int(stored)
-        rawLength = Int(raw)
-        firstSequence = try reader.readUInt64()
-        eventCount = try reader.readUInt32()
-        rawCheck = try reader.readUInt32()
-        durableUpTo = try reader.readUInt32()
-        packedLength = Int(try reader.readUInt32())
-        previousHash = try reader.readUInt64()
-        payloadHash = try reader.readUInt64()
-        headerHash = try reader.readUInt64()
+        kind = BlockKind(rawValue: bytes.littleEndian(at: 4, as: UInt8.self))
+        codec = BlockCodec(rawValue: bytes.littleEndian(at: 5, as: UInt8.self))
+        flags = BlockFlags(rawValue: bytes.littleEndian(at: 6, as: UInt16.self))
+        storedLength = Int(bytes.littleEndian(at: 8, as: UInt32.self))
+        rawLength = Int(bytes.littleEndian(at: 12, as: UInt32.self))
+        firstSequence = bytes.littleEndian(at: 16, as: UInt64.self)
+        eventCount = bytes.littleEndian(at: 24, as: UInt32.self)
+        rawCheck = bytes.littleEndian(at: 28, as: UInt32.self)
+        durableUpTo = bytes.littleEndian(at: 32, as: UInt32.self)
+        packedLength = Int(bytes.littleEndian(at: 36, as: UInt32.self))
+        previousHash = bytes.littleEndian(at: 40, as: UInt64.self)
+        payloadHash = bytes.littleEndian(at: 48, as: UInt64.self)
+        headerHash = bytes.littleEndian(at: 56, as: UInt64.self)
         guard headerHash == hash else { throw .hashMismatch("block header") }
         try validate(in: role)
     }
@@ -218,9 +217,9 @@ extension BlockHeader {
         of bytes: RawSpan
     ) -> (previousHash: UInt64, firstSequence: UInt64)? {
         guard bytes.byteCount >= byteCount else { return nil }
-        let sequence = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 16, as: UInt64.self)
-        let hash = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 40, as: UInt64.self)
-        return (UInt64(littleEndian: hash), UInt64(littleEndian: sequence))
+        return (
+            bytes.littleEndian(at: 40, as: UInt64.self), bytes.littleEndian(at: 16, as: UInt64.self)
+        )
     }
 
     /// Returns the offset that the header at `bytes` knew to be durable, or `nil` when no header
@@ -230,17 +229,10 @@ extension BlockHeader {
     /// about the bytes before it as any other.
     public static func durableUpTo(toldBy bytes: RawSpan, seed: UInt64) -> Int? {
         guard bytes.byteCount >= byteCount,
-            unsafe bytes.unsafeLoadUnaligned(as: UInt32.self) == magic.littleEndian
+            bytes.littleEndian(at: 0, as: UInt32.self) == magic,
+            BlockHash.hash(bytes.extracting(first: 56), seed: seed)
+                == bytes.littleEndian(at: 56, as: UInt64.self)
         else { return nil }
-        var reader = ByteReader(bytes.extracting(first: byteCount))
-        let hash = BlockHash.hash(bytes.extracting(first: 56), seed: seed)
-        do throws(FormatError) {
-            try reader.skip(32)
-            let durable = try reader.readUInt32()
-            try reader.skip(20)
-            return try reader.readUInt64() == hash ? Int(durable) : nil
-        } catch {
-            return nil
-        }
+        return Int(bytes.littleEndian(at: 32, as: UInt32.self))
     }
 }

@@ -173,9 +173,7 @@ public struct BlockParser: Sendable {
 
     private static func isBlank(_ window: RawSpan) -> Bool {
         for index in stride(from: 0, to: BlockHeader.byteCount, by: 8)
-        where unsafe window.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self) != 0 {
-            return false
-        }
+        where window.littleEndian(at: index, as: UInt64.self) != 0 { return false }
         return true
     }
 }

@@ -8,26 +8,40 @@
 /// let count = try reader.readVarint()
 /// let name = try reader.readBytes(try reader.readLength("name", limit: 512))
 /// ```
+///
+/// Its short ways are inlined into other modules: a decoder reads a handful of small numbers for
+/// each event, and a call for each would cost more than the number.
 public struct ByteReader: ~Escapable {
-    private let bytes: RawSpan
+    @usableFromInline let bytes: RawSpan
     /// Bytes read so far.
-    public private(set) var offset: Int
+    public var offset: Int { cursor }
+    @usableFromInline var cursor: Int
 
     /// Creates a cursor at the first byte.
     @_lifetime(copy bytes)
     public init(_ bytes: RawSpan) {
         self.bytes = bytes
-        self.offset = 0
+        cursor = 0
     }
 
     /// Bytes not yet read.
-    public var remaining: Int { bytes.byteCount - offset }
+    @inlinable public var remaining: Int { bytes.byteCount - cursor }
     /// Whether every byte has been read.
-    public var isAtEnd: Bool { offset == bytes.byteCount }
+    @inlinable public var isAtEnd: Bool { cursor == bytes.byteCount }
 
     /// Reads one byte.
+    @inlinable
     public mutating func readUInt8() throws(FormatError) -> UInt8 {
-        try readInteger(UInt8.self)
+        guard cursor < bytes.byteCount else { throw missing(1) }
+        // Safe: the offset was checked, and every byte is an integer.
+        let byte = unsafe bytes.unsafeLoad(fromByteOffset: cursor, as: UInt8.self)
+        cursor += 1
+        return byte
+    }
+
+    @usableFromInline
+    func missing(_ count: Int) -> FormatError {
+        .endOfBytes(needed: count, available: remaining)
     }
 
     /// Reads two bytes.
@@ -49,32 +63,33 @@ public struct ByteReader: ~Escapable {
         _ type: T.Type
     ) throws(FormatError) -> T {
         let size = MemoryLayout<T>.size
-        guard remaining >= size else {
-            throw .endOfBytes(needed: size, available: remaining)
-        }
+        guard remaining >= size else { throw missing(size) }
         // Safe: every bit pattern is an integer, and the range was checked above.
-        let value = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: T.self)
-        offset += size
+        let value = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: cursor, as: T.self)
+        cursor += size
         return value
     }
 
     /// Reads an unsigned LEB128 integer of at most ten bytes; only the shortest form is accepted.
+    @inlinable
+    @inline(__always)
     public mutating func readVarint() throws(FormatError) -> UInt64 {
         // Most numbers are small.
-        if offset < bytes.byteCount {
-            let byte = unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+        if cursor < bytes.byteCount {
+            let byte = unsafe bytes.unsafeLoad(fromByteOffset: cursor, as: UInt8.self)
             if byte < 0x80 {
-                offset += 1
+                cursor += 1
                 return UInt64(byte)
             }
         }
         return try readLongVarint()
     }
 
-    private mutating func readLongVarint() throws(FormatError) -> UInt64 {
+    @usableFromInline
+    mutating func readLongVarint() throws(FormatError) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
-        var cursor = offset
+        var cursor = self.cursor
         while cursor < bytes.byteCount {
             let byte = unsafe bytes.unsafeLoad(fromByteOffset: cursor, as: UInt8.self)
             cursor += 1
@@ -82,35 +97,42 @@ public struct ByteReader: ~Escapable {
             value |= UInt64(byte & 0x7F) << shift
             if byte & 0x80 == 0 {
                 if byte == 0 && shift > 0 { throw .badVarint }
-                offset = cursor
+                self.cursor = cursor
                 return value
             }
             shift += 7
             if shift > 63 { throw .badVarint }
         }
-        throw .endOfBytes(needed: cursor - offset + 1, available: remaining)
+        throw .endOfBytes(needed: cursor - self.cursor + 1, available: remaining)
     }
 
     /// Reads a length or a count, refused when it is above `limit` or above what is left to read.
-    public mutating func readLength(_ field: String, limit: Int) throws(FormatError) -> Int {
-        let start = offset
+    @inlinable
+    public mutating func readLength(
+        _ field: StaticString, limit: Int
+    ) throws(FormatError) -> Int {
+        let start = cursor
         let value = try readVarint()
         let bound = UInt64(min(limit, remaining))
         guard value <= bound else {
-            offset = start
-            throw .limitExceeded(field, found: value, limit: bound)
+            cursor = start
+            throw Self.exceeded(field, value, bound)
         }
         return Int(value)
     }
 
+    @usableFromInline
+    static func exceeded(_ field: StaticString, _ found: UInt64, _ limit: UInt64) -> FormatError {
+        .limitExceeded("\(field)", found: found, limit: limit)
+    }
+
     /// Reads `count` bytes without copying them.
     @_lifetime(copy self)
+    @inlinable
     public mutating func readBytes(_ count: Int) throws(FormatError) -> RawSpan {
-        guard count >= 0, remaining >= count else {
-            throw .endOfBytes(needed: count, available: remaining)
-        }
-        let span = bytes.extracting(offset..<(offset + count))
-        offset += count
+        guard count >= 0, remaining >= count else { throw missing(count) }
+        let span = bytes.extracting(cursor..<(cursor + count))
+        cursor += count
         return span
     }
 
@@ -120,11 +142,13 @@ public struct ByteReader: ~Escapable {
     }
 
     /// Reads a length and that many bytes of UTF-8; refused when the bytes are not UTF-8.
-    public mutating func readString(_ field: String, limit: Int) throws(FormatError) -> String {
-        let start = offset
+    public mutating func readString(
+        _ field: StaticString, limit: Int
+    ) throws(FormatError) -> String {
+        let start = cursor
         let bytes = try readBytes(try readLength(field, limit: limit))
         guard let string = String(utf8: bytes) else {
-            offset = start
+            cursor = start
             throw .invalid("\(field) is not UTF-8")
         }
         return string
@@ -132,10 +156,8 @@ public struct ByteReader: ~Escapable {
 
     /// Steps over `count` bytes.
     public mutating func skip(_ count: Int) throws(FormatError) {
-        guard count >= 0, remaining >= count else {
-            throw .endOfBytes(needed: count, available: remaining)
-        }
-        offset += count
+        guard count >= 0, remaining >= count else { throw missing(count) }
+        cursor += count
     }
 }
 

@@ -11,6 +11,10 @@ struct ByteSource: ~Escapable {
     @inline(__always) var remaining: Int { bytes.byteCount &- offset }
     @inline(__always) var isAtEnd: Bool { offset == bytes.byteCount }
 
+    /// The bytes from an offset on.
+    @_lifetime(copy self)
+    func bytes(from offset: Int) -> RawSpan { bytes.extracting(droppingFirst: offset) }
+
     /// Goes back to an offset that was read before.
     mutating func move(to offset: Int) {
         precondition(offset >= 0 && offset <= self.offset, "an offset that was not read")

@@ -22,9 +22,72 @@ public enum RecordView: ~Escapable {
     case event(run: UInt64, epoch: UInt64, position: UInt64, body: RawSpan)
 }
 
+/// Events of one run that follow each other in a unit, with nothing between their records.
+public struct RecordGroup: Hashable, Sendable {
+    /// The number of the run.
+    public let run: UInt64
+    /// The epoch of all of them.
+    public let epoch: UInt64
+    /// The position of the first; the others follow it.
+    public let position: UInt64
+    /// The sequence of the first, in an archive; the others follow it.
+    public let sequence: UInt64
+    /// Where their records stand in the payload.
+    public let bytes: Range<Int>
+    /// How many they are.
+    public let eventCount: Int
+}
+
+/// What ``RecordReader/nextGroup()`` comes to.
+public enum RecordGroupView: ~Escapable {
+    /// A run and the number that stands for it in this segment.
+    case declaration(number: UInt64, id: RawSpan)
+    /// Events of one run.
+    case events(RecordGroup)
+}
+
+/// The bytes of the events of a group, one after the other.
+///
+/// ```swift
+/// var events = GroupEvents(payload.extracting(group.bytes))
+/// while let body = events.next() { fold.take(body) }
+/// ```
+public struct GroupEvents: ~Escapable {
+    private var source: ByteSource
+
+    /// Begins with the first.
+    ///
+    /// - Parameter records: The records of a ``RecordGroup``, or of several that are joined.
+    @_lifetime(copy records)
+    public init(_ records: RawSpan) { source = ByteSource(records) }
+
+    /// Bytes of records read so far: behind that of the event that ``next()`` returned last.
+    public var offset: Int { source.offset }
+
+    /// The next event's bytes; `nil` behind the last.
+    @_lifetime(copy self)
+    public mutating func next() -> RawSpan? {
+        guard source.readByte() != nil, let count = source.readLength() else { return nil }
+        return source.readBytes(count)
+    }
+
+    /// The next event's bytes as ``next()`` returns them, and their head.
+    ///
+    /// - Parameter head: Gets what ``EventHead/init(_:)`` makes of the bytes. It costs less here,
+    ///   where bytes follow those of the event.
+    @_lifetime(copy self)
+    public mutating func next(_ head: inout EventHead?) -> RawSpan? {
+        guard source.readByte() != nil, let count = source.readLength() else { return nil }
+        var ahead = source
+        head = EventHead(&ahead)
+        if ahead.offset &- source.offset > count { head = nil }
+        return source.readBytes(count)
+    }
+}
+
 /// A cursor over the records of one unit. See FORMAT.md, Records.
 public struct RecordReader: ~Escapable {
-    private var reader: ByteReader
+    private var source: ByteSource
     private var run: UInt64 = 0
     private var epoch: UInt64 = 0
     private var position: UInt64 = 0
@@ -38,7 +101,7 @@ public struct RecordReader: ~Escapable {
     ///   have a fourth number, the sequence.
     @_lifetime(copy payload)
     public init(_ payload: RawSpan, in role: SegmentRole = .live) {
-        reader = ByteReader(payload)
+        source = ByteSource(payload)
         self.role = role
     }
 
@@ -47,37 +110,124 @@ public struct RecordReader: ~Escapable {
     public var sequence: UInt64 { nextSequence &- 1 }
 
     /// Bytes read so far: behind the record that ``next()`` returned last.
-    public var offset: Int { reader.offset }
+    public var offset: Int { source.offset }
 
     /// Reads the next declaration or event; `nil` at the end of the unit.
     @_lifetime(copy self)
     public mutating func next() throws(FormatError) -> RecordView? {
-        while !reader.isAtEnd {
-            let tag = RecordTag(rawValue: try reader.readUInt8())
-            guard tag.rawValue != 0 else { throw .invalid("a record with tag 0") }
-            let length = try reader.readLength("record", limit: FormatLimits.unitBytesMax)
-            let content = try reader.readBytes(length)
-            switch tag {
-            case .declaration:
-                var fields = ByteReader(content)
-                let number = try fields.readVarint()
-                return .declaration(number: number, id: try fields.readBytes(fields.remaining))
-            case .context:
-                var fields = ByteReader(content)
-                run = try fields.readVarint()
-                epoch = try fields.readVarint()
-                position = try fields.readVarint()
-                if role == .archive { nextSequence = try fields.readVarint() }
-                hasContext = true
-            case .event:
-                guard hasContext else { throw .invalid("an event before its run is named") }
-                defer { position &+= 1 }
-                nextSequence &+= 1
-                return .event(run: run, epoch: epoch, position: position, body: content)
-            default:
+        while let tag = source.readByte() {
+            guard tag == RecordTag.event.rawValue else {
+                if let declared = try readOther(tag) {
+                    return .declaration(number: declared.number, id: declared.id)
+                }
                 continue
             }
+            let body = try readContent()
+            guard hasContext else { throw .invalid("an event before its run is named") }
+            defer { position &+= 1 }
+            nextSequence &+= 1
+            return .event(run: run, epoch: epoch, position: position, body: body)
         }
         return nil
+    }
+
+    /// Reads the next declaration, or the next event and those that follow it at once; `nil` at the
+    /// end of the unit.
+    @_lifetime(copy self)
+    public mutating func nextGroup() throws(FormatError) -> RecordGroupView? {
+        while let tag = source.readByte() {
+            guard tag == RecordTag.event.rawValue else {
+                if let declared = try readOther(tag) {
+                    return .declaration(number: declared.number, id: declared.id)
+                }
+                continue
+            }
+            let start = source.offset &- 1
+            _ = try readContent()
+            guard hasContext else { throw .invalid("an event before its run is named") }
+            var count = 1
+            while skipEvent() { count &+= 1 }
+            let group = RecordGroup(
+                run: run, epoch: epoch, position: position, sequence: nextSequence,
+                bytes: start..<source.offset, eventCount: count)
+            position &+= UInt64(truncatingIfNeeded: count)
+            nextSequence &+= UInt64(truncatingIfNeeded: count)
+            return .events(group)
+        }
+        return nil
+    }
+
+    /// A declaration.
+    private struct Declared: ~Escapable {
+        let number: UInt64
+        let id: RawSpan
+
+        @_lifetime(copy id)
+        init(_ number: UInt64, _ id: RawSpan) { (self.number, self.id) = (number, id) }
+    }
+
+    /// Reads a record that is no event.
+    ///
+    /// - Returns: The declaration, if it is one.
+    @_lifetime(copy self)
+    private mutating func readOther(_ tag: UInt8) throws(FormatError) -> Declared? {
+        guard tag != 0 else { throw .invalid("a record with tag 0") }
+        let content = try readContent()
+        switch RecordTag(rawValue: tag) {
+        case .declaration:
+            var fields = ByteReader(content)
+            let number = try fields.readVarint()
+            return Declared(number, try fields.readBytes(fields.remaining))
+        case .context: try enter(content)
+        default: break
+        }
+        return nil
+    }
+
+    /// Steps over the next record if it is a whole event; what else stands there, ``next()`` says.
+    private mutating func skipEvent() -> Bool {
+        let start = source.offset
+        if source.readByte() == RecordTag.event.rawValue, let count = source.readLength(),
+            count <= FormatLimits.unitBytesMax, source.readBytes(count) != nil
+        {
+            return true
+        }
+        source.move(to: start)
+        return false
+    }
+
+    /// Reads the length of a record and its content.
+    @_lifetime(copy self)
+    @inline(__always)
+    private mutating func readContent() throws(FormatError) -> RawSpan {
+        let start = source.offset
+        if let count = source.readLength(), count <= FormatLimits.unitBytesMax,
+            let content = source.readBytes(count)
+        {
+            return content
+        }
+        // Read again by the cursor that says what is wrong.
+        var reader = ByteReader(source.bytes(from: start))
+        let count = try reader.readLength("record", limit: FormatLimits.unitBytesMax)
+        return try reader.readBytes(count)
+    }
+
+    /// Reads a context, whose content was read last.
+    private mutating func enter(_ content: RawSpan) throws(FormatError) {
+        // With the records behind it at hand, which is quicker.
+        var ahead = source
+        ahead.move(to: source.offset &- content.byteCount)
+        if role == .live, let run = ahead.readVarint(), let epoch = ahead.readVarint(),
+            let position = ahead.readVarint(), ahead.offset <= source.offset
+        {
+            (self.run, self.epoch, self.position, hasContext) = (run, epoch, position, true)
+            return
+        }
+        var fields = ByteReader(content)
+        run = try fields.readVarint()
+        epoch = try fields.readVarint()
+        position = try fields.readVarint()
+        if role == .archive { nextSequence = try fields.readVarint() }
+        hasContext = true
     }
 }

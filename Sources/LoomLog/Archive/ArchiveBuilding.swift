@@ -31,19 +31,17 @@ struct ArchiveBuilding {
             directory: directory, storage: storage, semantics: semantics, pace: pace)
         return try making.make(place, of: manifest) {
             (writer) throws(LogError) in
-            for run in gathering.runs {
-                let (spans, past) = (gathering.events(of: run), try neighbours.past(run))
+            for run in gathering.names {
+                let past = try neighbours.past(run)
                 let looksAhead =
                     past.map { semantics.leavesOut($0.row.summary) } ?? false
-                    || spans.contains { semantics.letsLeaveOut(gathering.body($0)) }
+                    || gathering.mayLeaveOut(run)
                 try making.writeSlice(
-                    of: run, byteCount: size(of: run, spans),
+                    of: run, byteCount: gathering.byteCount(of: run),
                     after: past, newest: try neighbours.newest(run), looksAhead: looksAhead,
                     to: &writer
                 ) { (take) throws(LogError) in
-                    for span in spans {
-                        try take(span.epoch, span.position, span.sequence, gathering.body(span))
-                    }
+                    try gathering.forEachEvent(of: run, take)
                 }
             }
         }
@@ -53,7 +51,7 @@ struct ArchiveBuilding {
         _ segments: Range<Int>, of manifest: Manifest
     ) throws(LogError) -> LiveGathering {
         let bytes = manifest.segments[segments].reduce(0) { $0 + Int($1.validEnd) }
-        var gathering = LiveGathering(byteCount: bytes)
+        var gathering = LiveGathering(semantics, byteCount: bytes)
         for index in segments {
             let entry = manifest.segments[index]
             let path = directory.segment(entry.segmentID)
@@ -68,15 +66,5 @@ struct ArchiveBuilding {
                     storeID: manifest.storeID), pace)
         }
         return gathering
-    }
-
-    private func size(of run: RunID, _ spans: [LiveGathering.Span]) -> Int {
-        var size = ArchiveRowSize(run)
-        for span in spans {
-            size.add(
-                epoch: span.epoch, position: span.position, sequence: span.sequence,
-                bodyByteCount: Int(span.length))
-        }
-        return size.byteCount
     }
 }

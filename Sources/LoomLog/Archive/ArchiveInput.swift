@@ -201,12 +201,11 @@ extension ArchiveInput {
 
     /// Calls `body` with the events of the run in a unit.
     func takeEvents(
-        ofUnit number: Int,
-        _ body: (ArchiveUnitEvents.Span, RawSpan) throws(LogError) -> Void
+        ofUnit number: Int, _ body: ArchiveMaking.Take
     ) throws(LogError) {
         let part = try decode(number)
         let unit = self.unit
-        for span in unit.spans[part.spans] { try body(span, unit.body(span)) }
+        try unit.forEachEvent(of: part, body)
         partIndex += 1
     }
 

@@ -103,7 +103,7 @@ extension ManifestSegment {
 extension ArchiveMaking {
     /// Takes an event of a slice.
     typealias Take = (
-        _ epoch: UInt64, _ position: UInt64, _ sequence: UInt64, RawSpan
+        _ epoch: UInt64, _ position: UInt64, _ sequence: UInt64, EventHead?, RawSpan
     ) throws(LogError) -> Void
 
     /// Writes what the layer above makes of the events of a run.
@@ -134,11 +134,26 @@ extension ArchiveMaking {
             try writer.append(
                 epoch: epoch, position: position, sequence: sequence, body, progress)
         }
-        try events { (epoch, position, sequence, body) throws(LogError) in
+        var hasPassed = false
+        try events { (epoch, position, sequence, head, body) throws(LogError) in
+            if let head, body.byteCount < FormatLimits.archiveBlockRows,
+                let isWholeState = slice.pass(epoch: epoch, position: position, head, body)
+            {
+                // There is nothing to compare but that it is one: it is written as it came.
+                check.pass()
+                writer.copy(epoch: epoch, position: position, sequence: sequence, head, body)
+                hasPassed = true
+                guard isWholeState || writer.isBlockFull else { return }
+                return try writer.reach(
+                    ArchivedEnd(counts: slice.counts, wholeState: isWholeState ? position : nil))
+            }
+            if hasPassed { writer.keep(slice.counts) }
+            hasPassed = false
             check.take(epoch, position, sequence)
             try slice.take(
                 epoch: epoch, position: position, sequence: sequence, body, give: give)
         }
+        if hasPassed { writer.keep(slice.counts) }
         let row = try slice.finish(give: give)
         guard check.isKept else {
             throw LogError(.corrupt, "run \(run) would not have the same events as before")
@@ -153,7 +168,8 @@ extension ArchiveMaking {
         of run: RunID, after past: (any ArchivedPast)?, _ events: (Take) throws(LogError) -> Void
     ) throws(LogError) -> [UInt8]? {
         var slice = try semantics.begin(run, after: past, newest: nil, rewriting: nil)
-        try events { (epoch, position, sequence, body) throws(LogError) in
+        try events { (epoch, position, sequence, head, body) throws(LogError) in
+            if let head, slice.pass(epoch: epoch, position: position, head, body) != nil { return }
             try slice.take(epoch: epoch, position: position, sequence: sequence, body) {
                 (_, _, _, _, _) throws(LogError) in
             }
@@ -175,6 +191,11 @@ private struct SliceCheck {
     mutating func take(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {
         if let deletedEpoch, epoch <= deletedEpoch { return }
         Self.add(epoch, position, sequence, to: &taken)
+    }
+
+    mutating func pass() {
+        taken.count += 1
+        given.count += 1
     }
 
     mutating func give(_ epoch: UInt64, _ position: UInt64, _ sequence: UInt64) {

@@ -130,9 +130,7 @@ struct ArchiveMerge {
             ) { (take) throws(LogError) in
                 for part in parts {
                     for unit in part.blocks {
-                        try part.takeEvents(ofUnit: unit) { (span, body) throws(LogError) in
-                            try take(span.epoch, span.position, span.sequence, body)
-                        }
+                        try part.takeEvents(ofUnit: unit, take)
                     }
                 }
             }
@@ -225,9 +223,9 @@ extension ArchiveMerge {
             end = part.row.flatMap { semantics.end(of: $0) }
             try writer.makeRoom(for: try part.byteCount(inUnit: unit))
         }
-        try part.takeEvents(ofUnit: unit) { (span, body) throws(LogError) in
-            writer.copy(
-                epoch: span.epoch, position: span.position, sequence: span.sequence, body)
+        try part.takeEvents(ofUnit: unit) {
+            (epoch, position, sequence, head, body) throws(LogError) in
+            writer.copy(epoch: epoch, position: position, sequence: sequence, head, body)
         }
         if let end { try writer.reach(end) }
     }
@@ -272,6 +270,6 @@ extension ArchivedRun.Call {
 extension ArchiveInput {
     /// Reads the events of a part, none of which is taken over.
     fileprivate func passOver() throws(LogError) {
-        for unit in blocks { try takeEvents(ofUnit: unit) { (_, _) throws(LogError) in } }
+        for unit in blocks { try takeEvents(ofUnit: unit) { (_, _, _, _, _) throws(LogError) in } }
     }
 }

@@ -128,6 +128,12 @@ private struct ReindexPass {
             endPosition = max(endPosition, ArchiveWriter.end(of: position))
         }
 
+        /// Of one that was passed nothing waits; what is counted behind it is told later.
+        mutating func pass(_ position: UInt64, isWholeState: Bool) {
+            given += 1
+            if isWholeState { wholeState = position }
+        }
+
         mutating func give(_ position: UInt64, _ progress: ArchiveProgress) {
             given += 1
             counts = progress.counts
@@ -184,20 +190,30 @@ private struct ReindexPass {
             // One owner each, so that nothing is copied.
             (self.slice, self.run) = (nil, nil)
             run.lastUnit = unitNumber
-            for span in unit.spans[part.spans] {
-                let body = unit.body(span)
-                run.take(span.position)
-                writer.see(body)
-                try slice.take(
-                    epoch: span.epoch, position: span.position, sequence: span.sequence, body
-                ) { _, position, _, _, progress in run.give(position, progress) }
+            var hasPassed = false
+            try unit.forEachEvent(of: part) {
+                (epoch, position, sequence, head, body) throws(LogError) in
+                run.take(position)
+                writer.see(head)
+                if let head,
+                    let isWholeState = slice.pass(epoch: epoch, position: position, head, body)
+                {
+                    hasPassed = true
+                    return run.pass(position, isWholeState: isWholeState)
+                }
+                if hasPassed { run.counts = slice.counts }
+                hasPassed = false
+                try slice.take(epoch: epoch, position: position, sequence: sequence, body) {
+                    _, position, _, _, progress in run.give(position, progress)
+                }
             }
+            if hasPassed { run.counts = slice.counts }
             (self.slice, self.run) = (slice, run)
         }
         guard let last = run else { return }
         let row = BlockTableRow(
             byteCount: byteCount, isOfAnotherRun: lastRunOfBlock != last.id,
-            eventCount: UInt32(clamping: unit.spans.count), endPosition: last.endPosition,
+            eventCount: UInt32(clamping: unit.eventCount), endPosition: last.endPosition,
             counts: RowCountVector(), eventsSinceWholeState: 0)
         run?.waiting.append((row, last.taken))
         run?.release(upTo: last.given)

@@ -27,6 +27,10 @@ package protocol ArchiveSemantics: Sendable {
     /// Whether an event may let some be left out that stand before it, or in the same part.
     func letsLeaveOut(_ body: RawSpan) -> Bool
 
+    /// Whether some event that begins with this byte does: asked once, where all events are looked
+    /// at.
+    func letsLeaveOut(kind: UInt8) -> Bool
+
     /// Whether the stored events of a run's part may be moved as they are: nothing of them is
     /// hidden that is still stored, and the row stays right.
     ///
@@ -54,8 +58,11 @@ extension ArchiveSemantics {
     /// Only a deletion does.
     package func letsLeaveOut(_ body: RawSpan) -> Bool {
         var reader = ByteReader(body)
-        return (try? reader.readUInt8()) == EventHead.deletion
+        return (try? reader.readUInt8()).map(letsLeaveOut(kind:)) ?? false
     }
+
+    /// Only a deletion does.
+    package func letsLeaveOut(kind: UInt8) -> Bool { kind == EventHead.deletion }
 }
 
 /// What is known at the end of a run's part of an archive: for the block table.
@@ -110,6 +117,17 @@ package protocol ArchiveSlice {
         epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
     ) throws(LogError)
 
+    /// Takes the next event if it is stored as it is and nothing is held back, as nearly every one
+    /// is: this costs less than ``take(epoch:position:sequence:_:give:)``.
+    ///
+    /// - Returns: Whether it carries a whole state. If `nil`, nothing has changed.
+    mutating func pass(
+        epoch: UInt64, position: UInt64, _ head: EventHead, _ body: RawSpan
+    ) -> Bool?
+
+    /// Rows of the run up to the event that was passed last, over its whole life.
+    var counts: RowCountVector { get }
+
     /// Gives what was held back.
     ///
     /// - Returns: What the run table keeps; `nil` where it keeps nothing of the run.
@@ -119,6 +137,14 @@ package protocol ArchiveSlice {
 extension ArchiveSlice {
     /// Of a run that was never deleted.
     package var deletedEpoch: UInt64? { nil }
+
+    /// None is passed.
+    package mutating func pass(
+        epoch: UInt64, position: UInt64, _ head: EventHead, _ body: RawSpan
+    ) -> Bool? { nil }
+
+    /// None was passed.
+    package var counts: RowCountVector { RowCountVector() }
 }
 
 /// What stands behind an event of an archive: for the block table.

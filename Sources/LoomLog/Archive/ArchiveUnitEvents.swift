@@ -3,22 +3,16 @@ internal import LoomFormat
 /// The events of one unit of an archive: spans of its payload, by run. The memory is kept from unit
 /// to unit.
 struct ArchiveUnitEvents {
-    /// An event in the payload.
-    struct Span {
-        let epoch: UInt64
-        let position: UInt64
-        let sequence: UInt64
-        fileprivate let offset: Int
-        fileprivate let length: Int
-    }
-
     /// The events of one run.
     struct Part {
         let run: RunID
-        var spans: Range<Int>
+        /// Those of ``ArchiveUnitEvents/groups`` that are of the run.
+        var groups: Range<Int>
     }
 
-    private(set) var spans: [Span] = []
+    /// The events in the payload: each group is of events that follow each other.
+    private(set) var groups: [RecordGroup] = []
+    private(set) var eventCount = 0
     /// The runs of the unit, in the order of their names.
     private(set) var parts: [Part] = []
     private var payload: [UInt8] = []
@@ -27,7 +21,8 @@ struct ArchiveUnitEvents {
     /// Begins another unit.
     mutating func removeAll() {
         payload.removeAll(keepingCapacity: true)
-        spans.removeAll(keepingCapacity: true)
+        groups.removeAll(keepingCapacity: true)
+        eventCount = 0
         parts.removeAll(keepingCapacity: true)
     }
 
@@ -45,37 +40,45 @@ struct ArchiveUnitEvents {
         var reader = RecordReader(payload.rawSpan, in: .archive)
         var declared: [UInt64: RunID] = [:]
         var (current, least): (UInt64?, UInt64) = (nil, .max)
-        while let record = try reader.next() {
+        while let record = try reader.nextGroup() {
             switch record {
             case .declaration(let number, let id): declared[number] = try RunID(decoding: id)
-            case .event(let number, let epoch, let position, let body):
-                if number != current {
-                    guard let run = declared[number] else {
-                        throw .invalid("run number \(number) was never declared")
+            case .events(let group):
+                if group.run != current {
+                    guard let run = declared[group.run] else {
+                        throw .invalid("run number \(group.run) was never declared")
                     }
                     guard parts.last.map({ $0.run < run }) ?? true else {
                         throw .invalid("the runs of a block are not in order")
                     }
-                    parts.append(Part(run: run, spans: spans.count..<spans.count))
-                    current = number
+                    parts.append(Part(run: run, groups: groups.count..<groups.count))
+                    current = group.run
                 }
-                least = min(least, reader.sequence)
-                spans.append(
-                    Span(
-                        epoch: epoch, position: position, sequence: reader.sequence,
-                        offset: reader.offset - body.byteCount, length: body.byteCount))
-                parts[parts.count - 1].spans = parts[parts.count - 1].spans.lowerBound..<spans.count
+                least = min(least, group.sequence)
+                groups.append(group)
+                eventCount += group.eventCount
+                let first = parts[parts.count - 1].groups.lowerBound
+                parts[parts.count - 1].groups = first..<groups.count
             }
         }
-        guard spans.count == Int(header.eventCount), least == header.firstSequence else {
+        guard eventCount == Int(header.eventCount), least == header.firstSequence else {
             throw .invalid("a unit of other events than its block says")
         }
     }
 
-    /// The bytes of an event.
-    @_lifetime(borrow self)
-    borrowing func body(_ span: Span) -> RawSpan {
-        payload.rawSpan.extracting(span.offset..<(span.offset + span.length))
+    /// Calls `body` with the events of a part, in order.
+    func forEachEvent(
+        of part: Part, _ body: ArchiveMaking.Take
+    ) throws(LogError) {
+        var head: EventHead?
+        for group in groups[part.groups] {
+            var (position, sequence) = (group.position, group.sequence)
+            var events = GroupEvents(payload.rawSpan.extracting(group.bytes))
+            while let event = events.next(&head) {
+                try body(group.epoch, position, sequence, head, event)
+                (position, sequence) = (position &+ 1, sequence &+ 1)
+            }
+        }
     }
 }
 
@@ -87,14 +90,16 @@ struct ArchiveRowSize {
     /// Begins with the declaration.
     init(_ run: RunID) { byteCount = 14 + run.rawValue.utf8.count }
 
-    /// Counts the next event.
-    mutating func add(epoch: UInt64, position: UInt64, sequence: UInt64, bodyByteCount: Int) {
+    /// Counts the next events, which follow each other.
+    mutating func add(
+        epoch: UInt64, position: UInt64, sequence: UInt64, eventCount: Int, recordByteCount: Int
+    ) {
         if due.map({ $0 != (epoch, position, sequence) }) ?? true {
             // Numbers of runs count in the block, which has room for few.
             byteCount += 5 + epoch.varintSize + position.varintSize + sequence.varintSize
         }
-        byteCount += 1 + UInt64(bodyByteCount).varintSize + bodyByteCount
-        due = (epoch, position &+ 1, sequence &+ 1)
+        byteCount += recordByteCount
+        due = (epoch, position &+ UInt64(eventCount), sequence &+ UInt64(eventCount))
     }
 }
 
@@ -102,10 +107,10 @@ extension ArchiveUnitEvents {
     /// About how many bytes the events of a part take in a block.
     func byteCount(of part: Part) -> Int {
         var size = ArchiveRowSize(part.run)
-        for span in spans[part.spans] {
+        for group in groups[part.groups] {
             size.add(
-                epoch: span.epoch, position: span.position, sequence: span.sequence,
-                bodyByteCount: span.length)
+                epoch: group.epoch, position: group.position, sequence: group.sequence,
+                eventCount: group.eventCount, recordByteCount: group.bytes.count)
         }
         return size.byteCount
     }

@@ -108,19 +108,30 @@ struct ArchiveVerification {
             run.lastUnit = unitNumber
             let covered = reader.seal.firstSequence..<reader.seal.endSequence
             var isCovered = true
-            for span in unit.spans[part.spans] {
-                run.firstPosition = min(run.firstPosition, span.position)
-                run.endPosition = max(run.endPosition, ArchiveWriter.end(of: span.position))
-                isCovered = isCovered && covered.contains(span.sequence)
-                if !isMoved {
-                    found.add(
-                        run: name, epoch: span.epoch, position: span.position,
-                        sequence: span.sequence, unit.body(span))
-                }
+            for group in unit.groups[part.groups] {
+                let last = UInt64(group.eventCount - 1)
+                let positions = group.position.addingReportingOverflow(last)
+                let sequences = group.sequence.addingReportingOverflow(last)
+                run.firstPosition = min(
+                    run.firstPosition, positions.overflow ? 0 : group.position)
+                run.endPosition = max(
+                    run.endPosition,
+                    positions.overflow ? .max : ArchiveWriter.end(of: positions.partialValue))
+                isCovered =
+                    isCovered && !sequences.overflow && covered.contains(group.sequence)
+                    && covered.contains(sequences.partialValue)
             }
             self.run = run
             // Not event by event: a call would copy all that is known.
             try expect(isCovered, at: start)
+            if isMoved { continue }
+            var found = self.found
+            try unit.forEachEvent(of: part) {
+                (epoch, position, sequence, _, body) throws(LogError) in
+                found.add(
+                    run: name, epoch: epoch, position: position, sequence: sequence, body)
+            }
+            self.found = found
         }
         try checkBlockRow(from: start, to: end)
     }
@@ -168,7 +179,7 @@ struct ArchiveVerification {
         guard let row = try blockRows.next(), let run else { return try expect(false, at: start) }
         let name = run.row.name
         try expect(
-            row.byteCount == end - start && Int(row.eventCount) == unit.spans.count
+            row.byteCount == end - start && Int(row.eventCount) == unit.eventCount
                 && row.endPosition == run.endPosition
                 && row.isOfAnotherRun == (lastRunOfBlock != name)
                 && row.eventsSinceWholeState <= row.endPosition, at: start)

@@ -30,8 +30,10 @@ struct ArchiveWriter {
     private var tables: ArchiveTables
     private var rows = BlockRows()
     private var run: OpenRun?
+    /// The name of that run, or of the last one.
+    private var id: RunID?
     /// The run whose event is the last of the present block, when no run is open.
-    private var lastOfBlock: OpenRun?
+    private var lastOfBlock: (id: RunID, run: OpenRun)?
     /// The run of the last block's last event, whose numbers the next row of the table is told
     /// against.
     private var lastRunOfBlock: RunID?
@@ -43,8 +45,8 @@ struct ArchiveWriter {
     /// Bytes of the blocks of the unit that is being moved.
     private var movedBytes = 0
 
+    /// Without its name: a value that is counted would be for each event.
     private struct OpenRun {
-        let id: RunID
         let nameHash: UInt64
         /// Whether its blocks are its own.
         let isLong: Bool
@@ -94,8 +96,9 @@ struct ArchiveWriter {
     ) throws(LogError) {
         let isLong = byteCount >= FormatLimits.archiveBlockRows
         if isLong || rows.byteCount + byteCount > FormatLimits.archiveBlockRows { try endBlock() }
+        self.id = id
         run = OpenRun(
-            id: id, nameHash: NameFilter.hash(of: Array(id.rawValue.utf8).rawSpan), isLong: isLong,
+            nameHash: NameFilter.hash(of: Array(id.rawValue.utf8).rawSpan), isLong: isLong,
             wholeState: end?.wholeState)
     }
 
@@ -105,24 +108,35 @@ struct ArchiveWriter {
         _ progress: ArchiveProgress
     ) throws(LogError) {
         if rows.mustEnd(before: body.byteCount) { try endBlock() }
-        copy(epoch: epoch, position: position, sequence: sequence, body)
+        copy(epoch: epoch, position: position, sequence: sequence, EventHead(body), body)
         run?.counts = progress.counts
         if progress.isWholeState { run?.wholeState = position }
         if rows.isFull { try endBlock() }
     }
 
     /// Appends the next of some events of the run that have to stand in one block, and of which it
-    /// is only known what stands behind the last: ``reach(_:)`` follows it.
-    mutating func copy(epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan) {
+    /// is only known what stands behind the last: ``reach(_:)`` follows it, at the latest where
+    /// ``isBlockFull``, or ``keep(_:)`` before anything else.
+    ///
+    /// - Parameter head: That of the event, if it has one.
+    mutating func copy(
+        epoch: UInt64, position: UInt64, sequence: UInt64, _ head: EventHead?, _ body: RawSpan
+    ) {
         // Changed in place: a copy for each event would cost more than the event.
         guard let nameHash = run?.nameHash else { return }
-        if run?.number == nil, let id = run?.id { run?.number = rows.declare(id) }
+        if run?.number == nil, let id { run?.number = rows.declare(id) }
         guard let number = run?.number else { return }
         rows.append(run: number, epoch: epoch, position: position, sequence: sequence, body)
         run?.take(position, inBlock: counts.blocks)
         tally.add(run: nameHash, epoch: epoch, position: position, sequence: sequence, body)
-        times.see(body)
+        see(head)
     }
+
+    /// Whether the block that is being filled ends with the event that was copied last.
+    var isBlockFull: Bool { rows.isFull }
+
+    /// Says how many rows of the run there are up to the last event that was copied.
+    mutating func keep(_ counts: RowCountVector) { run?.counts = counts }
 
     /// Says what stands behind the last event that was copied.
     mutating func reach(_ end: ArchivedEnd) throws(LogError) {
@@ -147,7 +161,7 @@ struct ArchiveWriter {
         _ header: BlockHeader, _ stored: RawSpan, of row: BlockTableRow, from first: UInt64
     ) throws(LogError) {
         try endBlock()
-        guard var run else { return }
+        guard var run, let id else { return }
         tally.add(header, stored: stored, ofUnit: counts.blocks)
         movedBytes += try output.move(header, stored)
         guard !header.flags.contains(.continues) else { return }
@@ -159,7 +173,7 @@ struct ArchiveWriter {
         run.endPosition = max(run.endPosition, row.endPosition)
         run.counts = row.counts
         self.run = run
-        try keepBlock(byteCount: movedBytes, eventCount: row.eventCount, last: run)
+        try keepBlock(byteCount: movedBytes, eventCount: row.eventCount, last: (id, run))
         movedBytes = 0
     }
 
@@ -181,19 +195,26 @@ struct ArchiveWriter {
     mutating func end(_ row: ArchivedRun?) throws(LogError) {
         guard let run else { return }
         if run.isLong { try endBlock() }
-        if run.number != nil { lastOfBlock = run }
+        guard let id else { return }
+        if run.number != nil { lastOfBlock = (id, run) }
         self.run = nil
         guard let row else { return }
         // The block that is being filled has the last events, unless it was just ended.
         let last = rows.isEmpty ? max(0, counts.blocks - 1) : counts.blocks
         let first = run.firstBlock ?? last
         try keep(
-            row, of: run.id, positions: (run.firstPosition ?? 0)..<run.endPosition,
+            row, of: id, positions: (run.firstPosition ?? 0)..<run.endPosition,
             blocks: first...last)
     }
 
+    /// The run that has the last event of the block that is being filled.
+    private var lastInBlock: (id: RunID, run: OpenRun)? {
+        if let id, let run, run.number != nil { return (id, run) }
+        return lastOfBlock
+    }
+
     private mutating func endBlock() throws(LogError) {
-        guard !rows.isEmpty, let last = run?.number != nil ? run : lastOfBlock else { return }
+        guard !rows.isEmpty, let last = lastInBlock else { return }
         let written = try output.write(rows)
         try keepBlock(
             byteCount: written, eventCount: UInt32(clamping: rows.eventCount), last: last)
@@ -202,15 +223,16 @@ struct ArchiveWriter {
     }
 
     private mutating func keepBlock(
-        byteCount: Int, eventCount: UInt32, last: OpenRun
+        byteCount: Int, eventCount: UInt32, last: (id: RunID, run: OpenRun)
     ) throws(LogError) {
+        let (id, run) = last
         try tables.append(
             BlockTableRow(
-                byteCount: byteCount, isOfAnotherRun: lastRunOfBlock != last.id,
-                eventCount: eventCount, endPosition: last.endPosition, counts: last.counts,
+                byteCount: byteCount, isOfAnotherRun: lastRunOfBlock != id,
+                eventCount: eventCount, endPosition: run.endPosition, counts: run.counts,
                 eventsSinceWholeState: Self.events(
-                    since: last.wholeState, until: last.endPosition)))
-        lastRunOfBlock = last.id
+                    since: run.wholeState, until: run.endPosition)))
+        lastRunOfBlock = id
         counts.blocks += 1
     }
 }
@@ -226,7 +248,9 @@ extension ArchiveWriter {
     }
 
     /// Takes the time of an event in such a block into account.
-    mutating func see(_ body: RawSpan) { times.see(body) }
+    mutating func see(_ head: EventHead?) {
+        if let time = head?.time { times.see(time...time) }
+    }
 
     /// Keeps the row of the next unit that was moved so.
     mutating func keep(_ row: BlockTableRow) throws(LogError) { try tables.append(row) }
@@ -267,11 +291,6 @@ extension ArchiveWriter {
 private struct ArchiveTimes {
     private var least = UInt64.max
     private var greatest: UInt64 = 0
-
-    mutating func see(_ body: RawSpan) {
-        guard let time = EventHead(body)?.time else { return }
-        see(time...time)
-    }
 
     mutating func see(_ range: ClosedRange<UInt64>) {
         (least, greatest) = (min(least, range.lowerBound), max(greatest, range.upperBound))

@@ -2,41 +2,66 @@ internal import LoomFormat
 internal import LoomStorage
 
 /// The events of sealed live segments, gathered by run: spans of one buffer, not an array for each
-/// event. 40 bytes beside the events' own bytes.
+/// event. 40 bytes beside the records of those that follow each other.
 struct LiveGathering {
-    /// An event in the buffer.
+    /// Events that follow each other by position and sequence, in the buffer.
     struct Span {
         let epoch: UInt64
+        /// That of the first event.
         let position: UInt64
+        /// That of the first event.
         let sequence: UInt64
-        let offset: UInt32
-        let length: UInt32
+        fileprivate let offset: UInt32
+        fileprivate(set) var byteCount: UInt32
+        fileprivate(set) var eventCount: UInt32
 
-        /// Bytes of its record: the tag and the length are rows, too.
-        var recordByteCount: Int { 1 + UInt64(length).varintSize + Int(length) }
+        /// Whether a group of such a place goes on with the span.
+        fileprivate func isFollowed(
+            by group: SegmentReader.Group, _ sequence: UInt64, at offset: Int
+        ) -> Bool {
+            let count = UInt64(eventCount)
+            return self.sequence &+ count == sequence && position &+ count == group.position
+                && epoch == group.epoch && Int(self.offset) + Int(byteCount) == offset
+        }
+    }
+
+    /// What is gathered of a run.
+    private struct Run {
+        var spans: [Span] = []
+        var mayLeaveOut = false
     }
 
     private var bytes: [UInt8] = []
-    private var spans: [[Span]] = []
-    /// Where in `spans` those of each run are.
+    private var runs: [Run] = []
+    /// Where in `runs` each of them is.
     private var places = RunNumbers()
     private(set) var eventCount = 0
+    private let semantics: any ArchiveSemantics
+    /// For each kind, whether ``semantics`` is to be asked about an event of it.
+    private let isAsked: [Bool]
 
-    /// - Parameter byteCount: Bytes of the segments that will be read: their events have fewer, and
-    ///   memory that is not used is not taken.
-    init(byteCount: Int = 0) { bytes.reserveCapacity(byteCount) }
+    /// - Parameters:
+    ///   - byteCount: Bytes of the segments that will be read: their events have fewer, and memory
+    ///     that is not used is not taken.
+    init(_ semantics: any ArchiveSemantics, byteCount: Int = 0) {
+        self.semantics = semantics
+        isAsked = (UInt8.min...UInt8.max).map(semantics.letsLeaveOut(kind:))
+        bytes.reserveCapacity(byteCount)
+    }
 
     /// Takes every event of a segment that a manifest lists as ended.
     mutating func read(
         _ reader: SegmentReader, _ pace: ArchivePace = ArchivePace()
     ) throws(LogError) {
         var reader = reader
+        /// Where in `runs` each name of the segment is, as far as it was met.
+        var known: [Int?] = []
         let end = Int(reader.entry.validEnd)
         while true {
             switch try reader.next(limit: end) {
             case .unit(let unit):
-                try take(unit, reader)
-                try pace.pass(reader.payload.count)
+                try take(unit, reader, &known)
+                try pace.pass(reader.payload.byteCount)
             case .stop(.end):
                 guard reader.meetsManifest else {
                     throw LogError(
@@ -51,40 +76,100 @@ struct LiveGathering {
     }
 
     private mutating func take(
-        _ unit: SegmentReader.Unit, _ reader: borrowing SegmentReader
+        _ unit: SegmentReader.Unit, _ reader: borrowing SegmentReader, _ known: inout [Int?]
     ) throws(LogError) {
-        guard bytes.count + reader.payload.count <= Int(UInt32.max) else {
+        let payload = reader.payload
+        guard bytes.count + payload.byteCount <= Int(UInt32.max) else {
             throw LogError(.limitExceeded, "more events than one archive can gather")
         }
-        let base = bytes.count
-        bytes += reader.payload
         var sequence = unit.firstSequence
-        for event in reader.events {
-            spans[place(of: event.run)].append(
-                Span(
-                    epoch: event.epoch, position: event.position, sequence: sequence,
-                    offset: UInt32(base + event.body.lowerBound), length: UInt32(event.body.count)))
-            sequence += 1
+        for group in reader.groups {
+            let place = place(of: group.run, reader, &known)
+            let (records, offset) = (payload.extracting(group.bytes), bytes.count)
+            unsafe records.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+            Self.add(group, sequence, at: offset, to: &runs[place])
+            if !runs[place].mayLeaveOut { runs[place].mayLeaveOut = mayLeaveOut(records) }
+            sequence += UInt64(group.eventCount)
+            eventCount += group.eventCount
         }
-        eventCount += reader.events.count
     }
 
-    private mutating func place(of run: RunID) -> Int {
-        let place = places.number(run)
-        if place == spans.count { spans.append([]) }
+    private static func add(
+        _ group: SegmentReader.Group, _ sequence: UInt64, at offset: Int, to run: inout Run
+    ) {
+        let (count, last) = (UInt32(group.eventCount), run.spans.count - 1)
+        if last >= 0, run.spans[last].isFollowed(by: group, sequence, at: offset) {
+            run.spans[last].byteCount += UInt32(group.bytes.count)
+            run.spans[last].eventCount += count
+        } else {
+            run.spans.append(
+                Span(
+                    epoch: group.epoch, position: group.position, sequence: sequence,
+                    offset: UInt32(offset), byteCount: UInt32(group.bytes.count),
+                    eventCount: count))
+        }
+    }
+
+    /// Looked at while the bytes are at hand: later they would have to be fetched for it.
+    private func mayLeaveOut(_ records: RawSpan) -> Bool {
+        var events = GroupEvents(records)
+        while let body = events.next() {
+            if let kind = SegmentReader.kind(of: body), isAsked[Int(kind)],
+                semantics.letsLeaveOut(body)
+            {
+                return true
+            }
+        }
+        return false
+    }
+
+    private mutating func place(
+        of name: Int, _ reader: borrowing SegmentReader, _ known: inout [Int?]
+    ) -> Int {
+        while known.count < reader.names.count { known.append(nil) }
+        if let place = known[name] { return place }
+        let place = places.number(reader.names[name])
+        if place == runs.count { runs.append(Run()) }
+        known[name] = place
         return place
     }
 
-    /// The runs in order of the bytes of their names.
-    var runs: [RunID] { places.names.sorted() }
+    /// The names of the runs in order of their bytes.
+    var names: [RunID] { places.names.sorted() }
 
-    /// The events of a run, in the order in which they came: by epoch and position.
-    func events(of run: RunID) -> [Span] { places[run].map { spans[$0] } ?? [] }
-
-    /// The bytes of an event.
-    @_lifetime(borrow self)
-    borrowing func body(_ span: Span) -> RawSpan {
-        let start = Int(span.offset)
-        return bytes.rawSpan.extracting(start..<(start + Int(span.length)))
+    /// Whether an event of the run may let events be left out, or bytes of them.
+    func mayLeaveOut(_ run: RunID) -> Bool {
+        places[run].map { runs[$0].mayLeaveOut } ?? false
     }
+
+    /// Bytes of the rows of a run's events, or about so many.
+    func byteCount(of run: RunID) -> Int {
+        var size = ArchiveRowSize(run)
+        for span in spans(of: run) {
+            size.add(
+                epoch: span.epoch, position: span.position, sequence: span.sequence,
+                eventCount: Int(span.eventCount), recordByteCount: Int(span.byteCount))
+        }
+        return size.byteCount
+    }
+
+    /// Calls `body` with the events of a run, in the order in which they came: by epoch and
+    /// position.
+    func forEachEvent(
+        of run: RunID, _ body: ArchiveMaking.Take
+    ) throws(LogError) {
+        var head: EventHead?
+        for span in spans(of: run) {
+            let start = Int(span.offset)
+            var (position, sequence) = (span.position, span.sequence)
+            var events = GroupEvents(
+                bytes.rawSpan.extracting(start..<(start + Int(span.byteCount))))
+            while let event = events.next(&head) {
+                try body(span.epoch, position, sequence, head, event)
+                (position, sequence) = (position &+ 1, sequence &+ 1)
+            }
+        }
+    }
+
+    private func spans(of run: RunID) -> [Span] { places[run].map { runs[$0].spans } ?? [] }
 }

@@ -85,14 +85,13 @@ public struct LogCursor {
                     isArchived: true, kind: nil))
         case .live(let unit)?:
             let id = segment.header.segmentID
-            for (number, event) in segment.events.enumerated() {
-                let sequence = unit.firstSequence + UInt64(number)
-                if sequence < firstWanted { continue }
+            segment.forEachEvent(of: unit) { name, group, position, sequence, bytes in
+                if sequence < firstWanted { return }
                 body(
                     UnitEvent(
-                        run: event.run, epoch: event.epoch, position: event.position,
+                        run: name, epoch: group.epoch, position: position,
                         sequence: sequence, segmentID: id, offset: unit.offset,
-                        isArchived: false, kind: segment.kind(of: event)))
+                        isArchived: false, kind: SegmentReader.kind(of: bytes)))
             }
         }
         return true
@@ -188,15 +187,13 @@ public struct LogCursor {
 
     private func events(of unit: SegmentReader.Unit, _ wanted: RunID?) -> [LogEvent] {
         var events: [LogEvent] = []
-        for (number, event) in segment.events.enumerated() {
-            if let wanted, wanted != event.run { continue }
-            let sequence = unit.firstSequence + UInt64(number)
-            if sequence < firstWanted { continue }
+        segment.forEachEvent(of: unit) { name, group, position, sequence, body in
+            if let wanted, wanted != name { return }
+            if sequence < firstWanted { return }
             events.append(
                 LogEvent(
-                    sequence: sequence, run: event.run,
-                    epoch: event.epoch, position: event.position,
-                    body: Array(segment.payload[event.body]),
+                    sequence: sequence, run: name, epoch: group.epoch, position: position,
+                    body: [UInt8](copying: body),
                     segmentID: segment.header.segmentID, offset: unit.offset))
         }
         return events

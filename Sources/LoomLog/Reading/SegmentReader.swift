@@ -6,12 +6,16 @@ internal import SystemPackage
 ///
 /// Readers and recovery use this one reader, so both refuse the same bytes.
 struct SegmentReader {
-    /// One event of the current unit; its bytes are a range of ``SegmentReader/payload``.
-    struct Event {
-        let run: RunID
+    /// Events of the current unit that follow each other; their records are a range of
+    /// ``SegmentReader/payload``.
+    struct Group {
+        /// Which of ``SegmentReader/names``: not a name, which would be counted for each event.
+        let run: Int
         let epoch: UInt64
+        /// That of the first event.
         let position: UInt64
-        let body: Range<Int>
+        let bytes: Range<Int>
+        let eventCount: Int
     }
 
     /// A unit whose blocks are all there and whose records are all well formed.
@@ -40,14 +44,18 @@ struct SegmentReader {
     private(set) var entry: ManifestSegment
     private var window: SegmentWindow
     private var parser: BlockParser
-    /// The decoded payload of the unit that ``next(limit:)`` returned last.
-    private(set) var payload: [UInt8] = []
+    /// Where the payload of the unit stands that ``next(limit:)`` returned last.
+    private var content = Content.decoded
+    /// The payload of a unit that is compressed or has several blocks.
+    private var decoded: [UInt8] = []
     /// The events of that unit, in order.
-    private(set) var events: [Event] = []
-    /// Numbers given to runs so far in this segment.
-    private(set) var runs: [UInt64: RunID] = [:]
+    private(set) var groups: [Group] = []
+    /// The names that runs were declared by in this segment so far, in order.
+    private(set) var names: [RunID] = []
+    /// Which of the names each number stands for.
+    private var places: [UInt64: Int] = [:]
     /// That of the last event: most units are of the run of the unit before.
-    private var lastRun: (number: UInt64, run: RunID)?
+    private var lastRun: (number: UInt64, place: Int)?
     /// Events, units and runs so far.
     private(set) var counts = SegmentSeal()
     /// Offset after the last whole unit, or after the last block that is no unit.
@@ -61,6 +69,13 @@ struct SegmentReader {
     /// Whether the chain passed the end that the manifest recorded, with the recorded hash and
     /// sequence.
     private(set) var meetsManifest = false
+
+    private enum Content {
+        /// In the window, at these offsets of the file.
+        case stored(Range<Int>)
+        /// In ``SegmentReader/decoded``.
+        case decoded
+    }
 
     /// Opens a listed segment at its first block, after checking that it is the one that was meant.
     ///
@@ -118,6 +133,20 @@ struct SegmentReader {
         return nil
     }
 
+    /// The decoded payload of the unit that ``next(limit:)`` returned last.
+    var payload: RawSpan {
+        @_lifetime(borrow self)
+        borrowing get {
+            switch content {
+            case .stored(let range): window.span(from: range.lowerBound, limit: range.upperBound)
+            case .decoded: decoded.rawSpan
+            }
+        }
+    }
+
+    /// Numbers given to runs so far in this segment.
+    var runs: [UInt64: RunID] { places.mapValues { names[$0] } }
+
     /// Sequence of the event that comes next.
     var nextSequence: UInt64 { parser.nextSequence }
     /// Offset of the block that comes next.
@@ -125,8 +154,7 @@ struct SegmentReader {
 
     /// Reads on to the end of the next unit below `limit`.
     mutating func next(limit: Int) throws(LogError) -> Step {
-        payload.removeAll(keepingCapacity: true)
-        events.removeAll(keepingCapacity: true)
+        removeUnit()
         // A unit that was cut by the limit is read again from its start.
         var saved = self.parser
         while true {
@@ -152,6 +180,14 @@ struct SegmentReader {
         }
     }
 
+    /// Forgets the unit at hand.
+    private mutating func removeUnit() {
+        content = .decoded
+        if !decoded.isEmpty { decoded.removeAll(keepingCapacity: true) }
+        // Nearly always one: cheaper than the general way.
+        while groups.popLast() != nil {}
+    }
+
     private mutating func parseBlock(limit: Int) throws(LogError) -> BlockParse {
         let offset = parser.offset
         var parser = self.parser
@@ -174,10 +210,10 @@ struct SegmentReader {
         let known = max(durableUpTo, Int(block.durableUpTo))
         if block.kind == .events || block.kind == .seal { try decode(block, at: offset) }
         if block.kind == .seal {
-            guard try SegmentSeal(decoding: payload.rawSpan) == counts else {
+            guard try SegmentSeal(decoding: payload) == counts else {
                 throw .invalid("a seal that counts something else")
             }
-            payload.removeAll(keepingCapacity: true)
+            removeUnit()
         }
         durableUpTo = known
         if block.flags.contains(.continues) { return nil }
@@ -204,63 +240,91 @@ struct SegmentReader {
     }
 
     private mutating func decode(_ block: BlockHeader, at offset: Int) throws(FormatError) {
-        guard payload.count + block.rawLength <= FormatLimits.unitBytesMax else {
+        guard decoded.count + block.rawLength <= FormatLimits.unitBytesMax else {
             throw .limitExceeded(
-                "the size of a unit", found: UInt64(payload.count + block.rawLength),
+                "the size of a unit", found: UInt64(decoded.count + block.rawLength),
                 limit: UInt64(FormatLimits.unitBytesMax))
         }
+        let start = offset + BlockHeader.byteCount
+        if block.codec == .raw, decoded.isEmpty, !block.flags.contains(.continues) {
+            // Nearly all units: read where they stand.
+            content = .stored(start..<(start + block.rawLength))
+            return
+        }
         // Taken out and put back: the span borrows self while the payload grows.
-        var payload = self.payload
-        self.payload = []
-        defer { self.payload = payload }
+        var decoded = self.decoded
+        self.decoded = []
+        defer { self.decoded = decoded }
         try block.decodePayload(
-            window.span(from: offset + BlockHeader.byteCount, limit: offset + block.totalLength),
-            into: &payload)
+            window.span(from: start, limit: offset + block.totalLength), into: &decoded)
+    }
+
+    /// Calls `body` with each event of the unit that ``next(limit:)`` returned last: its run, its
+    /// group, its position, its sequence, its bytes.
+    func forEachEvent(
+        of unit: Unit, _ body: (RunID, Group, UInt64, UInt64, RawSpan) -> Void
+    ) {
+        var sequence = unit.firstSequence
+        for group in groups {
+            let name = names[group.run]
+            var (position, events) = (
+                group.position, GroupEvents(payload.extracting(group.bytes))
+            )
+            while let event = events.next() {
+                body(name, group, position, sequence, event)
+                (position, sequence) = (position &+ 1, sequence + 1)
+            }
+        }
     }
 
     /// The first byte of an event of that unit: its kind.
-    func kind(of event: Event) -> UInt8? {
-        event.body.isEmpty ? nil : payload[event.body.lowerBound]
+    static func kind(of body: RawSpan) -> UInt8? {
+        body.isEmpty ? nil : unsafe body.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
     }
 
     /// Checks every record of a unit by section 6 of FORMAT.md. A unit that is refused changes
-    /// neither `runs` nor `counts`.
+    /// neither `names` nor `counts`.
     private mutating func readRecords(of block: BlockHeader) throws(FormatError) {
-        var declared: [UInt64: RunID] = [:]
-        var last = lastRun
-        // Taken out and put back: the reader borrows self while the events grow.
-        var events = self.events
-        self.events = []
-        var reader = RecordReader(payload.rawSpan)
-        while let record = try reader.next() {
+        // Nearly no unit declares a run.
+        var (declared, added): ([UInt64: Int]?, [RunID]) = (nil, [])
+        var (last, count) = (lastRun, 0)
+        // Taken out and put back: the reader borrows self while the groups grow.
+        var groups: [Group] = []
+        swap(&groups, &self.groups)
+        defer { swap(&groups, &self.groups) }
+        var reader = RecordReader(payload)
+        while let record = try reader.nextGroup() {
             switch record {
             case .declaration(let number, let id):
-                declared[number] = try RunID(decoding: id)
+                declared = declared ?? [:]
+                declared?[number] = names.count + added.count
+                added.append(try RunID(decoding: id))
                 last = nil
-            case .event(let number, let epoch, let position, let body):
-                if last?.number != number {
-                    guard let run = declared[number] ?? runs[number] else {
-                        throw .invalid("run number \(number) was never declared")
+            case .events(let group):
+                if last?.number != group.run {
+                    guard let place = declared?[group.run] ?? places[group.run] else {
+                        throw .invalid("run number \(group.run) was never declared")
                     }
-                    last = (number, run)
+                    last = (group.run, place)
                 }
-                guard let run = last?.run else { continue }
-                let end = reader.offset
-                events.append(
-                    Event(
-                        run: run, epoch: epoch, position: position,
-                        body: (end - body.byteCount)..<end))
+                guard let place = last?.place else { continue }
+                count += group.eventCount
+                groups.append(
+                    Group(
+                        run: place, epoch: group.epoch, position: group.position,
+                        bytes: group.bytes, eventCount: group.eventCount))
             }
         }
-        guard events.count == Int(block.eventCount) else {
-            throw .invalid(
-                "a unit of \(events.count) events whose block says \(block.eventCount)")
+        guard count == Int(block.eventCount) else {
+            throw .invalid("a unit of \(count) events whose block says \(block.eventCount)")
         }
-        self.events = events
-        if !declared.isEmpty { runs.merge(declared) { $1 } }
+        if let declared {
+            places.merge(declared) { $1 }
+            names += added
+        }
         lastRun = last
-        counts.eventCount += UInt64(events.count)
+        counts.eventCount += UInt64(count)
         counts.unitCount += 1
-        counts.runCount = UInt64(runs.count)
+        counts.runCount = UInt64(places.count)
     }
 }

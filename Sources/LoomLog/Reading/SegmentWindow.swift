@@ -40,7 +40,8 @@ struct SegmentWindow {
     borrowing func span(from offset: Int, limit: Int) -> RawSpan {
         let lower = min(max(0, offset - start), bytes.count)
         let upper = max(lower, min(bytes.count, limit - start))
-        return bytes.rawSpan.extracting(lower..<upper)
+        // Safe: both were held against the bytes.
+        return unsafe bytes.rawSpan.extracting(unchecked: lower..<upper)
     }
 
     /// Forgets what was read, as the file may have grown.

@@ -96,12 +96,13 @@ struct LogOpening {
         try removeOrphans(loaded.manifest)
         try removeTornManifests(loaded)
         let words = try markWords()
-        var scan = try scanTail(loaded.manifest, words)
-        if scan.end.rule != .closed {
-            // Judge the disk, not what the page cache still holds of it: after a failed sync that
-            // may be more, and no later sync brings it there. MARK does not tell that there was
-            // none: its writer may have been killed before it took the mark back. A manifest names
-            // an end after a good sync of it.
+        // Judge the disk, not what the page cache still holds of it: after a failed sync that may
+        // be more, and no later sync brings it there. MARK does not tell that there was none: its
+        // writer may have been killed before it took the mark back. A manifest names an end after a
+        // good sync of it: of a log that was closed there the cache is as good.
+        let mayBeClosed = try isBlank(behind: last)
+        var scan = try scanTail(loaded.manifest, words, fromDisk: !mayBeClosed)
+        if mayBeClosed, scan.end.rule != .closed {
             scan = try scanTail(loaded.manifest, words, fromDisk: true)
         }
         let editor = ManifestEditor(loaded, store: manifests)
@@ -227,8 +228,19 @@ struct LogOpening {
         return try mark.load()
     }
 
+    /// Whether nothing stands behind the end that the manifest names, so that the log may have been
+    /// closed there.
+    private func isBlank(behind segment: ManifestSegment) throws(LogError) -> Bool {
+        let file = try directory.openListed(segment, storage)
+        defer { try? file.close() }
+        let bytes = try storing("reading a segment") { () throws(StorageError) in
+            try file.readBytes(count: BlockHeader.byteCount, at: Int(segment.validEnd))
+        }
+        return bytes.usedByteCount == 0
+    }
+
     private func scanTail(
-        _ manifest: Manifest, _ words: MarkFile.Words?, fromDisk: Bool = false
+        _ manifest: Manifest, _ words: MarkFile.Words?, fromDisk: Bool
     ) throws(LogError) -> TailScan {
         let last = manifest.segments.count - 1
         let (file, _) = try directory.openSegment(last, of: manifest, storage)

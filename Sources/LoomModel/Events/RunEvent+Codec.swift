@@ -145,11 +145,9 @@ extension RunEvent {
     /// that brings a policy, or deletes the run.
     package static func hides(_ bytes: RawSpan) -> Bool {
         var reader = ByteReader(bytes)
-        switch (try? reader.readUInt8()).flatMap(Kind.init) {
-        case .deleted: return true
-        case .created, .policyChanged: break
-        default: return false
-        }
+        guard let kind = try? reader.readUInt8(), mayHide(kind: kind) else { return false }
+        // One that cannot be read deletes nothing, and is looked at as if it did.
+        if kind == Kind.deleted.rawValue { return true }
         do throws(FormatError) {
             switch try RunEvent(decoding: bytes)?.content {
             case .created(let creation): return creation.policy != .full
@@ -158,6 +156,14 @@ extension RunEvent {
             }
         } catch {
             return false
+        }
+    }
+
+    /// Whether ``hides(_:)`` holds for some event that begins with this byte.
+    package static func mayHide(kind: UInt8) -> Bool {
+        switch Kind(rawValue: kind) {
+        case .created, .policyChanged, .deleted: true
+        default: false
         }
     }
 
@@ -210,7 +216,7 @@ extension RunEvent {
 
 extension ByteReader {
     /// A length and that many bytes.
-    mutating func readSized(_ field: String) throws(FormatError) -> [UInt8] {
+    mutating func readSized(_ field: StaticString) throws(FormatError) -> [UInt8] {
         try readArray(try readLength(field, limit: FormatLimits.unitBytesMax))
     }
 
@@ -224,7 +230,7 @@ extension ByteReader {
     }
 
     /// A length and that many bytes of UTF-8.
-    mutating func readText(_ field: String) throws(FormatError) -> String {
+    mutating func readText(_ field: StaticString) throws(FormatError) -> String {
         try readString(field, limit: FormatLimits.unitBytesMax)
     }
 }

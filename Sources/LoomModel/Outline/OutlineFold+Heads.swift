@@ -1,4 +1,4 @@
-internal import LoomFormat
+package import LoomFormat
 
 // The two events of which nearly all of a long run consists, folded from their bytes: without an
 // array for a delta and without a value for the event.
@@ -14,11 +14,14 @@ extension OutlineFold {
 
     /// Applies the commit or the start of an attempt from its bytes, if it is one that follows.
     ///
+    /// - Parameters:
+    ///   - head: The head of the event.
+    ///   - body: All of its bytes.
     /// - Returns: What was applied. If `nil`, nothing has changed, and the decoded event says why.
     package mutating func applyOrdinary(
-        _ body: RawSpan, at place: RunFold.Place
+        _ head: EventHead, _ body: RawSpan, at place: RunFold.Place
     ) -> Ordinary? {
-        guard let head = EventHead(body), head.kind == 2 || head.kind == 7 else { return nil }
+        guard head.kind == 2 || head.kind == 7 else { return nil }
         let commits = head.kind == 7
         let id = AttemptID(step: head.step, attempt: head.attempt)
         guard fold.isNext(id, at: place, commits: commits) else { return nil }

@@ -30,6 +30,9 @@ package struct RunIndexer: ArchiveSemantics {
     /// hide something, and a deletion.
     package func letsLeaveOut(_ body: RawSpan) -> Bool { RunEvent.hides(body) }
 
+    /// See ``ArchiveSemantics/letsLeaveOut(kind:)``.
+    package func letsLeaveOut(kind: UInt8) -> Bool { RunEvent.mayHide(kind: kind) }
+
     /// See ``ArchiveSemantics/movesWhole(_:newest:)``.
     package func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
         if row.flags.contains(.blankingDue) { return false }

@@ -57,6 +57,19 @@ struct RunSlice: ArchiveSlice {
         countsBefore = fold.rowCounts
     }
 
+    mutating func pass(
+        epoch: UInt64, position: UInt64, _ head: EventHead, _ body: RawSpan
+    ) -> Bool? {
+        if isOver || leavesOut { return nil }
+        if let deletedEpoch, epoch <= deletedEpoch { return nil }
+        let place = RunFold.Place(position: position, epoch: epoch)
+        guard let ordinary = fold.seeOrdinary(head, body, at: place) else { return nil }
+        gaveSome = true
+        return ordinary == .wholeState
+    }
+
+    var counts: RowCountVector { fold.rowCounts }
+
     mutating func take(
         epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
     ) throws(LogError) {
@@ -66,12 +79,6 @@ struct RunSlice: ArchiveSlice {
             return
         }
         gaveSome = true
-        if !isOver, !leavesOut, let ordinary = fold.seeOrdinary(body, at: place) {
-            return try give(
-                epoch, position, sequence, body,
-                ArchiveProgress(
-                    counts: fold.rowCounts, isWholeState: ordinary == .wholeState))
-        }
         let accepted = try see(place, body)
         let isWholeState =
             accepted != nil && fold.isBegun

@@ -45,9 +45,9 @@ struct ReadFold {
 
     /// Applies a commit or the start of an attempt from its bytes, if it is one that follows.
     mutating func seeOrdinary(
-        _ body: RawSpan, at place: RunFold.Place
+        _ head: EventHead, _ body: RawSpan, at place: RunFold.Place
     ) -> OutlineFold.Ordinary? {
-        folded.applyOrdinary(body, at: place)
+        folded.applyOrdinary(head, body, at: place)
     }
 
     /// Reads a stored event.

@@ -24,7 +24,9 @@ final class LiveFolds: Sendable {
         mutating func see(
             _ run: RunID, _ place: RunFold.Place, _ body: RawSpan, _ origin: LogPlace
         ) throws {
-            if readError == nil, fold.seeOrdinary(body, at: place) != nil {
+            if readError == nil, let head = EventHead(body),
+                fold.seeOrdinary(head, body, at: place) != nil
+            {
                 return marks.note(fold)
             }
             try see(

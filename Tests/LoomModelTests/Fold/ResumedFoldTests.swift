@@ -221,7 +221,7 @@ struct ArrayPast: RunPast {
             for position in 0...dealt.accepted.count {
                 for (event, place) in dealt.refused[position] ?? [] {
                     let body = event.encoded()
-                    let isTaken = fast.applyOrdinary(body.rawSpan, at: place) != nil
+                    let isTaken = fast.applyOrdinary(body: body, at: place) != nil
                     #expect(!isTaken)
                 }
                 #expect(whole.outline == fast.outline && whole.rowCounts == fast.rowCounts)
@@ -235,7 +235,7 @@ struct ArrayPast: RunPast {
                 var body = stored.0.encoded()
                 // Bytes behind the last field are no reason to read it otherwise.
                 if case .stepCommitted = stored.0.content, position % 2 == 0 { body.append(9) }
-                if let applied = fast.applyOrdinary(body.rawSpan, at: stored.1) {
+                if let applied = fast.applyOrdinary(body: body, at: stored.1) {
                     ordinary += 1
                     let isWhole = RunEvent.isWholeCommit(body.rawSpan)
                     #expect((applied == .wholeState) == isWhole)
@@ -265,5 +265,12 @@ extension RunEvent {
         default: break
         }
         return event
+    }
+}
+
+extension OutlineFold {
+    /// Applies an event from its bytes, head and all.
+    fileprivate mutating func applyOrdinary(body: [UInt8], at place: RunFold.Place) -> Ordinary? {
+        EventHead(body.rawSpan).flatMap { applyOrdinary($0, body.rawSpan, at: place) }
     }
 }
