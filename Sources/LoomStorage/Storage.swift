@@ -224,19 +224,30 @@ extension StorageFile {
 
     /// Reads up to `count` bytes from `offset` into a fresh array; shorter at the end of the file.
     public func readBytes(count: Int, at offset: Int) throws(StorageError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
+        var bytes: [UInt8] = []
+        try readBytes(count: count, at: offset, into: &bytes)
+        return bytes
+    }
+
+    /// The same in place of what an array holds, whose memory is kept: for whoever reads one piece
+    /// after the other. When it throws, the array is empty.
+    public func readBytes(
+        count: Int, at offset: Int, into bytes: inout [UInt8]
+    ) throws(StorageError) {
+        bytes.removeAll(keepingCapacity: true)
         var failure: StorageError?
-        var read = 0
-        unsafe bytes.withUnsafeMutableBytes { target in
-            do throws(StorageError) {
-                read = unsafe try self.read(into: target, at: offset)
-            } catch {
-                failure = error
+        bytes.append(addingCapacity: count) { span in
+            unsafe span.withUnsafeMutableBufferPointer { memory, initializedCount in
+                // Memory of a larger array may be kept; no more is read than was asked for.
+                let target = UnsafeMutableRawBufferPointer(memory.extracting(..<count))
+                do throws(StorageError) {
+                    initializedCount = unsafe try self.read(into: target, at: offset)
+                } catch {
+                    failure = error
+                }
             }
         }
         if let failure { throw failure }
-        bytes.removeLast(count - read)
-        return bytes
     }
 
     /// Writes all of an array at `offset`, growing the file as needed.

@@ -95,31 +95,31 @@ public struct BlockHeader: Hashable, Sendable {
     public static let magic: UInt32 = 0x314B_4C42
 
     /// What the payload holds.
-    public var kind: BlockKind
+    public var kind = BlockKind(rawValue: 0)
     /// How it is stored.
-    public var codec: BlockCodec
+    public var codec = BlockCodec.raw
     /// See ``BlockFlags``.
-    public var flags: BlockFlags
+    public var flags: BlockFlags = []
     /// Bytes of the payload as stored, without its padding.
-    public var storedLength: Int
+    public var storedLength: Int = 0
     /// Bytes of the payload when decoded.
-    public var rawLength: Int
+    public var rawLength: Int = 0
     /// Sequence of the first event of the unit; in a block without events, of the next event.
-    public var firstSequence: UInt64
+    public var firstSequence: UInt64 = 0
     /// Events of the unit, told in its last block; 0 in the blocks before and in other kinds.
-    public var eventCount: UInt32
+    public var eventCount: UInt32 = 0
     /// Low half of XXH3-64 of the decoded payload when it is compressed, else 0.
-    public var rawCheck: UInt32
+    public var rawCheck: UInt32 = 0
     /// Offset in this segment known to be synced when this block was written.
-    public var durableUpTo: UInt32
+    public var durableUpTo: UInt32 = 0
     /// The field aux: bytes of the packed rows that the stored payload decodes to, else 0.
-    public var packedLength: Int
+    public var packedLength: Int = 0
     /// Header hash of the block before; of the segment header for the first block.
-    public var previousHash: UInt64
+    public var previousHash: UInt64 = 0
     /// XXH3-64 of the stored payload and its padding.
-    public var payloadHash: UInt64
+    public var payloadHash: UInt64 = 0
     /// XXH3-64 of the 56 bytes before it.
-    public var headerHash: UInt64
+    public var headerHash: UInt64 = 0
 
     /// Bytes from this header to the next one.
     public var totalLength: Int {
@@ -132,6 +132,9 @@ public struct BlockHeader: Hashable, Sendable {
     public static func seed(salt: UInt64, offset: Int) -> UInt64 {
         salt ^ (UInt64(offset) &* 0x9E37_79B9_7F4A_7C15)
     }
+
+    /// A header of zeros, of no block: to be decoded into.
+    public init() {}
 }
 
 extension BlockHeader {
@@ -143,6 +146,15 @@ extension BlockHeader {
     ///   - role: The kind of segment that it stands in: only archives have packed rows.
     public init(
         decoding bytes: RawSpan, seed: UInt64, in role: SegmentRole = .live
+    ) throws(FormatError) {
+        self.init()
+        try decode(bytes, seed: seed, in: role)
+    }
+
+    /// The same in place, for whoever reads one after the other: a header is large to copy. When it
+    /// throws, the fields are those of no block.
+    mutating func decode(
+        _ bytes: RawSpan, seed: UInt64, in role: SegmentRole
     ) throws(FormatError) {
         guard bytes.byteCount >= Self.byteCount else {
             throw .endOfBytes(needed: Self.byteCount, available: bytes.byteCount)

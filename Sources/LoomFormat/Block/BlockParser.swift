@@ -76,14 +76,23 @@ public struct BlockParser: Sendable {
     /// - Parameter window: The bytes of the segment from the parser's offset on, as many as are
     /// there.
     public mutating func next(in window: RawSpan) -> BlockParse {
+        var header = BlockHeader()
+        return next(in: window, &header) ?? .block(header)
+    }
+
+    /// The same for whoever reads one block after the other: a header is large to copy.
+    ///
+    /// - Parameter header: Gets the block's header; what it holds means nothing unless the result
+    ///   is `nil`.
+    /// - Returns: What stands there in place of a block, or `nil` for a block.
+    public mutating func next(in window: RawSpan, _ header: inout BlockHeader) -> BlockParse? {
         guard window.byteCount >= BlockHeader.byteCount else {
             return .truncated(needed: BlockHeader.byteCount)
         }
         if Self.isBlank(window) { return .blank }
         let seed = BlockHeader.seed(salt: salt, offset: offset)
-        let header: BlockHeader
         do throws(FormatError) {
-            header = try BlockHeader(decoding: window, seed: seed, in: role)
+            try header.decode(window, seed: seed, in: role)
         } catch {
             return .bad(.header(error), nil)
         }
@@ -99,7 +108,7 @@ public struct BlockParser: Sendable {
             return .bad(fault, header)
         }
         advance(over: header)
-        return .block(header)
+        return nil
     }
 
     private func orderFault(of header: BlockHeader) -> BlockFault? {

@@ -129,6 +129,7 @@ public struct ByteReader: ~Escapable {
     /// Reads `count` bytes without copying them.
     @_lifetime(copy self)
     @inlinable
+    @inline(__always)
     public mutating func readBytes(_ count: Int) throws(FormatError) -> RawSpan {
         guard count >= 0, remaining >= count else { throw missing(count) }
         let span = bytes.extracting(cursor..<(cursor + count))

@@ -333,12 +333,12 @@ struct ArchiveWalk {
     mutating func advance() throws(LogError) -> (header: BlockHeader, offset: Int)? {
         let offset = parser.offset
         guard offset < end else { return nil }
-        var needed = BlockHeader.byteCount
+        var (needed, header) = (BlockHeader.byteCount, BlockHeader())
         while true {
             try window.load(offset: offset, count: needed, limit: end)
             var parser = self.parser
-            switch parser.next(in: window.span(from: offset, limit: end)) {
-            case .block(let header):
+            switch parser.next(in: window.span(from: offset, limit: end), &header) {
+            case nil:
                 self.parser = parser
                 return (header, offset)
             case .truncated(let count) where offset + count <= end && count > needed:

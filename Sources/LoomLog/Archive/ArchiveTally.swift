@@ -21,6 +21,15 @@ struct ArchiveTally: Hashable {
         eventSum &+= Self.hash(run, epoch, position, sequence, body)
     }
 
+    /// Adds the events of a group of the run whose name has this hash.
+    mutating func add(_ events: consuming GroupEvents, _ group: RecordGroup, _ run: UInt64) {
+        var (position, sequence) = (group.position, group.sequence)
+        while let body = events.next() {
+            add(run: run, epoch: group.epoch, position: position, sequence: sequence, body)
+            (position, sequence) = (position &+ 1, sequence &+ 1)
+        }
+    }
+
     /// The hash of an event: that of its bytes, with its place as the seed.
     static func hash(
         _ run: UInt64, _ epoch: UInt64, _ position: UInt64, _ sequence: UInt64, _ body: RawSpan

@@ -66,6 +66,12 @@ struct ArchiveUnitEvents {
         }
     }
 
+    /// The events of a group.
+    @_lifetime(borrow self)
+    borrowing func events(of group: RecordGroup) -> GroupEvents {
+        GroupEvents(payload.rawSpan.extracting(group.bytes))
+    }
+
     /// Calls `body` with the events of a part, in order.
     func forEachEvent(
         of part: Part, _ body: ArchiveMaking.Take
@@ -73,7 +79,7 @@ struct ArchiveUnitEvents {
         var head: EventHead?
         for group in groups[part.groups] {
             var (position, sequence) = (group.position, group.sequence)
-            var events = GroupEvents(payload.rawSpan.extracting(group.bytes))
+            var events = events(of: group)
             while let event = events.next(&head) {
                 try body(group.epoch, position, sequence, head, event)
                 (position, sequence) = (position &+ 1, sequence &+ 1)

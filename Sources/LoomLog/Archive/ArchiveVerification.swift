@@ -125,13 +125,7 @@ struct ArchiveVerification {
             // Not event by event: a call would copy all that is known.
             try expect(isCovered, at: start)
             if isMoved { continue }
-            var found = self.found
-            try unit.forEachEvent(of: part) {
-                (epoch, position, sequence, _, body) throws(LogError) in
-                found.add(
-                    run: name, epoch: epoch, position: position, sequence: sequence, body)
-            }
-            self.found = found
+            for group in unit.groups[part.groups] { found.add(unit.events(of: group), group, name) }
         }
         try checkBlockRow(from: start, to: end)
     }

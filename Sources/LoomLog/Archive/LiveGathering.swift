@@ -89,7 +89,7 @@ struct LiveGathering {
             unsafe records.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
             Self.add(group, sequence, at: offset, to: &runs[place])
             if !runs[place].mayLeaveOut { runs[place].mayLeaveOut = mayLeaveOut(records) }
-            sequence += UInt64(group.eventCount)
+            sequence &+= UInt64(group.eventCount)
             eventCount += group.eventCount
         }
     }

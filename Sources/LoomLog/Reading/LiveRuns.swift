@@ -64,19 +64,20 @@ struct LiveRuns {
     /// What is known of a run.
     subscript(_ run: RunID) -> Run? { places[run].map { runs[$0] } }
 
-    /// Takes an event in; one that was seen before, or is archived by now, changes nothing.
-    mutating func see(_ event: UnitEvent) {
-        guard event.sequence >= nextSequence, !event.isArchived else { return }
-        nextSequence = event.sequence + 1
-        if segments.last != event.segmentID { segments.append(event.segmentID) }
+    /// Takes events in; what was seen before, or is archived by now, changes nothing.
+    mutating func see(_ events: UnitEvents) {
+        let end = events.sequence &+ events.count
+        guard end > nextSequence, !events.isArchived else { return }
+        nextSequence = end
+        if segments.last != events.segmentID { segments.append(events.segmentID) }
         let segment = UInt32(clamping: segments.count - 1)
-        let place = Place(segment: segment, offset: event.offset)
+        let place = Place(segment: segment, offset: events.offset)
         if place != lastPlace {
             lastPlace = place
             runsOfUnit.removeAll(keepingCapacity: true)
         }
-        let number = self.place(of: event.run)
-        Self.see(event, place, in: &runs[number], &serial)
+        let number = self.place(of: events.run)
+        Self.see(events, place, in: &runs[number], &serial)
         // Usually a unit is of one run.
         if runsOfUnit.last == number { return }
         runsOfUnit.append(number)
@@ -90,13 +91,14 @@ struct LiveRuns {
     }
 
     private static func see(
-        _ event: UnitEvent, _ place: Place, in run: inout Run, _ serial: inout Int
+        _ events: UnitEvents, _ place: Place, in run: inout Run, _ serial: inout Int
     ) {
         if run.serial == 0 {
             serial += 1
             run.serial = serial
         }
-        let behind = event.position == .max ? .max : event.position + 1
+        let (sum, isAbove) = events.position.addingReportingOverflow(events.count)
+        let behind = isAbove ? .max : sum
         let unit = Unit(
             segment: place.segment, offset: UInt32(clamping: place.offset),
             end: max(run.units.last?.end ?? 0, behind))
@@ -105,8 +107,8 @@ struct LiveRuns {
         } else {
             run.units.append(unit)
         }
-        (run.epoch, run.position) = (event.epoch, behind)
-        if event.kind == EventHead.deletion { run.mayBeDeleted = true }
+        (run.epoch, run.position) = (events.epoch, behind)
+        if events.mayDelete { run.mayBeDeleted = true }
     }
 
     /// Forgets the units of segments that are not live any more: they are the oldest ones.

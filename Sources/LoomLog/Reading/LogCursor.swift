@@ -69,29 +69,33 @@ public struct LogCursor {
         }
     }
 
-    /// Reads the next unit and calls `body` with each of its events, of which no bytes are copied.
+    /// Reads the next unit and calls `body` with its events, of which no bytes are copied: with
+    /// those that follow each other at once.
     ///
     /// - Returns: Whether there was one.
     mutating func nextUnit(
-        _ body: (UnitEvent) -> Void
+        _ body: (UnitEvents) -> Void
     ) throws(LogError) -> Bool {
         switch try goToNextUnit() {
         case nil: return false
         case .archived(let event, let id)?:
             body(
-                UnitEvent(
+                UnitEvents(
                     run: event.run, epoch: event.epoch, position: event.position,
-                    sequence: event.sequence, segmentID: id, offset: event.offset,
-                    isArchived: true, kind: nil))
+                    sequence: event.sequence, count: 1, segmentID: id, offset: event.offset,
+                    isArchived: true, mayDelete: false))
         case .live(let unit)?:
-            let id = segment.header.segmentID
-            segment.forEachEvent(of: unit) { name, group, position, sequence, bytes in
-                if sequence < firstWanted { return }
+            var sequence = unit.firstSequence
+            for group in segment.groups {
+                let count = UInt64(group.eventCount)
+                defer { sequence &+= count }
+                if sequence &+ count <= firstWanted { continue }
                 body(
-                    UnitEvent(
-                        run: name, epoch: group.epoch, position: position,
-                        sequence: sequence, segmentID: id, offset: unit.offset,
-                        isArchived: false, kind: SegmentReader.kind(of: bytes)))
+                    UnitEvents(
+                        run: segment.names[group.run], epoch: group.epoch,
+                        position: group.position, sequence: sequence, count: count,
+                        segmentID: segment.header.segmentID, offset: unit.offset,
+                        isArchived: false, mayDelete: segment.mayDelete(group)))
             }
         }
         return true
@@ -362,17 +366,20 @@ extension LogCursor {
     }
 }
 
-/// Where an event of a unit belongs and stands.
-struct UnitEvent {
+/// Where some events of a unit belong and stand: events of one run that follow each other.
+struct UnitEvents {
     let run: RunID
     let epoch: UInt64
+    /// That of the first.
     let position: UInt64
+    /// That of the first.
     let sequence: UInt64
+    let count: UInt64
     let segmentID: UInt64
-    /// Where its unit begins.
+    /// Where their unit begins.
     let offset: Int
-    /// Whether it stands in an archive.
+    /// Whether they stand in an archive.
     let isArchived: Bool
-    /// Its first byte, of an event in a live segment.
-    let kind: UInt8?
+    /// Whether one of them, in a live segment, is of the kind that deletes its run.
+    let mayDelete: Bool
 }

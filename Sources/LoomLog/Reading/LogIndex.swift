@@ -4,7 +4,7 @@ internal import LoomStorage
 /// Finds what a log holds of a run without reading the rest: in archives by their tables, in the
 /// live segments by an index in memory, which reads on when it is asked.
 ///
-/// Opening it reads the live segments once, at most a few of 64 MiB; from there on a look costs
+/// Opening it reads the live segments once, at most a few of 32 MiB; from there on a look costs
 /// what was appended since the look before, and a microsecond where nothing was.
 package final class LogIndex: Sendable {
     let log: LogReader

@@ -44,6 +44,8 @@ struct SegmentReader {
     private(set) var entry: ManifestSegment
     private var window: SegmentWindow
     private var parser: BlockParser
+    /// The block that was parsed last.
+    private var block = BlockHeader()
     /// Where the payload of the unit stands that ``next(limit:)`` returned last.
     private var content = Content.decoded
     /// The payload of a unit that is compressed or has several blocks.
@@ -159,23 +161,19 @@ struct SegmentReader {
         var saved = self.parser
         while true {
             let offset = parser.offset
-            switch try parseBlock(limit: limit) {
-            case .blank, .truncated:
+            if let stop = try parseBlock(limit: limit) {
                 // What a unit began and did not finish does not exist.
                 if parser.isInsideUnit { parser = saved }
+                if case .bad(let fault, _) = stop { return .stop(.fault(fault, at: offset)) }
                 return .stop(.end)
-            case .bad(let fault, _):
-                if parser.isInsideUnit { parser = saved }
-                return .stop(.fault(fault, at: offset))
-            case .block(let block):
-                do throws(FormatError) {
-                    let unit = try take(block, at: offset, unitStart: saved.offset)
-                    if !parser.isInsideUnit { saved = parser }
-                    if let unit { return .unit(unit) }
-                } catch {
-                    parser = saved
-                    return .stop(.fault(.content(error), at: saved.offset))
-                }
+            }
+            do throws(FormatError) {
+                let unit = try takeBlock(at: offset, unitStart: saved.offset)
+                if !parser.isInsideUnit { saved = parser }
+                if let unit { return .unit(unit) }
+            } catch {
+                parser = saved
+                return .stop(.fault(.content(error), at: saved.offset))
             }
         }
     }
@@ -188,27 +186,35 @@ struct SegmentReader {
         while groups.popLast() != nil {}
     }
 
-    private mutating func parseBlock(limit: Int) throws(LogError) -> BlockParse {
+    /// Parses the next block into ``block``; returns what stands there in place of one.
+    private mutating func parseBlock(limit: Int) throws(LogError) -> BlockParse? {
         let offset = parser.offset
-        var parser = self.parser
         try window.load(offset: offset, count: BlockHeader.byteCount, limit: limit)
-        var parse = parser.next(in: window.span(from: offset, limit: limit))
-        if case .truncated(let needed) = parse, offset + needed <= limit {
+        var stop = Self.parse(window, limit, &parser, &block)
+        if case .truncated(let needed)? = stop, offset + needed <= limit {
             try window.load(offset: offset, count: needed, limit: limit)
-            parse = parser.next(in: window.span(from: offset, limit: limit))
+            stop = Self.parse(window, limit, &parser, &block)
         }
-        self.parser = parser
         // A look past a moving limit, or at a store in flight: the next look reads again.
-        if case .block = parse {} else { window.invalidate() }
-        return parse
+        if stop != nil { window.invalidate() }
+        return stop
     }
 
-    /// Takes in a block that verifies; returns the unit that it ends.
-    private mutating func take(
-        _ block: BlockHeader, at offset: Int, unitStart: Int
+    /// Of no reader: the window lends its bytes while parser and block are changed.
+    private static func parse(
+        _ window: borrowing SegmentWindow, _ limit: Int, _ parser: inout BlockParser,
+        _ block: inout BlockHeader
+    ) -> BlockParse? {
+        let offset = parser.offset
+        return parser.next(in: window.span(from: offset, limit: limit), &block)
+    }
+
+    /// Takes in the block, which verifies; returns the unit that it ends.
+    private mutating func takeBlock(
+        at offset: Int, unitStart: Int
     ) throws(FormatError) -> Unit? {
         let known = max(durableUpTo, Int(block.durableUpTo))
-        if block.kind == .events || block.kind == .seal { try decode(block, at: offset) }
+        if block.kind == .events || block.kind == .seal { try decode(at: offset) }
         if block.kind == .seal {
             guard try SegmentSeal(decoding: payload) == counts else {
                 throw .invalid("a seal that counts something else")
@@ -217,7 +223,7 @@ struct SegmentReader {
         }
         durableUpTo = known
         if block.flags.contains(.continues) { return nil }
-        if block.kind == .events { try readRecords(of: block) }
+        if block.kind == .events { try readRecords() }
         validEnd = parser.offset
         lastHash = block.headerHash
         lastKind = block.kind
@@ -239,7 +245,7 @@ struct SegmentReader {
         meetsManifest = lastHash == entry.lastHash && nextSequence == entry.endSequence
     }
 
-    private mutating func decode(_ block: BlockHeader, at offset: Int) throws(FormatError) {
+    private mutating func decode(at offset: Int) throws(FormatError) {
         guard decoded.count + block.rawLength <= FormatLimits.unitBytesMax else {
             throw .limitExceeded(
                 "the size of a unit", found: UInt64(decoded.count + block.rawLength),
@@ -272,9 +278,18 @@ struct SegmentReader {
             )
             while let event = events.next() {
                 body(name, group, position, sequence, event)
-                (position, sequence) = (position &+ 1, sequence + 1)
+                (position, sequence) = (position &+ 1, sequence &+ 1)
             }
         }
+    }
+
+    /// Whether an event of a group of that unit is of the kind that deletes its run.
+    func mayDelete(_ group: Group) -> Bool {
+        var events = GroupEvents(payload.extracting(group.bytes))
+        while let event = events.next() {
+            if Self.kind(of: event) == EventHead.deletion { return true }
+        }
+        return false
     }
 
     /// The first byte of an event of that unit: its kind.
@@ -284,7 +299,7 @@ struct SegmentReader {
 
     /// Checks every record of a unit by section 6 of FORMAT.md. A unit that is refused changes
     /// neither `names` nor `counts`.
-    private mutating func readRecords(of block: BlockHeader) throws(FormatError) {
+    private mutating func readRecords() throws(FormatError) {
         // Nearly no unit declares a run.
         var (declared, added): ([UInt64: Int]?, [RunID]) = (nil, [])
         var (last, count) = (lastRun, 0)

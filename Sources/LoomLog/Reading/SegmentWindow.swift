@@ -28,11 +28,15 @@ struct SegmentWindow {
         let follows = offset >= start && offset <= start + bytes.count + step
         step = follows && !bytes.isEmpty ? min(step * 2, Self.stepBytesMax) : firstStep
         let length = min(max(count, step), max(0, limit - offset))
-        let file = self.file
-        bytes = try storing("reading a segment") { () throws(StorageError) in
-            try file.readBytes(count: length, at: offset)
-        }
+        // Taken out, so that its memory is read into: fresh memory would cost as much as the bytes.
+        var bytes: [UInt8] = []
+        swap(&bytes, &self.bytes)
+        defer { swap(&bytes, &self.bytes) }
         start = offset
+        let file = self.file
+        try storing("reading a segment") { () throws(StorageError) in
+            try file.readBytes(count: length, at: offset, into: &bytes)
+        }
     }
 
     /// The bytes available from `offset` on, up to `limit`.

@@ -42,7 +42,7 @@ public final class LogWriter: Sendable {
     /// Opens the log at `path`, recovering what an unclean exit left; creates it when there is
     /// none.
     ///
-    /// Costs a scan of the active segment, at most 64 MiB by default, whatever the log holds.
+    /// Costs a scan of the active segment, at most 32 MiB by default, whatever the log holds.
     ///
     /// - Throws: ``LogError`` with code `locked` when another writer has it, `corrupt` when durable
     ///   bytes are damaged, `unsupportedVersion`, `notALog`, `outOfSpace`, `io`.
@@ -102,7 +102,7 @@ public final class LogWriter: Sendable {
     /// Appends a unit; its bytes are in the kernel and visible to readers when this returns.
     ///
     /// Never waits for a sync of the unit. It waits for a new segment when the active one is full
-    /// and the next is not ready: a few milliseconds, once in 64 MiB.
+    /// and the next is not ready: a few milliseconds, once in 32 MiB.
     ///
     /// - Returns: The place after the unit, and whether it counts as acknowledged only once
     /// durable.

@@ -147,6 +147,8 @@ struct HunkWriter {
 }
 
 /// Reads hunks; every number is held against the base, the delta and the result before it is used.
+///
+/// Inlined into the loops over it: one of them goes over the delta of every commit that is read.
 struct DeltaReader: ~Escapable {
     let baseLength: Int
     let resultLength: Int
@@ -166,6 +168,7 @@ struct DeltaReader: ~Escapable {
     }
 
     @_lifetime(copy delta)
+    @inline(__always)
     init(_ delta: RawSpan, limit: Int) throws(FormatError) {
         reader = ByteReader(delta)
         let base = try reader.readVarint()
@@ -178,6 +181,7 @@ struct DeltaReader: ~Escapable {
     }
 
     @_lifetime(copy self)
+    @inline(__always)
     mutating func next() throws(FormatError) -> Hunk? {
         guard produced < resultLength else {
             guard reader.isAtEnd else { throw .invalid("bytes behind the end of a delta") }
