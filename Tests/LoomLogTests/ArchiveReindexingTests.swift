@@ -42,6 +42,49 @@ import Testing
         }
     }
 
+    @Test(
+        "what is passed gives the bytes that it gives where every event is taken",
+        arguments: 1...4 as ClosedRange<UInt64>)
+    func passing(seed: UInt64) throws {
+        let store = try ArchiveStore(seed: seed)
+        var told: [[[UInt8]]] = []
+        for passes in [true, false] {
+            store.semantics.passes = passes
+            var random = SplitMix(seed: seed)
+            let entries = try store.buildAll(&random)
+            let merged = try store.merge(0..<entries.count, of: entries)
+            let again = try reindex(merged, of: store, as: passes ? 7001 : 7002)
+            let archives = try (entries + [merged, again]).map(store.reader)
+            told.append(try archives.flatMap { try $0.blockPayloads() + $0.tables() })
+        }
+        #expect(told[0] == told[1])
+    }
+
+    /// Rows of blocks waited for events of a deleted run that were never given, and got the counts
+    /// of the next block.
+    @Test("what is left out of a run that began anew moves no count")
+    func leftOut() throws {
+        for seed in [2, 4, 6] as [UInt64] {
+            let store = try ArchiveStore(seed: seed, units: 900)
+            let whole = try store.build(0..<store.endedCount)
+            store.semantics.deletedEpoch = 1
+            let reader = try store.reader(try reindex(whole, of: store, as: 7000))
+            var (counts, checked) = ([RunID: UInt64](), 0)
+            for (number, payload) in try reader.blockPayloads().enumerated() {
+                var last: RunID?
+                try ArchiveUnit.each(in: payload.rawSpan) { run, epoch, _, _, _ in
+                    last = run
+                    if run.rawValue != "again" || epoch > 1 { counts[run, default: 0] += 1 }
+                }
+                guard let last else { continue }
+                let row = try reader.blockRow(number).row
+                #expect(row.counts.steps == counts[last, default: 0], "seed \(seed), \(number)")
+                checked += last.rawValue == "again" ? 1 : 0
+            }
+            #expect(checked > 1, "seed \(seed): the run has too few blocks")
+        }
+    }
+
     @Test("no byte behind the events is needed")
     func damage() throws {
         let store = try ArchiveStore(seed: 2, units: 40)

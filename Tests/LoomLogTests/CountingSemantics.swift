@@ -11,6 +11,10 @@ struct CountingSemantics: ArchiveSemantics {
     var hidden: Set<String> = []
     /// Runs of whose events a byte is left.
     var blanked: Set<String> = []
+    /// Whether most events are passed, as what is stored as it is.
+    var passes = true
+    /// Of "again" the events up to this epoch are left out.
+    var deletedEpoch: UInt64?
 
     func begin(
         _ run: RunID, after past: (any ArchivedPast)?, newest: [UInt8]?, rewriting own: [UInt8]?
@@ -18,7 +22,8 @@ struct CountingSemantics: ArchiveSemantics {
         if deleted.contains(run.rawValue) { return DeletedSlice() }
         let before = past.flatMap { end(of: $0.row) }
         return Slice(
-            name: run.rawValue, isBlanked: blanked.contains(run.rawValue),
+            name: run.rawValue, isBlanked: blanked.contains(run.rawValue), passes: passes,
+            deletedEpoch: run.rawValue == "again" ? deletedEpoch : nil,
             before: before?.counts ?? RowCountVector(),
             count: before?.counts.steps ?? 0, wholeState: before?.wholeState)
     }
@@ -39,13 +44,30 @@ struct CountingSemantics: ArchiveSemantics {
     struct Slice: ArchiveSlice {
         let name: String
         let isBlanked: Bool
+        let passes: Bool
+        let deletedEpoch: UInt64?
         let before: RowCountVector
         var count: UInt64
         var wholeState: UInt64?
 
+        var counts: RowCountVector { RowCountVector(steps: count) }
+
+        /// Not each, so that both ways meet.
+        mutating func pass(
+            epoch: UInt64, position: UInt64, _ head: EventHead, _ body: RawSpan
+        ) -> Bool? {
+            guard passes, !isBlanked, epoch > deletedEpoch ?? 0, position % 7 != 3 else {
+                return nil
+            }
+            count += 1
+            if count % 10 == 1 { wholeState = position }
+            return count % 10 == 1
+        }
+
         mutating func take(
             epoch: UInt64, position: UInt64, sequence: UInt64, _ body: RawSpan, give: Give
         ) throws(LogError) {
+            if let deletedEpoch, epoch <= deletedEpoch { return }
             count += 1
             if count % 10 == 1 { wholeState = position }
             let progress = ArchiveProgress(

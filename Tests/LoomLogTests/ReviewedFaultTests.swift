@@ -1,10 +1,11 @@
 import Foundation
 import LoomFormat
 import LoomLog
-import LoomStorage
 import Synchronization
 import SystemPackage
 import Testing
+
+@testable import LoomStorage
 
 /// Faults that a review of the writer proved: each test failed before its mend.
 @Suite struct ReviewedFaultTests {
@@ -123,5 +124,53 @@ import Testing
         }
         #expect(try storage.list("/a.loom/seg").count > 3)
         #expect(try readAll("/a.loom", storage: storage).count == count)
+    }
+
+    /// A read that failed between two blocks of a unit left the cursor inside it: asked again, it
+    /// took the second block for the unit and called the log damaged.
+    @Test("a unit of several blocks comes whole when a read of it failed before")
+    func readFailedInsideUnit() throws {
+        let storage = SimulatedStorage(seed: 6)
+        let opts = options(.off, first: 1 << 20, max: 1 << 20)
+        let writer = try LogWriter(path: "/a.loom", options: opts, storage: storage)
+        // Noise that repeats too late for the compressor: each unit has blocks of 4 and 1 MiB.
+        var random = SplitMix(seed: 6)
+        let noise = (0..<70_000).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        var body: [UInt8] = []
+        while body.count < 5 << 20 { body += noise }
+        for number in 0..<3 as Range<UInt64> {
+            var unit = RecordUnit(run: try RunID("run"), epoch: 1, position: number)
+            unit.append(body)
+            try writer.append(unit)
+        }
+        try writer.close()
+        let reader = try LogReader(path: "/a.loom", storage: storage)
+        let before = storage.callCount
+        var (whole, expected) = (try reader.cursor(), [[LogEvent]]())
+        while let events = try whole.nextUnit() { expected.append(events) }
+        let calls = storage.callCount - before
+        #expect(expected.count == 3)
+        var failures = 0
+        for index in 1..<calls {
+            let first = storage.callCount
+            // Opening it is not what fails here.
+            guard var cursor = try? reader.cursor() else { continue }
+            if storage.callCount > first + index { continue }
+            storage.failCall(at: first + index, with: .ioError, extent: .nothing)
+            var (units, triesLeft) = ([[LogEvent]](), 3)
+            while units.count < expected.count, triesLeft > 0 {
+                do throws(LogError) {
+                    guard let events = try cursor.nextUnit() else { break }
+                    units.append(events)
+                } catch {
+                    #expect(error.code == .io, "call \(index): \(error)")
+                    (failures, triesLeft) = (failures + 1, triesLeft - 1)
+                }
+            }
+            // Not compared in the macro, which would print megabytes.
+            let isWhole = units == expected
+            #expect(isWhole, "call \(index)")
+        }
+        #expect(failures > 10)
     }
 }

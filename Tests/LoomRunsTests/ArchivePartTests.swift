@@ -44,7 +44,10 @@ struct PartsPast: ArchivedPast {
         var row: ArchivedRun
     }
 
-    private func index(_ events: [StoredEvent], after past: PartsPast?) throws -> Part {
+    /// - Parameter passes: Whether what can be passed is, as a writer of archives does it.
+    private func index(
+        _ events: [StoredEvent], after past: PartsPast?, passes: Bool = false
+    ) throws -> Part {
         var part = Part(row: ArchivedRun())
         let run = try #require(events.first).run
         var slice = try RunIndexer().begin(run, after: past, newest: nil)
@@ -53,6 +56,15 @@ struct PartsPast: ArchivedPast {
             part.bodies.append([UInt8](copying: body))
         }
         for event in events {
+            if passes, let head = EventHead(event.body.rawSpan),
+                let isWholeState = slice.pass(
+                    epoch: event.place.epoch, position: event.place.position, head,
+                    event.body.rawSpan)
+            {
+                part.progress.append(.init(counts: slice.counts, isWholeState: isWholeState))
+                part.bodies.append(event.body)
+                continue
+            }
             try slice.take(
                 epoch: event.place.epoch, position: event.place.position, sequence: 1,
                 event.body.rawSpan, give: give)
@@ -74,6 +86,9 @@ struct PartsPast: ArchivedPast {
             let events = Array(run.events[start..<end])
             let part = try index(events, after: start == 0 ? nil : past)
             #expect(part.progress == Array(whole.progress[start..<end]), "seed \(seed), \(start)")
+            let passed = try index(events, after: start == 0 ? nil : past, passes: true)
+            #expect(passed.progress == part.progress && passed.bodies == part.bodies)
+            #expect(passed.row.summary == part.row.summary)
             if !run.outline.policies.hidesAnything { #expect(part.bodies == events.map(\.body)) }
             let before = start == 0 ? RowCountVector() : whole.progress[start - 1].counts
             #expect(part.row.countsBefore == before)

@@ -21,7 +21,9 @@ let arguments = Array(CommandLine.arguments.dropFirst())
 let folder = FilePath(arguments.first ?? "bench.tmp")
 let seconds = arguments.count > 1 ? Int(arguments[1]) ?? 60 : 60
 let pace = arguments.count > 2 ? Int(arguments[2]) ?? 1_000_000 : 1_000_000
-let segmentBytes = (arguments.count > 3 ? Int(arguments[3]) ?? 64 : 64) << 20
+let segmentBytes =
+    arguments.count > 3
+    ? (Int(arguments[3]) ?? 64) << 20 : LogOptions().segmentBytesMax
 let stepsOfRun = 100_000
 
 func state(_ step: Int) -> [UInt8] { Array("{\"current\":\(step),\"target\":100000}".utf8) }

@@ -22,69 +22,6 @@ public enum RecordView: ~Escapable {
     case event(run: UInt64, epoch: UInt64, position: UInt64, body: RawSpan)
 }
 
-/// Events of one run that follow each other in a unit, with nothing between their records.
-public struct RecordGroup: Hashable, Sendable {
-    /// The number of the run.
-    public let run: UInt64
-    /// The epoch of all of them.
-    public let epoch: UInt64
-    /// The position of the first; the others follow it.
-    public let position: UInt64
-    /// The sequence of the first, in an archive; the others follow it.
-    public let sequence: UInt64
-    /// Where their records stand in the payload.
-    public let bytes: Range<Int>
-    /// How many they are.
-    public let eventCount: Int
-}
-
-/// What ``RecordReader/nextGroup()`` comes to.
-public enum RecordGroupView: ~Escapable {
-    /// A run and the number that stands for it in this segment.
-    case declaration(number: UInt64, id: RawSpan)
-    /// Events of one run.
-    case events(RecordGroup)
-}
-
-/// The bytes of the events of a group, one after the other.
-///
-/// ```swift
-/// var events = GroupEvents(payload.extracting(group.bytes))
-/// while let body = events.next() { fold.take(body) }
-/// ```
-public struct GroupEvents: ~Escapable {
-    private var source: ByteSource
-
-    /// Begins with the first.
-    ///
-    /// - Parameter records: The records of a ``RecordGroup``, or of several that are joined.
-    @_lifetime(copy records)
-    public init(_ records: RawSpan) { source = ByteSource(records) }
-
-    /// Bytes of records read so far: behind that of the event that ``next()`` returned last.
-    public var offset: Int { source.offset }
-
-    /// The next event's bytes; `nil` behind the last.
-    @_lifetime(copy self)
-    public mutating func next() -> RawSpan? {
-        guard source.readByte() != nil, let count = source.readLength() else { return nil }
-        return source.readBytes(count)
-    }
-
-    /// The next event's bytes as ``next()`` returns them, and their head.
-    ///
-    /// - Parameter head: Gets what ``EventHead/init(_:)`` makes of the bytes. It costs less here,
-    ///   where bytes follow those of the event.
-    @_lifetime(copy self)
-    public mutating func next(_ head: inout EventHead?) -> RawSpan? {
-        guard source.readByte() != nil, let count = source.readLength() else { return nil }
-        var ahead = source
-        head = EventHead(&ahead)
-        if ahead.offset &- source.offset > count { head = nil }
-        return source.readBytes(count)
-    }
-}
-
 /// A cursor over the records of one unit. See FORMAT.md, Records.
 public struct RecordReader: ~Escapable {
     private var source: ByteSource
@@ -143,13 +80,14 @@ public struct RecordReader: ~Escapable {
                 continue
             }
             let start = source.offset &- 1
-            _ = try readContent()
+            let first = try readContent()
             guard hasContext else { throw .invalid("an event before its run is named") }
-            var count = 1
-            while skipEvent() { count &+= 1 }
+            var (count, kinds) = (1, KindSet())
+            if first.byteCount > 0 { kinds.insert(first.littleEndian(at: 0, as: UInt8.self)) }
+            while skipEvent(&kinds) { count &+= 1 }
             let group = RecordGroup(
                 run: run, epoch: epoch, position: position, sequence: nextSequence,
-                bytes: start..<source.offset, eventCount: count)
+                bytes: start..<source.offset, eventCount: count, kinds: kinds)
             position &+= UInt64(truncatingIfNeeded: count)
             nextSequence &+= UInt64(truncatingIfNeeded: count)
             return .events(group)
@@ -185,11 +123,13 @@ public struct RecordReader: ~Escapable {
     }
 
     /// Steps over the next record if it is a whole event; what else stands there, ``next()`` says.
-    private mutating func skipEvent() -> Bool {
+    @inline(__always)
+    private mutating func skipEvent(_ kinds: inout KindSet) -> Bool {
         let start = source.offset
         if source.readByte() == RecordTag.event.rawValue, let count = source.readLength(),
-            count <= FormatLimits.unitBytesMax, source.readBytes(count) != nil
+            count <= FormatLimits.unitBytesMax, let body = source.readBytes(count)
         {
+            if count > 0 { kinds.insert(body.littleEndian(at: 0, as: UInt8.self)) }
             return true
         }
         source.move(to: start)

@@ -128,10 +128,16 @@ private struct ReindexPass {
             endPosition = max(endPosition, ArchiveWriter.end(of: position))
         }
 
-        /// Of one that was passed nothing waits; what is counted behind it is told later.
+        /// What is counted behind one that was passed is told at the end of the block.
         mutating func pass(_ position: UInt64, isWholeState: Bool) {
             given += 1
             if isWholeState { wholeState = position }
+        }
+
+        /// One of a run that was deleted is not given, and nothing waits for it.
+        mutating func leaveOut() {
+            given += 1
+            release(upTo: given)
         }
 
         mutating func give(_ position: UInt64, _ progress: ArchiveProgress) {
@@ -206,6 +212,7 @@ private struct ReindexPass {
                 try slice.take(epoch: epoch, position: position, sequence: sequence, body) {
                     _, position, _, _, progress in run.give(position, progress)
                 }
+                if let deleted = slice.deletedEpoch, epoch <= deleted { run.leaveOut() }
             }
             if hasPassed { run.counts = slice.counts }
             (self.slice, self.run) = (slice, run)

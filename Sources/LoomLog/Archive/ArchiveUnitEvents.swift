@@ -54,6 +54,8 @@ struct ArchiveUnitEvents {
                     parts.append(Part(run: run, groups: groups.count..<groups.count))
                     current = group.run
                 }
+                let last = group.sequence.addingReportingOverflow(UInt64(group.eventCount - 1))
+                guard !last.overflow else { throw .invalid("an event behind the last sequence") }
                 least = min(least, group.sequence)
                 groups.append(group)
                 eventCount += group.eventCount

@@ -37,15 +37,15 @@ struct LiveGathering {
     private var places = RunNumbers()
     private(set) var eventCount = 0
     private let semantics: any ArchiveSemantics
-    /// For each kind, whether ``semantics`` is to be asked about an event of it.
-    private let isAsked: [Bool]
+    /// The kinds about events of which ``semantics`` is asked.
+    private let asked: KindSet
 
     /// - Parameters:
     ///   - byteCount: Bytes of the segments that will be read: their events have fewer, and memory
     ///     that is not used is not taken.
     init(_ semantics: any ArchiveSemantics, byteCount: Int = 0) {
         self.semantics = semantics
-        isAsked = (UInt8.min...UInt8.max).map(semantics.letsLeaveOut(kind:))
+        asked = KindSet(where: semantics.letsLeaveOut(kind:))
         bytes.reserveCapacity(byteCount)
     }
 
@@ -88,7 +88,7 @@ struct LiveGathering {
             let (records, offset) = (payload.extracting(group.bytes), bytes.count)
             unsafe records.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
             Self.add(group, sequence, at: offset, to: &runs[place])
-            if !runs[place].mayLeaveOut { runs[place].mayLeaveOut = mayLeaveOut(records) }
+            if group.kinds.mayMeet(asked), mayLeaveOut(records) { runs[place].mayLeaveOut = true }
             sequence &+= UInt64(group.eventCount)
             eventCount += group.eventCount
         }
@@ -110,15 +110,10 @@ struct LiveGathering {
         }
     }
 
-    /// Looked at while the bytes are at hand: later they would have to be fetched for it.
     private func mayLeaveOut(_ records: RawSpan) -> Bool {
         var events = GroupEvents(records)
         while let body = events.next() {
-            if let kind = SegmentReader.kind(of: body), isAsked[Int(kind)],
-                semantics.letsLeaveOut(body)
-            {
-                return true
-            }
+            if semantics.letsLeaveOut(body) { return true }
         }
         return false
     }

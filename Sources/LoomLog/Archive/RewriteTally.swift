@@ -35,6 +35,8 @@ struct MeasuringSemantics: ArchiveSemantics {
 
     func letsLeaveOut(_ body: RawSpan) -> Bool { base.letsLeaveOut(body) }
 
+    func letsLeaveOut(kind: UInt8) -> Bool { base.letsLeaveOut(kind: kind) }
+
     func movesWhole(_ row: RunTableRow, newest: [UInt8]?) -> Bool {
         base.movesWhole(row, newest: newest)
     }
@@ -53,6 +55,19 @@ private struct MeasuringSlice: ArchiveSlice {
 
     init(run: RunID, base: any ArchiveSlice, tally: RewriteTally) {
         (self.run, self.base, self.tally) = (run, base, tally)
+    }
+
+    var counts: RowCountVector { base.counts }
+
+    mutating func pass(
+        epoch: UInt64, position: UInt64, _ head: EventHead, _ body: RawSpan
+    ) -> Bool? {
+        guard
+            let isWholeState = base.pass(epoch: epoch, position: position, head, body)
+        else { return nil }
+        comparison.take(body)
+        comparison.give(body)
+        return isWholeState
     }
 
     mutating func take(

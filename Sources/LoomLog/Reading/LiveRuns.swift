@@ -54,9 +54,8 @@ struct LiveRuns {
         let offset: Int
     }
 
-    /// The unit of the last event, and the runs that it has shown events of.
-    private var lastPlace: Place?
-    private var runsOfUnit: [Int] = []
+    /// The unit of the last event, and the run of the unit's first.
+    private var (lastPlace, runOfUnit): (Place?, Int) = (nil, 0)
 
     /// The names of the runs, in any order.
     var names: some Collection<RunID> { places.names }
@@ -72,16 +71,12 @@ struct LiveRuns {
         if segments.last != events.segmentID { segments.append(events.segmentID) }
         let segment = UInt32(clamping: segments.count - 1)
         let place = Place(segment: segment, offset: events.offset)
-        if place != lastPlace {
-            lastPlace = place
-            runsOfUnit.removeAll(keepingCapacity: true)
-        }
         let number = self.place(of: events.run)
         Self.see(events, place, in: &runs[number], &serial)
+        if place != lastPlace { (lastPlace, runOfUnit) = (place, number) }
         // Usually a unit is of one run.
-        if runsOfUnit.last == number { return }
-        runsOfUnit.append(number)
-        if runsOfUnit.count > 1 { for run in runsOfUnit { runs[run].isMixed = true } }
+        guard number != runOfUnit else { return }
+        for run in [number, runOfUnit] { runs[run].isMixed = true }
     }
 
     private mutating func place(of run: RunID) -> Int {
@@ -107,7 +102,8 @@ struct LiveRuns {
         } else {
             run.units.append(unit)
         }
-        (run.epoch, run.position) = (events.epoch, behind)
+        let last = events.position &+ (events.count &- 1)
+        (run.epoch, run.position) = (events.epoch, last == .max ? .max : last + 1)
         if events.mayDelete { run.mayBeDeleted = true }
     }
 
@@ -127,6 +123,6 @@ struct LiveRuns {
         }
         (runs, self.places) = (kept, places)
         // The unit that is gone on with is looked at as if it began.
-        (lastPlace, runsOfUnit) = (nil, [])
+        lastPlace = nil
     }
 }

@@ -95,7 +95,7 @@ public struct LogCursor {
                         run: segment.names[group.run], epoch: group.epoch,
                         position: group.position, sequence: sequence, count: count,
                         segmentID: segment.header.segmentID, offset: unit.offset,
-                        isArchived: false, mayDelete: segment.mayDelete(group)))
+                        isArchived: false, mayDelete: group.kinds.mayHold(EventHead.deletion)))
             }
         }
         return true

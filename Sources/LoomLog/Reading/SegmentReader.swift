@@ -16,6 +16,7 @@ struct SegmentReader {
         let position: UInt64
         let bytes: Range<Int>
         let eventCount: Int
+        let kinds: KindSet
     }
 
     /// A unit whose blocks are all there and whose records are all well formed.
@@ -52,10 +53,8 @@ struct SegmentReader {
     private var decoded: [UInt8] = []
     /// The events of that unit, in order.
     private(set) var groups: [Group] = []
-    /// The names that runs were declared by in this segment so far, in order.
-    private(set) var names: [RunID] = []
-    /// Which of the names each number stands for.
-    private var places: [UInt64: Int] = [:]
+    /// The runs that were declared in this segment so far.
+    private var declared = SegmentRuns()
     /// That of the last event: most units are of the run of the unit before.
     private var lastRun: (number: UInt64, place: Int)?
     /// Events, units and runs so far.
@@ -147,7 +146,10 @@ struct SegmentReader {
     }
 
     /// Numbers given to runs so far in this segment.
-    var runs: [UInt64: RunID] { places.mapValues { names[$0] } }
+    var runs: [UInt64: RunID] { declared.byNumber }
+
+    /// The names that runs were declared by so far.
+    var names: [RunID] { declared.names }
 
     /// Sequence of the event that comes next.
     var nextSequence: UInt64 { parser.nextSequence }
@@ -161,7 +163,15 @@ struct SegmentReader {
         var saved = self.parser
         while true {
             let offset = parser.offset
-            if let stop = try parseBlock(limit: limit) {
+            let stop: BlockParse?
+            do throws(LogError) {
+                stop = try parseBlock(limit: limit)
+            } catch {
+                // Who asks again gets the whole unit.
+                parser = saved
+                throw error
+            }
+            if let stop {
                 // What a unit began and did not finish does not exist.
                 if parser.isInsideUnit { parser = saved }
                 if case .bad(let fault, _) = stop { return .stop(.fault(fault, at: offset)) }
@@ -283,41 +293,30 @@ struct SegmentReader {
         }
     }
 
-    /// Whether an event of a group of that unit is of the kind that deletes its run.
-    func mayDelete(_ group: Group) -> Bool {
-        var events = GroupEvents(payload.extracting(group.bytes))
-        while let event = events.next() {
-            if Self.kind(of: event) == EventHead.deletion { return true }
-        }
-        return false
-    }
-
-    /// The first byte of an event of that unit: its kind.
-    static func kind(of body: RawSpan) -> UInt8? {
-        body.isEmpty ? nil : unsafe body.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
-    }
-
     /// Checks every record of a unit by section 6 of FORMAT.md. A unit that is refused changes
     /// neither `names` nor `counts`.
     private mutating func readRecords() throws(FormatError) {
         // Nearly no unit declares a run.
-        var (declared, added): ([UInt64: Int]?, [RunID]) = (nil, [])
-        var (last, count) = (lastRun, 0)
+        var declarations: SegmentRuns.Declarations?
+        var (last, count, isAccepted) = (lastRun, 0, false)
         // Taken out and put back: the reader borrows self while the groups grow.
         var groups: [Group] = []
         swap(&groups, &self.groups)
-        defer { swap(&groups, &self.groups) }
+        defer {
+            if !isAccepted { groups.removeAll() }
+            swap(&groups, &self.groups)
+        }
         var reader = RecordReader(payload)
         while let record = try reader.nextGroup() {
             switch record {
             case .declaration(let number, let id):
-                declared = declared ?? [:]
-                declared?[number] = names.count + added.count
-                added.append(try RunID(decoding: id))
+                var known = declarations.take() ?? SegmentRuns.Declarations()
+                declared.declare(number, as: try RunID(decoding: id), in: &known)
+                declarations = known
                 last = nil
             case .events(let group):
                 if last?.number != group.run {
-                    guard let place = declared?[group.run] ?? places[group.run] else {
+                    guard let place = declared.place(of: group.run, declarations) else {
                         throw .invalid("run number \(group.run) was never declared")
                     }
                     last = (group.run, place)
@@ -327,19 +326,17 @@ struct SegmentReader {
                 groups.append(
                     Group(
                         run: place, epoch: group.epoch, position: group.position,
-                        bytes: group.bytes, eventCount: group.eventCount))
+                        bytes: group.bytes, eventCount: group.eventCount, kinds: group.kinds))
             }
         }
         guard count == Int(block.eventCount) else {
             throw .invalid("a unit of \(count) events whose block says \(block.eventCount)")
         }
-        if let declared {
-            places.merge(declared) { $1 }
-            names += added
-        }
+        isAccepted = true
+        if let declarations { declared.keep(declarations) }
         lastRun = last
         counts.eventCount += UInt64(count)
         counts.unitCount += 1
-        counts.runCount = UInt64(places.count)
+        counts.runCount = UInt64(declared.count)
     }
 }

@@ -41,6 +41,7 @@ struct SegmentWindow {
 
     /// The bytes available from `offset` on, up to `limit`.
     @_lifetime(borrow self)
+    @inline(__always)
     borrowing func span(from offset: Int, limit: Int) -> RawSpan {
         let lower = min(max(0, offset - start), bytes.count)
         let upper = max(lower, min(bytes.count, limit - start))

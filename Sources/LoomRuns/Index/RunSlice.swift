@@ -79,6 +79,13 @@ struct RunSlice: ArchiveSlice {
             leftDeletionOut = leftDeletionOut || RunEvent.isDeletion(body)
             return
         }
+        if let head = EventHead(body),
+            let isWholeState = pass(epoch: epoch, position: position, head, body)
+        {
+            return try give(
+                epoch, position, sequence, body,
+                ArchiveProgress(counts: fold.rowCounts, isWholeState: isWholeState))
+        }
         gaveSome = true
         let accepted = try see(place, body)
         let isWholeState =
