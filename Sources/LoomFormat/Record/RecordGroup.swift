@@ -66,9 +66,6 @@ public struct GroupEvents: ~Escapable {
     @_lifetime(copy records)
     public init(_ records: RawSpan) { source = ByteSource(records) }
 
-    /// Bytes of records read so far: behind that of the event that ``next()`` returned last.
-    public var offset: Int { source.offset }
-
     /// The next event's bytes; `nil` behind the last.
     @_lifetime(copy self)
     public mutating func next() -> RawSpan? {
