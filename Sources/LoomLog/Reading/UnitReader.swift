@@ -25,7 +25,9 @@ public struct LogPlace: Hashable, Sendable {
 /// does, one reader serves all of them.
 package final class UnitReader {
     private let reader: LogReader
-    private var segment: (id: UInt64, header: SegmentHeader, window: SegmentWindow)?
+    private var (segmentID, salt): (UInt64?, UInt64) = (nil, 0)
+    /// Of that segment.
+    private var window: SegmentWindow?
     private var payload: [UInt8] = []
 
     /// Bytes read at first: most units are smaller. Who reads on reads more at once.
@@ -57,8 +59,7 @@ package final class UnitReader {
         _ place: LogPlace, of run: RunID,
         _ body: (_ sequence: UInt64, _ epoch: UInt64, _ position: UInt64, RawSpan) -> Void
     ) throws(LogError) -> Bool {
-        guard try open(place.segmentID), let unit = try newestUnit(place) else { return false }
-        var sequence = unit.firstSequence
+        guard try open(place.segmentID), var sequence = try newestUnit(place) else { return false }
         var declared: [UInt64: RunID] = [:]
         var only: UInt64?
         let payload = payload
@@ -83,7 +84,7 @@ package final class UnitReader {
     }
 
     private func open(_ id: UInt64) throws(LogError) -> Bool {
-        if let segment, segment.id == id { return true }
+        if segmentID == id { return true }
         let (storage, path) = (reader.storage, reader.directory.segment(id))
         let file: any StorageFile
         do throws(StorageError) {
@@ -97,24 +98,25 @@ package final class UnitReader {
         guard let (header, _) = try? SegmentHeader.decode(bytes.rawSpan),
             header.segmentID == id, header.storeID == reader.storeID, header.role == .live
         else { return false }
-        segment = (id, header, SegmentWindow(file: file, step: Self.firstBytes))
+        (segmentID, salt) = (id, header.salt)
+        window = SegmentWindow(file: file, step: Self.firstBytes)
         return true
     }
 
-    /// The unit's last header; its decoded payload is in ``payload``.
-    private func newestUnit(_ place: LogPlace) throws(LogError) -> BlockHeader? {
-        if let unit = try unit(place) { return unit }
+    /// The sequence of the unit's first event; its decoded payload is in ``payload``.
+    private func newestUnit(_ place: LogPlace) throws(LogError) -> UInt64? {
+        // Taken out, so that it is changed in place.
+        guard var window = self.window.take() else { return nil }
+        defer { self.window = window }
+        if let sequence = try unit(place, &window) { return sequence }
         // The window was loaded before the unit was written: zeros stood there, or half of it.
-        segment?.window.invalidate()
-        return try unit(place)
+        window.invalidate()
+        return try unit(place, &window)
     }
 
-    private func unit(_ place: LogPlace) throws(LogError) -> BlockHeader? {
-        guard let (id, header, known) = segment else { return nil }
-        var window = known
-        // Taken out, so that it is changed in place.
-        segment = nil
-        defer { segment = (id, header, window) }
+    private func unit(
+        _ place: LogPlace, _ window: inout SegmentWindow
+    ) throws(LogError) -> UInt64? {
         let end = FormatLimits.segmentBytesMax
         try window.load(offset: place.offset, count: BlockHeader.byteCount, limit: end)
         // The chain before it is not at hand: it is taken at its word, once its hash verifies.
@@ -122,28 +124,26 @@ package final class UnitReader {
             return nil
         }
         var parser = BlockParser(
-            salt: header.salt, offset: place.offset, previousHash: told.previousHash,
+            salt: salt, offset: place.offset, previousHash: told.previousHash,
             nextSequence: told.firstSequence)
         payload.removeAll(keepingCapacity: true)
-        var needed = BlockHeader.byteCount
+        var (needed, block) = (BlockHeader.byteCount, BlockHeader())
         while true {
             let offset = parser.offset
             try window.load(offset: offset, count: needed, limit: end)
             let span = window.span(from: offset, limit: end)
-            switch parser.next(in: span) {
-            case .truncated(let count):
-                guard count > needed else { return nil }
+            if let stop = parser.next(in: span, &block) {
+                guard case .truncated(let count) = stop, count > needed else { return nil }
                 needed = count
-            case .block(let block) where block.kind == .events:
-                guard payload.count + block.rawLength <= FormatLimits.unitBytesMax else {
-                    return nil
-                }
-                let stored = span.extracting(BlockHeader.byteCount..<block.totalLength)
-                guard (try? block.decodePayload(stored, into: &payload)) != nil else { return nil }
-                guard block.flags.contains(.continues) else { return block }
-                needed = BlockHeader.byteCount
-            case .block, .blank, .bad: return nil
+                continue
             }
+            guard block.kind == .events,
+                payload.count + block.rawLength <= FormatLimits.unitBytesMax
+            else { return nil }
+            let stored = span.extracting(BlockHeader.byteCount..<block.totalLength)
+            guard (try? block.decodePayload(stored, into: &payload)) != nil else { return nil }
+            guard block.flags.contains(.continues) else { return block.firstSequence }
+            needed = BlockHeader.byteCount
         }
     }
 }
