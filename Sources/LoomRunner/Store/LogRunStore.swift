@@ -173,6 +173,9 @@ public final class LogRunStore: RunStore {
         }
     }
 
+    /// The epoch up to which events of the name are of a deleted run; `nil` where none was deleted.
+    func deletedEpoch(of run: RunID) throws -> UInt64? { try source.deletedEpoch(of: run) }
+
     /// Forgets the runs that nobody holds: a newer look at the log finds them.
     private func dropFree(_ table: inout Table) throws(RunStoreError) {
         do throws(LogError) {

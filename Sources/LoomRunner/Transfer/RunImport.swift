@@ -40,6 +40,9 @@ public enum RunImportError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Appends the events of runs to a log as new runs, with their positions and epochs.
 ///
+/// Where a run of the name was deleted, epochs up to its last are those of the deleted run: the
+/// imported ones are counted from there on.
+///
 /// A run is there whole or not at all, up to 192 MiB of events; a larger one comes in pieces, and
 /// an import that was cut goes on where it stood when it is repeated.
 public struct RunImport {
@@ -133,6 +136,14 @@ public struct RunImport {
     /// - Returns: Whether all was there.
     private func append(as run: RunID) throws -> Bool {
         guard let store else { return false }
+        let before = try store.deletedEpoch(of: run) ?? 0
+        let events = events.map { event in
+            (
+                place: RunFold.Place(
+                    position: event.place.position, epoch: event.place.epoch &+ before),
+                body: event.body
+            )
+        }
         var present = try store.events([RunPart(run)])
         var count = 0
         while let event = try present.next() {

@@ -125,8 +125,8 @@ public final class LogRunSource: RunSource {
         return try folds.fold(run, in: view, self)?.fold.summary.deletedEpoch
     }
 
-    /// The same in the whole log.
-    func deletedEpoch(of run: RunID) throws -> UInt64? {
+    /// The epoch up to which events of the name are of a deleted run; `nil` where none was deleted.
+    package func deletedEpoch(of run: RunID) throws -> UInt64? {
         try looking { view in
             if let epoch = try deletedEpoch(inLiveOf: run, view) { return epoch }
             return try view.archived(run)?.deletedEpoch
