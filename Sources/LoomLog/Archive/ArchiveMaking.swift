@@ -106,6 +106,18 @@ extension ArchiveMaking {
         _ epoch: UInt64, _ position: UInt64, _ sequence: UInt64, EventHead?, RawSpan
     ) throws(LogError) -> Void
 
+    /// Calls `take` with events that follow each other.
+    static func each(
+        of events: consuming GroupEvents, epoch: UInt64, position: UInt64, sequence: UInt64,
+        _ take: Take
+    ) throws(LogError) {
+        var (position, sequence, head): (UInt64, UInt64, EventHead?) = (position, sequence, nil)
+        while let event = events.next(&head) {
+            try take(epoch, position, sequence, head, event)
+            (position, sequence) = (position &+ 1, sequence &+ 1)
+        }
+    }
+
     /// Writes what the layer above makes of the events of a run.
     ///
     /// - Parameters:

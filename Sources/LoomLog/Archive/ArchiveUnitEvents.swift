@@ -78,14 +78,10 @@ struct ArchiveUnitEvents {
     func forEachEvent(
         of part: Part, _ body: ArchiveMaking.Take
     ) throws(LogError) {
-        var head: EventHead?
         for group in groups[part.groups] {
-            var (position, sequence) = (group.position, group.sequence)
-            var events = events(of: group)
-            while let event = events.next(&head) {
-                try body(group.epoch, position, sequence, head, event)
-                (position, sequence) = (position &+ 1, sequence &+ 1)
-            }
+            try ArchiveMaking.each(
+                of: events(of: group), epoch: group.epoch, position: group.position,
+                sequence: group.sequence, body)
         }
     }
 }

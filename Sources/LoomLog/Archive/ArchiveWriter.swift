@@ -193,9 +193,8 @@ struct ArchiveWriter {
 
     /// Ends the run's part and keeps its row; without one nothing is known of the run.
     mutating func end(_ row: ArchivedRun?) throws(LogError) {
-        guard let run else { return }
+        guard let run, let id else { return }
         if run.isLong { try endBlock() }
-        guard let id else { return }
         if run.number != nil { lastOfBlock = (id, run) }
         self.run = nil
         guard let row else { return }

@@ -153,16 +153,12 @@ struct LiveGathering {
     func forEachEvent(
         of run: RunID, _ body: ArchiveMaking.Take
     ) throws(LogError) {
-        var head: EventHead?
         for span in spans(of: run) {
             let start = Int(span.offset)
-            var (position, sequence) = (span.position, span.sequence)
-            var events = GroupEvents(
-                bytes.rawSpan.extracting(start..<(start + Int(span.byteCount))))
-            while let event = events.next(&head) {
-                try body(span.epoch, position, sequence, head, event)
-                (position, sequence) = (position &+ 1, sequence &+ 1)
-            }
+            let records = bytes.rawSpan.extracting(start..<(start + Int(span.byteCount)))
+            try ArchiveMaking.each(
+                of: GroupEvents(records), epoch: span.epoch, position: span.position,
+                sequence: span.sequence, body)
         }
     }
 

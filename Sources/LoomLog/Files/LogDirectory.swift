@@ -113,7 +113,7 @@ extension LogDirectory {
         segments.appending(FileName.segment(entry.segmentID, role: entry.role))
     }
 
-    func openListed(
+    private func openListed(
         _ entry: ManifestSegment, _ storage: any Storage
     ) throws(LogError) -> any StorageFile {
         let path = path(of: entry)

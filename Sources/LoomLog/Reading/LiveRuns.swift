@@ -103,7 +103,7 @@ struct LiveRuns {
             run.units.append(unit)
         }
         let last = events.position &+ (events.count &- 1)
-        (run.epoch, run.position) = (events.epoch, last == .max ? .max : last + 1)
+        (run.epoch, run.position) = (events.epoch, ArchiveWriter.end(of: last))
         if events.mayDelete { run.mayBeDeleted = true }
     }
 

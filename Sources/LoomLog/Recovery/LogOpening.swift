@@ -96,15 +96,7 @@ struct LogOpening {
         try removeOrphans(loaded.manifest)
         try removeTornManifests(loaded)
         let words = try markWords()
-        // Judge the disk, not what the page cache still holds of it: after a failed sync that may
-        // be more, and no later sync brings it there. MARK does not tell that there was none: its
-        // writer may have been killed before it took the mark back. A manifest names an end after a
-        // good sync of it: of a log that was closed there the cache is as good.
-        let mayBeClosed = try isBlank(behind: last)
-        var scan = try scanTail(loaded.manifest, words, fromDisk: !mayBeClosed)
-        if mayBeClosed, scan.end.rule != .closed {
-            scan = try scanTail(loaded.manifest, words, fromDisk: true)
-        }
+        let scan = try scanTail(loaded.manifest, words)
         let editor = ManifestEditor(loaded, store: manifests)
         let opened = try apply(scan, last, editor, lock, isNew: isNew)
         try removeSuperseded(editor)
@@ -228,27 +220,31 @@ struct LogOpening {
         return try mark.load()
     }
 
-    /// Whether nothing stands behind the end that the manifest names, so that the log may have been
-    /// closed there.
-    private func isBlank(behind segment: ManifestSegment) throws(LogError) -> Bool {
-        let file = try directory.openListed(segment, storage)
-        defer { try? file.close() }
-        let bytes = try storing("reading a segment") { () throws(StorageError) in
-            try file.readBytes(count: BlockHeader.byteCount, at: Int(segment.validEnd))
-        }
-        return bytes.usedByteCount == 0
-    }
-
     private func scanTail(
-        _ manifest: Manifest, _ words: MarkFile.Words?, fromDisk: Bool
+        _ manifest: Manifest, _ words: MarkFile.Words?
     ) throws(LogError) -> TailScan {
         let last = manifest.segments.count - 1
+        let entry = manifest.segments[last]
         let (file, _) = try directory.openSegment(last, of: manifest, storage)
         defer { try? file.close() }
-        if fromDisk { file.dropCache() }
-        return try TailScan(
-            file: file, entry: manifest.segments[last],
-            before: last > 0 ? manifest.segments[last - 1] : nil, storeID: manifest.storeID,
-            mark: words)
+        func scan() throws(LogError) -> TailScan {
+            try TailScan(
+                file: file, entry: entry,
+                before: last > 0 ? manifest.segments[last - 1] : nil, storeID: manifest.storeID,
+                mark: words)
+        }
+        // Judge the disk, not what the page cache still holds of it: after a failed sync that may
+        // be more, and no later sync brings it there. MARK does not tell that there was none: its
+        // writer may have been killed before it took the mark back. A manifest names an end after a
+        // good sync of it: of a log that was closed there the cache is as good.
+        let behind = try storing("reading a segment") { () throws(StorageError) in
+            try file.readBytes(count: BlockHeader.byteCount, at: Int(entry.validEnd))
+        }
+        if behind.usedByteCount == 0 {
+            let cached = try scan()
+            if cached.end.rule == .closed { return cached }
+        }
+        file.dropCache()
+        return try scan()
     }
 }

@@ -115,6 +115,7 @@ public struct RunImport {
         let target = name ?? source
         let isPaused = fold.summary.status == .running && !source.isKeeper
         if isPaused { appendPause() }
+        if let deleted = try store?.deletedEpoch(of: target) { countEpochs(from: deleted) }
         let wasThere = try append(as: target)
         runs.append(
             ImportedRun(
@@ -133,17 +134,17 @@ public struct RunImport {
         events.append((place, pause.encoded()))
     }
 
+    private mutating func countEpochs(from deleted: UInt64) {
+        for index in events.indices {
+            let place = events[index].place
+            events[index].place = RunFold.Place(
+                position: place.position, epoch: place.epoch &+ deleted)
+        }
+    }
+
     /// - Returns: Whether all was there.
     private func append(as run: RunID) throws -> Bool {
         guard let store else { return false }
-        let before = try store.deletedEpoch(of: run) ?? 0
-        let events = events.map { event in
-            (
-                place: RunFold.Place(
-                    position: event.place.position, epoch: event.place.epoch &+ before),
-                body: event.body
-            )
-        }
         var present = try store.events([RunPart(run)])
         var count = 0
         while let event = try present.next() {
